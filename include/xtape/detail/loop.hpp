@@ -1,0 +1,87 @@
+#pragma once
+/// \file detail/loop.hpp  The elementwise loop: broadcast inputs in, contiguous outputs out, SIMD inside.
+
+#include <xtape/detail/simd.hpp>
+#include <xtape/shape.hpp>
+
+#include <array>
+#include <cstddef>
+
+namespace xtape::detail {
+
+/// At most this many inputs to one elementwise loop.
+inline constexpr std::size_t max_loop_inputs = 8;
+
+/// A broadcast loop nest with neighbouring axes merged: strides count elements. The last axis is walked
+/// with stride 0 or 1 by every input.
+struct LoopPlan {
+  Shape out;
+  std::size_t rank = 0;  // of the merged nest, at least 1
+  std::array<std::size_t, max_rank> extent;
+  std::array<std::array<std::size_t, max_rank>, max_loop_inputs> stride;
+};
+
+/// The nest over the broadcast shape of the inputs; an input may be null: a number, broadcast to all.
+/// Throws ShapeError naming op and shapes.
+LoopPlan plan_loop(const char* op, const Shape* const* inputs, std::size_t count);
+
+/// One contiguous run of n outputs; step[k] is 0 for an input that stands still.
+template <class T, std::size_t K, std::size_t M, class F>
+void run_row(std::size_t n, std::array<const T*, K> in, const std::array<std::size_t, K>& step, std::array<T*, M> out,
+             const F& f) {
+  using B = simd::Batch<T>;
+  constexpr std::size_t width = B::size;
+  alignas(64) T still[K][width];
+  for (std::size_t k = 0; k < K; ++k)
+    if (step[k] == 0) {
+      std::fill_n(still[k], width, *in[k]);
+      in[k] = still[k];
+    }
+  std::array<B, K> x;
+  std::size_t i = 0;
+  for (; i + width <= n; i += width) {
+    for (std::size_t k = 0; k < K; ++k) x[k] = B::load_unaligned(in[k] + i * step[k]);
+    const std::array<B, M> y = f(x);
+    for (std::size_t m = 0; m < M; ++m)
+      if (out[m]) y[m].store_unaligned(out[m] + i);
+  }
+  if (i == n) return;
+  // The rest, with the last batch filled up by copies of its last element.
+  alignas(64) T rest[width];
+  for (std::size_t k = 0; k < K; ++k) {
+    for (std::size_t j = 0; j < width; ++j) rest[j] = in[k][(i + j < n ? i + j : n - 1) * step[k]];
+    x[k] = B::load_aligned(rest);
+  }
+  const std::array<B, M> y = f(x);
+  for (std::size_t m = 0; m < M; ++m)
+    if (out[m]) {
+      y[m].store_aligned(rest);
+      std::copy(rest, rest + (n - i), out[m] + i);
+    }
+}
+
+/// Runs f on batches over the whole nest: out[m] = f(in[0], ..., in[K-1])[m]; a null output is skipped.
+template <class T, std::size_t K, std::size_t M, class F>
+void run_loop(const LoopPlan& plan, std::array<const T*, K> in, std::array<T*, M> out, const F& f) {
+  const std::size_t inner = plan.rank - 1, n = plan.extent[inner];
+  std::size_t rows = 1;
+  for (std::size_t d = 0; d < inner; ++d) rows *= plan.extent[d];
+  if (rows == 0 || n == 0) return;
+  std::array<std::size_t, K> step;
+  for (std::size_t k = 0; k < K; ++k) step[k] = plan.stride[k][inner];
+  std::array<std::size_t, max_rank> index{};
+  for (std::size_t row = 0;;) {
+    run_row<T, K, M>(n, in, step, out, f);
+    if (++row == rows) return;
+    for (auto& o : out)
+      if (o) o += n;
+    for (std::size_t d = inner; d-- > 0;) {
+      for (std::size_t k = 0; k < K; ++k) in[k] += plan.stride[k][d];
+      if (++index[d] < plan.extent[d]) break;
+      for (std::size_t k = 0; k < K; ++k) in[k] -= plan.stride[k][d] * plan.extent[d];
+      index[d] = 0;
+    }
+  }
+}
+
+}  // namespace xtape::detail

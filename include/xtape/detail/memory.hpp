@@ -1,0 +1,87 @@
+#pragma once
+/// \file detail/memory.hpp  Blocks from size-class free lists that each thread keeps, so that a training
+/// step in steady state never reaches malloc and always finds its pages warm.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace xtape::detail {
+
+/// A block of at least `bytes` bytes, aligned to 64. Throws Error if the system has no such memory.
+void* allocate(std::size_t bytes);
+/// Gives a block back to the calling thread's free list; `bytes` as asked for.
+void deallocate(void* block, std::size_t bytes) noexcept;
+/// Returns every block on the calling thread's free lists to the system.
+void trim_memory() noexcept;
+/// Blocks asked of the system since the start, by all threads: constant in steady state.
+std::size_t system_allocations() noexcept;
+
+/// Reference count of an object that several threads may hold. Incrementing is an atomic addition; the
+/// last owner sees 1 and needs no atomic subtraction, which is the common case of a temporary.
+class RefCount {
+ public:
+  void increment() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  /// True if that was the last reference.
+  bool decrement() noexcept {
+    return count_.load(std::memory_order_acquire) == 1 || count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+  }
+  bool unique() const noexcept { return count_.load(std::memory_order_acquire) == 1; }
+
+ private:
+  std::atomic<std::uint32_t> count_{1};
+};
+
+/// A shared handle on an object with `retain(p)` and `release(p)` found by argument-dependent lookup.
+template <class Object>
+class Handle {
+ public:
+  Handle() noexcept = default;
+  /// Takes over one reference.
+  explicit Handle(Object* object) noexcept : object_(object) {}
+  static Handle share(Object* object) noexcept {
+    if (object) retain(object);
+    return Handle(object);
+  }
+  Handle(const Handle& other) noexcept : object_(other.object_) {
+    if (object_) retain(object_);
+  }
+  Handle(Handle&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+  Handle& operator=(Handle other) noexcept {
+    std::swap(object_, other.object_);
+    return *this;
+  }
+  ~Handle() {
+    if (object_) release(object_);
+  }
+
+  Object* get() const noexcept { return object_; }
+  Object* operator->() const noexcept { return object_; }
+  Object& operator*() const noexcept { return *object_; }
+  explicit operator bool() const noexcept { return object_ != nullptr; }
+  /// Gives up the reference without releasing it.
+  Object* detach() noexcept { return std::exchange(object_, nullptr); }
+
+ private:
+  Object* object_ = nullptr;
+};
+
+/// A counted block of raw memory: what a tensor's elements, a pooling op's indices or a batch's labels lie in.
+struct Storage {
+  RefCount refs;
+  std::size_t bytes;  // of the block, this header included
+
+  static constexpr std::size_t header = 64;  // keeps the elements on a cache line's start
+  void* data() noexcept { return reinterpret_cast<std::byte*>(this) + header; }
+
+  /// Elements of `bytes` bytes, not initialised.
+  static Handle<Storage> make(std::size_t bytes);
+};
+inline void retain(Storage* storage) noexcept { storage->refs.increment(); }
+void destroy(Storage* storage) noexcept;
+inline void release(Storage* storage) noexcept {
+  if (storage->refs.decrement()) destroy(storage);
+}
+
+}  // namespace xtape::detail

@@ -1,0 +1,117 @@
+#pragma once
+/// \file ops/arithmetic.hpp  Elementwise ops of two tensors, with NumPy's broadcasting. One side may be a
+/// number or an xtensor expression, which is evaluated and treated as a constant.
+/// All throw ShapeError if the shapes do not broadcast.
+
+#include <xtape/detail/operand.hpp>
+
+namespace xtape {
+namespace detail {
+
+template <class T> Tensor<T> add(const Operand<T>& a, const Operand<T>& b);
+template <class T> Tensor<T> subtract(const Operand<T>& a, const Operand<T>& b);
+template <class T> Tensor<T> multiply(const Operand<T>& a, const Operand<T>& b);
+template <class T> Tensor<T> divide(const Operand<T>& a, const Operand<T>& b);
+template <class T> Tensor<T> pow(const Operand<T>& a, const Operand<T>& b);
+template <class T> Tensor<T> pow_number(const Tensor<T>& x, double exponent);
+template <class T> Tensor<T> maximum(const Operand<T>& a, const Operand<T>& b);
+template <class T> Tensor<T> minimum(const Operand<T>& a, const Operand<T>& b);
+template <class T> Tensor<T> where(const Operand<T>& condition, const Operand<T>& x, const Operand<T>& y);
+
+enum class Comparison { less, less_equal, greater, greater_equal, equal, not_equal };
+template <class T> Tensor<T> compare(Comparison comparison, const Operand<T>& a, const Operand<T>& b);
+
+}  // namespace detail
+
+/// y = a + b.    da = dy, db = dy
+template <class A, class B>
+  requires Operands<A, B>
+auto operator+(A&& a, B&& b) {
+  return detail::add<detail::joined_element<A, B>>(a, b);
+}
+/// y = a - b.    da = dy, db = -dy
+template <class A, class B>
+  requires Operands<A, B>
+auto operator-(A&& a, B&& b) {
+  return detail::subtract<detail::joined_element<A, B>>(a, b);
+}
+/// y = a b, elementwise.    da = dy b, db = dy a
+template <class A, class B>
+  requires Operands<A, B>
+auto operator*(A&& a, B&& b) {
+  return detail::multiply<detail::joined_element<A, B>>(a, b);
+}
+/// y = a / b.    da = dy / b, db = -dy a / b^2
+template <class A, class B>
+  requires Operands<A, B>
+auto operator/(A&& a, B&& b) {
+  return detail::divide<detail::joined_element<A, B>>(a, b);
+}
+/// y = a^b.    da = dy b a^(b-1), db = dy a^b log a; where b = 0 da = 0, where y = 0 db = 0.
+template <class A, class B>
+  requires Operands<A, B>
+auto pow(A&& a, B&& b) {
+  return detail::pow<detail::joined_element<A, B>>(a, b);
+}
+/// y = max(a, b); NaN if either is.    da = dy 1[a > b], db = dy 1[b > a], half each where a = b.
+template <class A, class B>
+  requires Operands<A, B>
+auto maximum(A&& a, B&& b) {
+  return detail::maximum<detail::joined_element<A, B>>(a, b);
+}
+/// y = min(a, b); NaN if either is.    da = dy 1[a < b], db = dy 1[b < a], half each where a = b.
+template <class A, class B>
+  requires Operands<A, B>
+auto minimum(A&& a, B&& b) {
+  return detail::minimum<detail::joined_element<A, B>>(a, b);
+}
+
+/// y = x where the condition is not 0, else y; the three broadcast together.    dx = dy 1[c], dy' = dy 1[not c]
+/// Nothing of the branch not taken gets through, not even NaN, forward or backward.
+/// `condition`: a tensor (of a comparison, say) or an xtensor expression of bool or numbers; not differentiated.
+template <class C, class A, class B>
+  requires Operands<C, A, B>
+auto where(C&& condition, A&& x, B&& y) {
+  return detail::where<detail::joined_element<A, B, C>>(condition, x, y);
+}
+/// where(), under the name that it has inside map().
+template <class C, class A, class B>
+  requires Operands<C, A, B>
+auto select(C&& condition, A&& x, B&& y) {
+  return detail::where<detail::joined_element<A, B, C>>(condition, x, y);
+}
+
+// Comparisons give 1 where they hold and 0 elsewhere, for where(). They have no gradient and are not recorded.
+template <class A, class B>
+  requires Operands<A, B>
+auto operator<(A&& a, B&& b) {
+  return detail::compare<detail::joined_element<A, B>>(detail::Comparison::less, a, b);
+}
+template <class A, class B>
+  requires Operands<A, B>
+auto operator<=(A&& a, B&& b) {
+  return detail::compare<detail::joined_element<A, B>>(detail::Comparison::less_equal, a, b);
+}
+template <class A, class B>
+  requires Operands<A, B>
+auto operator>(A&& a, B&& b) {
+  return detail::compare<detail::joined_element<A, B>>(detail::Comparison::greater, a, b);
+}
+template <class A, class B>
+  requires Operands<A, B>
+auto operator>=(A&& a, B&& b) {
+  return detail::compare<detail::joined_element<A, B>>(detail::Comparison::greater_equal, a, b);
+}
+/// 1 where a = b, elementwise (xtensor's name; == on arrays means something else there).
+template <class A, class B>
+  requires Operands<A, B>
+auto equal(A&& a, B&& b) {
+  return detail::compare<detail::joined_element<A, B>>(detail::Comparison::equal, a, b);
+}
+template <class A, class B>
+  requires Operands<A, B>
+auto not_equal(A&& a, B&& b) {
+  return detail::compare<detail::joined_element<A, B>>(detail::Comparison::not_equal, a, b);
+}
+
+}  // namespace xtape

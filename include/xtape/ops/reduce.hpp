@@ -1,0 +1,41 @@
+#pragma once
+/// \file ops/reduce.hpp  Reductions over all axes or over some: sum(x), sum(x, 0), sum(x, {0, -1}).
+///
+/// The result lacks the reduced axes; with {.keepdims = true} they stay with extent 1. Over all axes the
+/// result is 0-d. Below, k runs over the elements reduced to one result and n is their number.
+/// All throw ShapeError on an axis out of range or repeated.
+
+#include <xtape/tensor.hpp>
+
+namespace xtape {
+
+struct ReduceOptions {
+  bool keepdims = false;
+};
+
+/// y = sum_k x_k, pairwise: the rounding error grows with log n.    dx_k = dy
+template <class T> Tensor<T> sum(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
+/// y = sum_k x_k / n.    dx_k = dy / n. NaN for n = 0.
+template <class T> Tensor<T> mean(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
+/// y = max_k x_k; NaN if any is.    The first maximum in row-major order takes dy. Throws ShapeError for n = 0.
+template <class T> Tensor<T> max(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
+/// y = min_k x_k; NaN if any is.    The first minimum in row-major order takes dy. Throws ShapeError for n = 0.
+template <class T> Tensor<T> min(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
+/// y = log sum_k e^(x_k), without overflow; -inf for n = 0.    dx_k = dy e^(x_k - y)
+template <class T> Tensor<T> logsumexp(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
+
+struct VarianceOptions {
+  bool keepdims = false;
+  std::size_t ddof = 0;  ///< divide by n - ddof: 0 as NumPy, 1 for the unbiased estimate
+};
+/// y = sum_k (x_k - mean)^2 / (n - ddof), in two passes.    dx_k = 2 dy (x_k - mean) / (n - ddof)
+template <class T> Tensor<T> var(const Tensor<T>& x, const Axes& axes = all_axes, const VarianceOptions& options = {});
+/// y = sqrt(sum_k x_k^2), without overflow.    dx_k = dy x_k / y, and 0 where y = 0
+template <class T> Tensor<T> norm(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
+
+/// The index along `axis` of the first maximum (of the first NaN, if there is one). Not differentiable.
+template <class T> IndexArray argmax(const Tensor<T>& x, std::ptrdiff_t axis);
+/// The flat index of the first maximum. Throws ShapeError if x is empty.
+template <class T> std::size_t argmax(const Tensor<T>& x);
+
+}  // namespace xtape

@@ -1,0 +1,126 @@
+#pragma once
+/// \file tape.hpp  The recording of a computation, and the backward sweep over it.
+
+#include <xtape/record.hpp>
+
+#include <array>
+#include <string_view>
+#include <vector>
+
+namespace xtape {
+
+namespace detail {
+class Recording;
+}
+
+/// How a sweep treats the tape.
+struct BackwardOptions {
+  /// Record the sweep itself, so that its gradients can be differentiated again. Implies retain_graph.
+  bool create_graph = false;
+  /// Keep what the sweep has passed, for another one. Otherwise memory is freed as the sweep goes.
+  bool retain_graph = false;
+};
+
+/// Records the ops of this thread for as long as it is in scope.
+///
+/// An op is recorded if one of its inputs needs a gradient: a parameter, or the result of an op recorded
+/// before. Nodes lie in execution order, so the reverse of it is a topological order.
+///
+/// Tapes nest: ops go onto the innermost one. For that tape a tensor recorded on an enclosing tape is an
+/// input like a parameter: `gradient` reaches it and stops there. A tensor whose tape has ended or was
+/// cleared is a constant. A tape belongs to the thread that made it.
+class Tape {
+ public:
+  Tape();
+  ~Tape();
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  /// Adds dy/dp to p.grad() for every parameter p that y depends on. y has one element.
+  /// Throws TapeError if y has more, was not recorded here or was swept already, if a parameter was
+  /// modified since an op took it, or if called on another thread.
+  template <class T>
+  void backward(const Tensor<T>& y, const BackwardOptions& options = {}) {
+    sweep(y.impl(), {}, nullptr, options);
+  }
+  /// The same for y of any shape: adds sum_i seed_i dy_i/dp. seed has y's shape.
+  template <class T>
+  void backward(const Tensor<T>& y, const Tensor<T>& seed, const BackwardOptions& options = {}) {
+    sweep(y.impl(), seed.impl(), nullptr, options);
+  }
+
+  /// dy/dx for each x, a parameter or an intermediate result; touches no grad(). Zeros where y does not
+  /// depend on x. Throws as backward does, and if x needs no gradient at all.
+  ///     auto [gx, gw] = tape.gradient(y, {x, w});
+  template <class T, std::size_t N>
+  std::array<Tensor<T>, N> gradient(const Tensor<T>& y, const Tensor<T> (&x)[N], const BackwardOptions& options = {}) {
+    std::array<Tensor<T>, N> result;
+    gradient_into(y, {}, std::span<const Tensor<T>>(x), std::span<Tensor<T>>(result), options);
+    return result;
+  }
+  template <class T>
+  std::vector<Tensor<T>> gradient(const Tensor<T>& y, const std::vector<Tensor<T>>& x,
+                                  const BackwardOptions& options = {}) {
+    std::vector<Tensor<T>> result(x.size());
+    gradient_into(y, {}, std::span<const Tensor<T>>(x), std::span<Tensor<T>>(result), options);
+    return result;
+  }
+  /// The vector-Jacobian product sum_i seed_i dy_i/dx for each x, for y of any shape; seed has y's shape.
+  template <class T, std::size_t N>
+  std::array<Tensor<T>, N> vjp(const Tensor<T>& y, const Tensor<T>& seed, const Tensor<T> (&x)[N],
+                               const BackwardOptions& options = {}) {
+    std::array<Tensor<T>, N> result;
+    gradient_into(y, seed, std::span<const Tensor<T>>(x), std::span<Tensor<T>>(result), options);
+    return result;
+  }
+  template <class T>
+  std::vector<Tensor<T>> vjp(const Tensor<T>& y, const Tensor<T>& seed, const std::vector<Tensor<T>>& x,
+                             const BackwardOptions& options = {}) {
+    std::vector<Tensor<T>> result(x.size());
+    gradient_into(y, seed, std::span<const Tensor<T>>(x), std::span<Tensor<T>>(result), options);
+    return result;
+  }
+
+  /// Forgets everything recorded, keeping the memory for what comes next.
+  void clear();
+  /// Number of nodes.
+  std::size_t size() const noexcept;
+  /// The recorded ops' names, in execution order.
+  std::vector<std::string_view> op_names() const;
+
+  /// True if ops of this thread are being recorded.
+  static bool recording() noexcept;
+
+ private:
+  using Impl = detail::Handle<detail::TensorImpl>;
+  // One of the gradient's inputs, and where the gradient goes.
+  struct Target {
+    const Impl* of;
+    Impl gradient;
+  };
+  void sweep(const Impl& y, const Impl& seed, std::vector<Target>* targets, const BackwardOptions& options);
+
+  template <class T>
+  void gradient_into(const Tensor<T>& y, const Tensor<T>& seed, std::span<const Tensor<T>> x,
+                     std::span<Tensor<T>> result, const BackwardOptions& options) {
+    std::vector<Target> targets;
+    targets.reserve(x.size());
+    for (const auto& tensor : x) targets.push_back({&tensor.impl(), {}});
+    sweep(y.impl(), seed.impl(), &targets, options);
+    for (std::size_t i = 0; i < x.size(); ++i) result[i] = Tensor<T>(std::move(targets[i].gradient));
+  }
+
+  friend class detail::Recording;
+  detail::Recording* recording_;
+};
+
+/// While one is in scope, ops of this thread are not recorded, until a new Tape is opened inside.
+class NoGrad {
+ public:
+  NoGrad() noexcept;
+  ~NoGrad();
+  NoGrad(const NoGrad&) = delete;
+  NoGrad& operator=(const NoGrad&) = delete;
+};
+
+}  // namespace xtape

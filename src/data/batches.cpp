@@ -1,0 +1,43 @@
+#include <xtape/data/batches.hpp>
+#include <xtape/error.hpp>
+
+#include <algorithm>
+#include <numeric>
+
+namespace xtape::data {
+namespace {
+
+std::vector<std::size_t> in_order(const Dataset& set) {
+  std::vector<std::size_t> order(set.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  return order;
+}
+
+}  // namespace
+
+Batches::Batches(const Dataset& set, std::size_t batch_size, std::vector<std::size_t> order)
+    : set_(&set), batch_size_(batch_size), order_(std::move(order)) {
+  if (batch_size == 0) throw ValueError("batches: the batch size is 0");
+}
+
+Batch Batches::at(std::size_t start) const {
+  const std::span<const std::size_t> rows(order_.data() + start, next(start) - start);
+  const std::size_t features = set_->features();
+  const Tensor<float> x = Tensor<float>::uninitialised({rows.size(), features});
+  float* out = x.mutable_data();
+  for (const std::size_t row : rows) {
+    const auto image = set_->image(row);
+    out = std::copy(image.begin(), image.end(), out);
+  }
+  return {x, Labels(rows.size(), [&](std::size_t i) { return set_->labels[rows[i]]; })};
+}
+
+Batches batches(const Dataset& set, std::size_t batch_size, Rng& rng) {
+  auto order = in_order(set);
+  rng.shuffle(std::span(order));
+  return {set, batch_size, std::move(order)};
+}
+
+Batches batches(const Dataset& set, std::size_t batch_size) { return {set, batch_size, in_order(set)}; }
+
+}  // namespace xtape::data

@@ -1,0 +1,136 @@
+#include "conv.hpp"
+
+#include <xtape/detail/memory.hpp>
+
+#include "gemm.hpp"
+
+#include <algorithm>
+
+namespace xtape::kernels {
+namespace {
+
+// Rows of the column matrix: one per (channel, p, q); columns: one per output position.
+std::size_t column_rows(const ConvSize& s) { return s.channels * s.kernel_h * s.kernel_w; }
+std::size_t positions(const ConvSize& s) { return s.out_h * s.out_w; }
+std::size_t image_elements(const ConvSize& s) { return s.channels * s.height * s.width; }
+
+// A 1x1 kernel walks the image as it is: the image is its own column matrix.
+bool is_pointwise(const ConvSize& s) {
+  return s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 0 && s.pad_w == 0;
+}
+
+// The output columns whose input column j stride + q - pad lies inside the image: [first, last).
+struct Inside {
+  std::size_t first, last;
+};
+Inside inside(std::size_t out, std::size_t stride, std::size_t q, std::size_t pad, std::size_t extent) {
+  const std::size_t first = q >= pad ? 0 : (pad - q + stride - 1) / stride;
+  const std::size_t end = extent + pad > q ? (extent + pad - q + stride - 1) / stride : 0;
+  const std::size_t last = std::min(out, end);
+  return {std::min(first, last), last};
+}
+
+// Calls f(row of the column matrix, channel, p, q) for all of them.
+template <class F>
+void for_taps(const ConvSize& s, const F& f) {
+  std::size_t row = 0;
+  for (std::size_t c = 0; c < s.channels; ++c)
+    for (std::size_t p = 0; p < s.kernel_h; ++p)
+      for (std::size_t q = 0; q < s.kernel_w; ++q) f(row++, c, p, q);
+}
+
+// columns[(c, p, q), (i, j)] = image[c, i stride + p - pad, j stride + q - pad], 0 outside
+template <class T>
+void im2col(const ConvSize& s, const T* image, T* columns) {
+  for_taps(s, [&](std::size_t row, std::size_t c, std::size_t p, std::size_t q) {
+    const Inside rows = inside(s.out_h, s.stride_h, p, s.pad_h, s.height);
+    const Inside cols = inside(s.out_w, s.stride_w, q, s.pad_w, s.width);
+    T* out = columns + row * positions(s);
+    std::fill(out, out + rows.first * s.out_w, T(0));
+    std::fill(out + rows.last * s.out_w, out + positions(s), T(0));
+    for (std::size_t i = rows.first; i < rows.last; ++i) {
+      T* line = out + i * s.out_w;
+      std::fill(line, line + cols.first, T(0));
+      std::fill(line + cols.last, line + s.out_w, T(0));
+      if (cols.first == cols.last) continue;
+      const T* in = image + (c * s.height + i * s.stride_h + p - s.pad_h) * s.width + cols.first * s.stride_w + q - s.pad_w;
+      if (s.stride_w == 1)
+        std::copy(in, in + (cols.last - cols.first), line + cols.first);
+      else
+        for (std::size_t j = cols.first; j < cols.last; ++j, in += s.stride_w) line[j] = *in;
+    }
+  });
+}
+
+// The transpose of im2col: image += what each column entry was read from.
+template <class T>
+void col2im(const ConvSize& s, const T* columns, T* image) {
+  for_taps(s, [&](std::size_t row, std::size_t c, std::size_t p, std::size_t q) {
+    const Inside rows = inside(s.out_h, s.stride_h, p, s.pad_h, s.height);
+    const Inside cols = inside(s.out_w, s.stride_w, q, s.pad_w, s.width);
+    if (cols.first == cols.last) return;
+    for (std::size_t i = rows.first; i < rows.last; ++i) {
+      const T* line = columns + row * positions(s) + i * s.out_w;
+      T* out = image + (c * s.height + i * s.stride_h + p - s.pad_h) * s.width + cols.first * s.stride_w + q - s.pad_w;
+      if (s.stride_w == 1)
+        for (std::size_t j = cols.first; j < cols.last; ++j) *out++ += line[j];
+      else
+        for (std::size_t j = cols.first; j < cols.last; ++j, out += s.stride_w) *out += line[j];
+    }
+  });
+}
+
+// Room for one column matrix, of the pool's memory.
+template <class T>
+struct Columns {
+  xtape::detail::Handle<xtape::detail::Storage> storage;
+  explicit Columns(const ConvSize& s)
+      : storage(is_pointwise(s) ? nullptr : xtape::detail::Storage::make(column_rows(s) * positions(s) * sizeof(T)).detach()) {}
+  T* data() const { return static_cast<T*>(storage->data()); }
+};
+
+}  // namespace
+
+template <class T>
+void conv2d(const ConvSize& s, const T* x, const T* w, T* y) {
+  const Columns<T> columns(s);
+  for (std::size_t n = 0; n < s.images; ++n) {
+    const T* image = x + n * image_elements(s);
+    if (!is_pointwise(s)) im2col(s, image, columns.data());
+    gemm(false, false, s.filters, positions(s), column_rows(s), w, is_pointwise(s) ? image : columns.data(), T(0),
+         y + n * s.filters * positions(s));
+  }
+}
+
+template <class T>
+void conv2d_input_gradient(const ConvSize& s, const T* dy, const T* w, T* dx) {
+  const Columns<T> columns(s);
+  if (!is_pointwise(s)) std::fill(dx, dx + s.images * image_elements(s), T(0));
+  for (std::size_t n = 0; n < s.images; ++n) {
+    T* image = dx + n * image_elements(s);
+    gemm(true, false, column_rows(s), positions(s), s.filters, w, dy + n * s.filters * positions(s), T(0),
+         is_pointwise(s) ? image : columns.data());
+    if (!is_pointwise(s)) col2im(s, columns.data(), image);
+  }
+}
+
+template <class T>
+void conv2d_weight_gradient(const ConvSize& s, const T* x, const T* dy, T* dw) {
+  const Columns<T> columns(s);
+  if (s.images == 0) std::fill(dw, dw + s.filters * column_rows(s), T(0));
+  for (std::size_t n = 0; n < s.images; ++n) {
+    const T* image = x + n * image_elements(s);
+    if (!is_pointwise(s)) im2col(s, image, columns.data());
+    gemm(false, true, s.filters, column_rows(s), positions(s), dy + n * s.filters * positions(s),
+         is_pointwise(s) ? image : columns.data(), T(n == 0 ? 0 : 1), dw);
+  }
+}
+
+#define XTAPE_CONV(T)                                                                 \
+  template void conv2d(const ConvSize&, const T*, const T*, T*);                      \
+  template void conv2d_input_gradient(const ConvSize&, const T*, const T*, T*);       \
+  template void conv2d_weight_gradient(const ConvSize&, const T*, const T*, T*);
+XTAPE_CONV(float)
+XTAPE_CONV(double)
+
+}  // namespace xtape::kernels

@@ -1,0 +1,73 @@
+#include "gemm.hpp"
+
+#include <xtape/error.hpp>
+
+#include <cblas.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace xtape::kernels {
+namespace {
+
+// CBLAS counts in int.
+blasint to_blas(std::size_t n) {
+  if (n > static_cast<std::size_t>(std::numeric_limits<blasint>::max()))
+    throw ShapeError("matmul: an extent is larger than BLAS can address");
+  return static_cast<blasint>(n);
+}
+
+void call(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint n, blasint m, blasint k, const float* a, blasint lda,
+          const float* b, blasint ldb, float beta, float* c, blasint ldc) {
+  cblas_sgemm(CblasRowMajor, ta, tb, n, m, k, 1.0F, a, lda, b, ldb, beta, c, ldc);
+}
+void call(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint n, blasint m, blasint k, const double* a, blasint lda,
+          const double* b, blasint ldb, double beta, double* c, blasint ldc) {
+  cblas_dgemm(CblasRowMajor, ta, tb, n, m, k, 1.0, a, lda, b, ldb, beta, c, ldc);
+}
+void call(CBLAS_TRANSPOSE t, blasint rows, blasint columns, const float* a, const float* x, float beta, float* y) {
+  cblas_sgemv(CblasRowMajor, t, rows, columns, 1.0F, a, columns, x, 1, beta, y, 1);
+}
+void call(CBLAS_TRANSPOSE t, blasint rows, blasint columns, const double* a, const double* x, double beta, double* y) {
+  cblas_dgemv(CblasRowMajor, t, rows, columns, 1.0, a, columns, x, 1, beta, y, 1);
+}
+
+}  // namespace
+
+template <class T>
+void gemm(bool transpose_a, bool transpose_b, std::size_t n, std::size_t m, std::size_t k, const T* a, const T* b,
+          T beta, T* c) {
+  if (n == 0 || m == 0) return;
+  if (k == 0) {
+    if (beta == T(0))
+      std::fill(c, c + n * m, T(0));
+    else
+      std::transform(c, c + n * m, c, [beta](T v) { return beta * v; });
+    return;
+  }
+  const blasint bn = to_blas(n), bm = to_blas(m), bk = to_blas(k);
+  // A product with a vector: GEMV takes a fifth of the time of GEMM.
+  if ((n == 1 || m == 1) && beta == T(0)) std::fill(c, c + n * m, T(0));  // GEMV may multiply what c holds by 0
+  if (n == 1) {
+    transpose_b ? call(CblasNoTrans, bm, bk, b, a, beta, c) : call(CblasTrans, bk, bm, b, a, beta, c);
+  } else if (m == 1) {
+    transpose_a ? call(CblasTrans, bk, bn, a, b, beta, c) : call(CblasNoTrans, bn, bk, a, b, beta, c);
+  } else {
+    call(transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans, bn, bm, bk, a,
+         transpose_a ? bn : bk, b, transpose_b ? bk : bm, beta, c, bm);
+  }
+}
+
+template <>
+float dot(std::size_t n, const float* x, const float* y) {
+  return cblas_sdot(to_blas(n), x, 1, y, 1);
+}
+template <>
+double dot(std::size_t n, const double* x, const double* y) {
+  return cblas_ddot(to_blas(n), x, 1, y, 1);
+}
+
+template void gemm(bool, bool, std::size_t, std::size_t, std::size_t, const float*, const float*, float, float*);
+template void gemm(bool, bool, std::size_t, std::size_t, std::size_t, const double*, const double*, double, double*);
+
+}  // namespace xtape::kernels

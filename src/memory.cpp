@@ -1,0 +1,140 @@
+#include <xtape/detail/memory.hpp>
+#include <xtape/error.hpp>
+
+#include <bit>
+#include <cstdlib>
+#include <new>
+#include <string>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define XTAPE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define XTAPE_ASAN 1
+#endif
+#endif
+#ifdef XTAPE_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace xtape::detail {
+namespace {
+
+// Sizes: multiples of 64 up to 1024, then four to each doubling, so that at most a fifth is wasted.
+constexpr std::size_t small_limit = 1024, small_classes = small_limit / 64;
+constexpr std::size_t class_count = small_classes + 4 * 40;
+
+struct SizeClass {
+  std::size_t index, bytes;
+};
+
+SizeClass size_class(std::size_t bytes) noexcept {
+  if (bytes <= small_limit) {
+    const std::size_t units = bytes == 0 ? 1 : (bytes + 63) / 64;
+    return {units - 1, units * 64};
+  }
+  const auto doubling = static_cast<std::size_t>(std::bit_width(bytes - 1)) - 1;  // 2^doubling < bytes <= 2^(doubling+1)
+  const std::size_t step = std::size_t{1} << (doubling - 2);
+  const std::size_t quarter = (bytes - 1 - (std::size_t{1} << doubling)) / step;  // 0 to 3
+  return {small_classes + 4 * (doubling - 10) + quarter, (std::size_t{1} << doubling) + (quarter + 1) * step};
+}
+
+std::atomic<std::size_t> system_calls{0};
+
+struct FreeBlock {
+  FreeBlock* next;
+};
+
+// With AddressSanitizer a block on a free list is poisoned, so that use after release is still found.
+void poison([[maybe_unused]] void* block, [[maybe_unused]] std::size_t bytes) noexcept {
+#ifdef XTAPE_ASAN
+  __asan_poison_memory_region(static_cast<std::byte*>(block) + sizeof(FreeBlock), bytes - sizeof(FreeBlock));
+#endif
+}
+void unpoison([[maybe_unused]] void* block, [[maybe_unused]] std::size_t bytes) noexcept {
+#ifdef XTAPE_ASAN
+  __asan_unpoison_memory_region(block, bytes);
+#endif
+}
+
+// Outlives the lists below, which are destroyed at the end of the thread while tensors may still live.
+thread_local bool lists_alive = false;
+
+struct FreeLists {
+  FreeBlock* head[class_count] = {};
+  std::size_t bytes[class_count] = {};
+  FreeLists() noexcept { lists_alive = true; }
+  ~FreeLists() {
+    trim();
+    lists_alive = false;
+  }
+  void trim() noexcept {
+    for (std::size_t i = 0; i < class_count; ++i)
+      while (FreeBlock* block = head[i]) {
+        head[i] = block->next;
+        unpoison(block, bytes[i]);
+        std::free(block);
+      }
+  }
+};
+
+// The lists are made at a thread's first allocation. Once destroyed they are never used again.
+thread_local FreeLists lists;
+thread_local bool lists_touched = false;
+
+}  // namespace
+
+void* allocate(std::size_t bytes) {
+  const SizeClass size = size_class(bytes);
+  if (!lists_touched) {
+    lists_touched = true;
+    lists.head[0] = nullptr;  // constructs the lists
+  }
+  if (lists_alive && size.index < class_count) {
+    if (FreeBlock* block = lists.head[size.index]) {
+      lists.head[size.index] = block->next;
+      unpoison(block, size.bytes);
+      return block;
+    }
+  }
+  system_calls.fetch_add(1, std::memory_order_relaxed);
+  void* block = bytes < size.bytes + 1 ? std::aligned_alloc(64, size.bytes) : nullptr;
+  if (!block) throw Error("out of memory: " + std::to_string(bytes) + " bytes asked for");
+  return block;
+}
+
+void deallocate(void* block, std::size_t bytes) noexcept {
+  const SizeClass size = size_class(bytes);
+  if (!lists_touched && size.index < class_count) {  // a thread that only frees: construct its lists too
+    lists_touched = true;
+    lists.head[0] = nullptr;
+  }
+  if (!lists_alive || size.index >= class_count) {
+    std::free(block);
+    return;
+  }
+  auto* free_block = static_cast<FreeBlock*>(block);
+  free_block->next = lists.head[size.index];
+  lists.head[size.index] = free_block;
+  lists.bytes[size.index] = size.bytes;
+  poison(block, size.bytes);
+}
+
+void trim_memory() noexcept {
+  if (lists_alive) lists.trim();
+}
+
+std::size_t system_allocations() noexcept { return system_calls.load(std::memory_order_relaxed); }
+
+Handle<Storage> Storage::make(std::size_t bytes) {
+  const std::size_t total = header + bytes;
+  return Handle<Storage>(new (allocate(total)) Storage{{}, total});
+}
+
+void destroy(Storage* storage) noexcept {
+  const std::size_t bytes = storage->bytes;
+  storage->~Storage();
+  deallocate(storage, bytes);
+}
+
+}  // namespace xtape::detail

@@ -1,0 +1,144 @@
+// Functions of two tensors, with broadcasting. Their pullbacks are tensor ops; summing a gradient down to
+// a broadcast input is left to the sweep.
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/elementwise.hpp>
+
+#include <xtape/detail/loop.hpp>
+#include <xtape/functions.hpp>
+#include <xtape/map.hpp>
+
+#include "../recording.hpp"
+#include "common.hpp"
+
+namespace xtape {
+namespace detail {
+namespace {
+
+template <std::size_t K, class T, class F>
+Tensor<T> broadcast_loop(const char* op, const std::array<const Operand<T>*, K>& x, const F& f) {
+  using B = simd::Batch<T>;
+  std::array<const Shape*, K> shapes;
+  std::array<const T*, K> data;
+  for (std::size_t k = 0; k < K; ++k) {
+    shapes[k] = x[k]->shape();
+    data[k] = x[k]->data();
+  }
+  const LoopPlan plan = plan_loop(op, shapes.data(), K);
+  Tensor<T> y = Tensor<T>::uninitialised(plan.out);
+  run_loop<T, K, 1>(plan, data, {y.mutable_data()}, [&f](const std::array<B, K>& v) { return std::array<B, 1>{f(v)}; });
+  return y;
+}
+
+// Runs g with the operand as what it is: a formula like dy * b need not make a tensor of a number b.
+// That of pow compares its operands, which numbers among themselves do not do as tensors would.
+template <class F, class T, class G>
+Tensor<T> with(const Operand<T>& x, G&& g) {
+  if constexpr (std::is_same_v<F, fn::Pow>)
+    return g(x.is_number() ? Tensor<T>(x.number) : x.tensor);
+  else
+    return x.is_number() ? g(x.number) : g(x.tensor);
+}
+
+template <class F, class T>
+Tensor<T> binary(const Operand<T>& a, const Operand<T>& b) {
+  using B = simd::Batch<T>;
+  Tensor<T> y = broadcast_loop<2, T>(F::name, {&a, &b}, [](const std::array<B, 2>& v) { return F{}.value(v[0], v[1]); });
+  if constexpr (!F::uses_inputs)
+    return record(F::name, std::move(y), {a.tensor, b.tensor}, [](const Tensor<T>& dy, Wanted wanted) {
+      return wanted.gradients([&] { return F{}.pull_a(dy, 0, 0); }, [&] { return F{}.pull_b(dy, 0, 0); });
+    });
+  else
+    return record(F::name, std::move(y), {a.tensor, b.tensor}, [a, b](const Tensor<T>& dy, Wanted wanted) {
+      return wanted.gradients(
+          [&] { return with<F>(b, [&](const auto& v) { return F{}.pull_a(dy, a.tensor, v); }); },
+          [&] { return with<F>(a, [&](const auto& u) { return F{}.pull_b(dy, u, b.tensor); }); });
+    });
+}
+
+}  // namespace
+
+template <class T> Tensor<T> add(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Add>(a, b); }
+template <class T> Tensor<T> subtract(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Subtract>(a, b); }
+template <class T> Tensor<T> multiply(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Multiply>(a, b); }
+template <class T> Tensor<T> divide(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Divide>(a, b); }
+template <class T> Tensor<T> maximum(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Maximum>(a, b); }
+template <class T> Tensor<T> minimum(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Minimum>(a, b); }
+template <class T> Tensor<T> pow(const Operand<T>& a, const Operand<T>& b) {
+  return b.is_number() ? pow_number(a.tensor, static_cast<double>(b.number)) : binary<fn::Pow>(a, b);
+}
+
+template <class T>
+Tensor<T> where(const Operand<T>& condition, const Operand<T>& x, const Operand<T>& y) {
+  using B = simd::Batch<T>;
+  Tensor<T> result = broadcast_loop<3, T>("where", {&condition, &x, &y}, [](const std::array<B, 3>& v) {
+    return xsimd::select(v[0] != B(T(0)), v[1], v[2]);
+  });
+  return record("where", std::move(result), {x.tensor, y.tensor}, [condition](const Tensor<T>& dy, Wanted wanted) {
+    return wanted.gradients([&] { return where<T>(condition, dy, 0); }, [&] { return where<T>(condition, 0, dy); });
+  });
+}
+
+template <class T>
+Tensor<T> compare(Comparison comparison, const Operand<T>& a, const Operand<T>& b) {
+  using B = simd::Batch<T>;
+  const auto loop = [&](auto holds) {
+    return broadcast_loop<2, T>("comparison", {&a, &b}, [&](const std::array<B, 2>& v) {
+      return xsimd::select(holds(v[0], v[1]), B(T(1)), B(T(0)));
+    });
+  };
+  switch (comparison) {
+    case Comparison::less: return loop([](const B& u, const B& v) { return u < v; });
+    case Comparison::less_equal: return loop([](const B& u, const B& v) { return u <= v; });
+    case Comparison::greater: return loop([](const B& u, const B& v) { return u > v; });
+    case Comparison::greater_equal: return loop([](const B& u, const B& v) { return u >= v; });
+    case Comparison::equal: return loop([](const B& u, const B& v) { return u == v; });
+    default: return loop([](const B& u, const B& v) { return u != v; });
+  }
+}
+
+#define XTAPE_BINARY(T)                                                                  \
+  template Tensor<T> add(const Operand<T>&, const Operand<T>&);                          \
+  template Tensor<T> subtract(const Operand<T>&, const Operand<T>&);                     \
+  template Tensor<T> multiply(const Operand<T>&, const Operand<T>&);                     \
+  template Tensor<T> divide(const Operand<T>&, const Operand<T>&);                       \
+  template Tensor<T> pow(const Operand<T>&, const Operand<T>&);                          \
+  template Tensor<T> maximum(const Operand<T>&, const Operand<T>&);                      \
+  template Tensor<T> minimum(const Operand<T>&, const Operand<T>&);                      \
+  template Tensor<T> where(const Operand<T>&, const Operand<T>&, const Operand<T>&);     \
+  template Tensor<T> compare(Comparison, const Operand<T>&, const Operand<T>&);
+XTAPE_INSTANTIATE(XTAPE_BINARY)
+
+// ---- what the sweep asks for ---------------------------------------------------------------------------
+
+namespace {
+template <class T>
+void add_into(TensorImpl& into, const TensorImpl& gradient) {
+  using B = simd::Batch<T>;
+  auto* sum = static_cast<T*>(into.data);
+  run_row<T, 2, 1>(into.size, {sum, static_cast<const T*>(gradient.data)}, {1, 1}, {sum},
+                   [](const std::array<B, 2>& v) { return std::array<B, 1>{v[0] + v[1]}; });
+}
+}  // namespace
+
+Handle<TensorImpl> add_gradients(const Handle<TensorImpl>& a, const Handle<TensorImpl>& b) {
+  return a->dtype == DType::float32 ? (Tensor<float>(a) + Tensor<float>(b)).impl()
+                                    : (Tensor<double>(a) + Tensor<double>(b)).impl();
+}
+
+void add_in_place(TensorImpl& into, const TensorImpl& gradient) {
+  into.dtype == DType::float32 ? add_into<float>(into, gradient) : add_into<double>(into, gradient);
+}
+
+Handle<TensorImpl> filled(DType dtype, const Shape& shape, double value) {
+  return dtype == DType::float32 ? full(shape, static_cast<float>(value)).impl() : full(shape, value).impl();
+}
+
+}  // namespace detail
+
+namespace detail {
+void throw_map_order() {
+  throw TapeError("map: only first and second derivatives; write the function with ops for higher ones");
+}
+}  // namespace detail
+
+}  // namespace xtape

@@ -1,0 +1,47 @@
+#pragma once
+// What the ops' sources share.
+
+#include <xtape/error.hpp>
+#include <xtape/record.hpp>
+#include <xtape/tape.hpp>
+#include <xtape/tensor.hpp>
+
+#include <fmt/format.h>
+
+namespace xtape::detail {
+
+// An owned list of integers in the pool's memory: the places that a maximum was taken from.
+class Indices {
+ public:
+  Indices() = default;
+  explicit Indices(std::size_t size) : storage_(Storage::make(size * sizeof(std::uint32_t))), size_(size) {}
+  std::size_t size() const noexcept { return size_; }
+  std::uint32_t* data() const noexcept { return static_cast<std::uint32_t*>(storage_->data()); }
+
+ private:
+  Handle<Storage> storage_;
+  std::size_t size_ = 0;
+};
+
+// A new tensor on the elements of x, without history.
+template <class T>
+Tensor<T> view(const Tensor<T>& x, const Shape& shape, std::size_t first_element = 0) {
+  return Tensor<T>(TensorImpl::view(*x.impl(), shape, first_element));
+}
+
+// dy, reduced to `shape` by summing what was broadcast.
+template <class T>
+Tensor<T> sum_to(const Tensor<T>& x, const Shape& shape);
+
+// y[i] = x[at[i]]: each result takes one element of x; and its transpose, y[at[i]] += x[i].
+// Both are linear and each other's pullback. at.size() results; `shape` is the result's.
+template <class T>
+Tensor<T> gather_flat(const Tensor<T>& x, const Indices& at, const Shape& shape);
+template <class T>
+Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at, const Shape& shape);
+
+}  // namespace xtape::detail
+
+// Instantiates a function template for both element types.
+#define XTAPE_INSTANTIATE(macro) \
+  macro(float) macro(double)

@@ -1,0 +1,113 @@
+// Functions of one tensor: one pass over SIMD batches forward, one backward. When the sweep itself is being
+// recorded, the same pull() formula runs on tensors instead, through recorded ops.
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/elementwise.hpp>
+
+#include <xtape/detail/loop.hpp>
+#include <xtape/functions.hpp>
+
+#include "common.hpp"
+
+namespace xtape {
+namespace {
+
+template <class T, class F>
+Tensor<T> forward(const F& f, const Tensor<T>& x) {
+  using B = simd::Batch<T>;
+  Tensor<T> y = Tensor<T>::uninitialised(x.shape());
+  detail::run_row<T, 1, 1>(x.size(), {x.data()}, {1}, {y.mutable_data()},
+                           [&f](const std::array<B, 1>& v) { return std::array<B, 1>{f.value(v[0])}; });
+  return y;
+}
+
+// dx = dy f'(saved), where `saved` is the input or the result, as pull() has it.
+template <class T, class F, bool from_result>
+Tensor<T> backward(const F& f, const Tensor<T>& dy, const Tensor<T>& saved) {
+  const auto formula = [&f]<class V>(const V& g, const V& s) {
+    if constexpr (from_result)
+      return f.pull(g, fn::Result<V>{s});
+    else
+      return f.pull(g, s);
+  };
+  if (Tape::recording()) return formula(dy, saved);
+  using B = simd::Batch<T>;
+  Tensor<T> dx = Tensor<T>::uninitialised(dy.shape());
+  detail::run_row<T, 2, 1>(dy.size(), {dy.data(), saved.data()}, {1, 1}, {dx.mutable_data()},
+                           [&formula](const std::array<B, 2>& v) {
+                             return std::array<B, 1>{formula(Lane<T>{v[0], {}}, Lane<T>{v[1], {}}).value};
+                           });
+  return dx;
+}
+
+template <class T, class F>
+Tensor<T> unary(const F& f, const Tensor<T>& x) {
+  Tensor<T> y = forward(f, x);
+  if constexpr (fn::PullsFromResult<F, Lane<T>>)
+    return record(F::name, std::move(y), {x}, [f](const Tensor<T>& dy, const Tensor<T>& result) {
+      return Gradients(backward<T, F, true>(f, dy, result));
+    });
+  else
+    return record(F::name, std::move(y), {x},
+                  [f, x](const Tensor<T>& dy) { return Gradients(backward<T, F, false>(f, dy, x)); });
+}
+
+}  // namespace
+
+template <class T> Tensor<T> operator-(const Tensor<T>& x) { return unary(fn::Negate{}, x); }
+template <class T> Tensor<T> square(const Tensor<T>& x) { return unary(fn::Square{}, x); }
+template <class T> Tensor<T> sqrt(const Tensor<T>& x) { return unary(fn::Sqrt{}, x); }
+template <class T> Tensor<T> abs(const Tensor<T>& x) { return unary(fn::Abs{}, x); }
+template <class T> Tensor<T> sign(const Tensor<T>& x) { return unary(fn::Sign{}, x); }
+template <class T> Tensor<T> exp(const Tensor<T>& x) { return unary(fn::Exp{}, x); }
+template <class T> Tensor<T> expm1(const Tensor<T>& x) { return unary(fn::Expm1{}, x); }
+template <class T> Tensor<T> log(const Tensor<T>& x) { return unary(fn::Log{}, x); }
+template <class T> Tensor<T> log1p(const Tensor<T>& x) { return unary(fn::Log1p{}, x); }
+template <class T> Tensor<T> sin(const Tensor<T>& x) { return unary(fn::Sin{}, x); }
+template <class T> Tensor<T> cos(const Tensor<T>& x) { return unary(fn::Cos{}, x); }
+template <class T> Tensor<T> tanh(const Tensor<T>& x) { return unary(fn::Tanh{}, x); }
+template <class T> Tensor<T> sech_squared(const Tensor<T>& x) { return unary(fn::SechSquared{}, x); }
+template <class T> Tensor<T> sigmoid(const Tensor<T>& x) { return unary(fn::Sigmoid{}, x); }
+template <class T> Tensor<T> softplus(const Tensor<T>& x) { return unary(fn::Softplus{}, x); }
+template <class T> Tensor<T> relu(const Tensor<T>& x) { return unary(fn::Relu{}, x); }
+template <class T> Tensor<T> leaky_relu(const Tensor<T>& x, double slope) { return unary(fn::LeakyRelu{slope}, x); }
+template <class T> Tensor<T> elu(const Tensor<T>& x, double alpha) { return unary(fn::Elu{alpha}, x); }
+template <class T> Tensor<T> gelu(const Tensor<T>& x) { return unary(fn::Gelu{}, x); }
+template <class T> Tensor<T> silu(const Tensor<T>& x) { return unary(fn::Silu{}, x); }
+template <class T> Tensor<T> erf(const Tensor<T>& x) { return unary(fn::Erf{}, x); }
+template <class T> Tensor<T> erfc(const Tensor<T>& x) { return unary(fn::Erfc{}, x); }
+template <class T> Tensor<T> clip(const Tensor<T>& x, double low, double high) {
+  if (!(low <= high)) throw ValueError(fmt::format("clip: the lower bound {} is above the upper {}", low, high));
+  return unary(fn::Clip{low, high}, x);
+}
+template <class T> Tensor<T> detail::pow_number(const Tensor<T>& x, double exponent) {
+  return unary(fn::PowScalar{exponent}, x);
+}
+
+#define XTAPE_UNARY(T)                                     \
+  template Tensor<T> operator-(const Tensor<T>&);          \
+  template Tensor<T> square(const Tensor<T>&);             \
+  template Tensor<T> sqrt(const Tensor<T>&);               \
+  template Tensor<T> abs(const Tensor<T>&);                \
+  template Tensor<T> sign(const Tensor<T>&);               \
+  template Tensor<T> exp(const Tensor<T>&);                \
+  template Tensor<T> expm1(const Tensor<T>&);              \
+  template Tensor<T> log(const Tensor<T>&);                \
+  template Tensor<T> log1p(const Tensor<T>&);              \
+  template Tensor<T> sin(const Tensor<T>&);                \
+  template Tensor<T> cos(const Tensor<T>&);                \
+  template Tensor<T> tanh(const Tensor<T>&);               \
+  template Tensor<T> sech_squared(const Tensor<T>&);       \
+  template Tensor<T> sigmoid(const Tensor<T>&);            \
+  template Tensor<T> softplus(const Tensor<T>&);           \
+  template Tensor<T> relu(const Tensor<T>&);               \
+  template Tensor<T> leaky_relu(const Tensor<T>&, double); \
+  template Tensor<T> elu(const Tensor<T>&, double);        \
+  template Tensor<T> gelu(const Tensor<T>&);               \
+  template Tensor<T> silu(const Tensor<T>&);               \
+  template Tensor<T> erf(const Tensor<T>&);                \
+  template Tensor<T> erfc(const Tensor<T>&);               \
+  template Tensor<T> clip(const Tensor<T>&, double, double); \
+  template Tensor<T> detail::pow_number(const Tensor<T>&, double);
+XTAPE_INSTANTIATE(XTAPE_UNARY)
+
+}  // namespace xtape

@@ -1,0 +1,128 @@
+#include <xtape/ops/loss.hpp>
+
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/reduce.hpp>
+#include <xtape/ops/softmax.hpp>
+
+#include <xtape/detail/loop.hpp>
+#include <xtape/functions.hpp>
+
+#include "../kernels/reduce.hpp"
+#include "common.hpp"
+
+namespace xtape {
+namespace {
+
+template <class T>
+void check_target(const char* op, const Tensor<T>& x, const detail::Operand<T>& target) {
+  if (!target.is_number() && target.tensor.shape() != x.shape())
+    throw ShapeError(fmt::format("{}: target of shape {} for an input of shape {}", op,
+                                 to_string(target.tensor.shape()), to_string(x.shape())));
+}
+
+// A target given as a number stands for a tensor of it.
+template <class T>
+Tensor<T> target_tensor(const Tensor<T>& x, const detail::Operand<T>& target) {
+  return target.is_number() ? full(x.shape(), target.number) : target.tensor;
+}
+
+// mean_i f(x_i, t_i)
+template <class T, class F>
+Tensor<T> mean_loss(const Tensor<T>& x, const Tensor<T>& t, const F& f) {
+  using B = simd::Batch<T>;
+  const Tensor<T> terms = Tensor<T>::uninitialised(x.shape());
+  detail::run_row<T, 2, 1>(x.size(), {x.data(), t.data()}, {1, 1}, {terms.mutable_data()},
+                           [&f](const std::array<B, 2>& v) { return std::array<B, 1>{f(v[0], v[1])}; });
+  return Tensor<T>(kernels::sum(terms.data(), terms.size()) / static_cast<T>(x.size()));
+}
+
+}  // namespace
+
+template <class T>
+Tensor<T> cross_entropy(const Tensor<T>& logits, const Labels& labels) {
+  const Shape& shape = logits.shape();
+  if (shape.size() != 2 || shape[0] != labels.size() || shape[0] == 0)
+    throw ShapeError(fmt::format("cross_entropy: logits (n, classes) and n > 0 labels are needed, got {} and {} labels",
+                                 to_string(shape), labels.size()));
+  const std::size_t rows = shape[0], classes = shape[1];
+  for (std::size_t i = 0; i < rows; ++i)
+    if (labels[i] < 0 || static_cast<std::uint64_t>(labels[i]) >= classes)
+      throw ValueError(fmt::format("cross_entropy: label {} at row {} is not one of {} classes", labels[i], i, classes));
+
+  Tensor<T> y;
+  {
+    const NoGrad pause;
+    const Tensor<T> log_p = log_softmax(logits, 1);
+    const Tensor<T> terms = Tensor<T>::uninitialised({rows});
+    for (std::size_t i = 0; i < rows; ++i)
+      terms.mutable_data()[i] = -log_p.data()[i * classes + static_cast<std::size_t>(labels[i])];
+    y = Tensor<T>(kernels::sum(terms.data(), rows) / static_cast<T>(rows));
+  }
+  return record("cross_entropy", std::move(y), {logits}, [logits, labels, rows, classes](const Tensor<T>& dy) {
+    Tensor<T> onehot = zeros<T>(logits.shape());
+    for (std::size_t i = 0; i < rows; ++i)
+      onehot.mutable_data()[i * classes + static_cast<std::size_t>(labels[i])] = T(1);
+    // p - 1 = expm1(log p) keeps its digits for a label that is nearly certain.
+    const Tensor<T> log_p = log_softmax(logits, 1);
+    return Gradients(where(onehot, expm1(log_p), exp(log_p)) * (dy / static_cast<T>(rows)));
+  });
+}
+
+namespace detail {
+
+template <class T>
+Tensor<T> mse_loss(const Tensor<T>& x, const Operand<T>& target) {
+  check_target("mse_loss", x, target);
+  return mean(square(subtract<T>(x, target)));
+}
+
+template <class T>
+Tensor<T> binary_cross_entropy(const Tensor<T>& p, const Operand<T>& target) {
+  check_target("binary_cross_entropy", p, target);
+  const Tensor<T> t = target_tensor(p, target);
+  for (const T value : p.span())
+    if (value < T(0) || value > T(1))
+      throw ValueError(fmt::format("binary_cross_entropy: {} is not a probability; from logits take "
+                                   "binary_cross_entropy_with_logits", value));
+  Tensor<T> y = mean_loss(p, t, [](const auto& q, const auto& u) {
+    using B = std::remove_cvref_t<decltype(q)>;
+    const B zero(T(0)), one(T(1));
+    return -(xsimd::select(u == zero, zero, u * simd::log(q)) +
+             xsimd::select(u == one, zero, (one - u) * xsimd::log1p(-q)));
+  });
+  return record("binary_cross_entropy", std::move(y), {p, t}, [p, t](const Tensor<T>& dy, Wanted wanted) {
+    const Tensor<T> g = dy / static_cast<T>(p.size());
+    return wanted.gradients(
+        [&] { return g * (where(equal(t, 1), 0, (1 - t) / (1 - p)) - where(equal(t, 0), 0, t / p)); },
+        [&] { return g * (log1p(-p) - log(p)); });
+  });
+}
+
+template <class T>
+Tensor<T> binary_cross_entropy_with_logits(const Tensor<T>& x, const Operand<T>& target) {
+  check_target("binary_cross_entropy_with_logits", x, target);
+  const Tensor<T> t = target_tensor(x, target);
+  // softplus(x) - t x with the linear parts taken together: exact where t is 0 or 1, also at x = +-inf.
+  Tensor<T> y = mean_loss(x, t, [](const auto& v, const auto& u) {
+    using B = std::remove_cvref_t<decltype(v)>;
+    const B zero(T(0)), weight = xsimd::select(v > zero, B(T(1)) - u, -u);
+    return xsimd::select(weight == zero, zero, weight * v) + xsimd::log1p(simd::exp(-xsimd::abs(v)));
+  });
+  return record("binary_cross_entropy_with_logits", std::move(y), {x, t}, [x, t](const Tensor<T>& dy, Wanted wanted) {
+    const Tensor<T> g = dy / static_cast<T>(x.size());
+    // sigmoid(x) - t, without cancellation where t is 0 or 1.
+    return wanted.gradients([&] { return g * ((1 - t) * sigmoid(x) - t * sigmoid(-x)); }, [&] { return -(g * x); });
+  });
+}
+
+}  // namespace detail
+
+#define XTAPE_LOSS(T)                                                                                 \
+  template Tensor<T> cross_entropy(const Tensor<T>&, const Labels&);                                  \
+  template Tensor<T> detail::mse_loss(const Tensor<T>&, const detail::Operand<T>&);                   \
+  template Tensor<T> detail::binary_cross_entropy(const Tensor<T>&, const detail::Operand<T>&);       \
+  template Tensor<T> detail::binary_cross_entropy_with_logits(const Tensor<T>&, const detail::Operand<T>&);
+XTAPE_INSTANTIATE(XTAPE_LOSS)
+
+}  // namespace xtape

@@ -1,0 +1,181 @@
+#include "reduce.hpp"
+
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/softmax.hpp>
+
+#include "../kernels/reduce.hpp"
+#include "../kernels/softmax.hpp"
+#include "../recording.hpp"
+#include "softmax.hpp"
+
+namespace xtape {
+namespace {
+
+[[noreturn]] void throw_no_elements(const char* op, const Shape& shape) {
+  throw ShapeError(fmt::format("{}: no elements along the reduced axes of shape {}", op, to_string(shape)));
+}
+
+template <bool greater, class T>
+Tensor<T> extreme(const char* name, const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
+  const auto [in, group] = detail::group_axes(name, x, axes, options.keepdims);
+  if (group.n == 0 && group.outer * group.inner > 0) throw_no_elements(name, x.shape());
+  if (in.size() > 0xffffffffU)
+    throw ShapeError(fmt::format("{}: shape {} has more than 2^32 elements", name, to_string(x.shape())));
+  Tensor<T> y = Tensor<T>::uninitialised(group.kept);
+  const detail::Indices at(y.size());
+  if (group.n > 0)
+    kernels::extreme<greater>(in.data(), y.mutable_data(), at.data(), group.outer, group.n, group.inner);
+  return record(name, std::move(y), {in}, [at, shape = in.shape()](const Tensor<T>& dy) {
+    return Gradients(detail::scatter_flat(dy, at, shape));
+  });
+}
+
+// Number of elements reduced to one result.
+template <class T>
+std::size_t count(const char* op, const Tensor<T>& x, const Axes& axes) {
+  const auto reduced = axis_flags(op, axes, x.shape());
+  std::size_t n = 1;
+  for (std::size_t i = 0; i < x.dimension(); ++i)
+    if (reduced[i]) n *= x.shape()[i];
+  return n;
+}
+
+}  // namespace
+
+template <class T>
+Tensor<T> sum(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
+  // Axes that are no neighbours are summed one stretch after the other, from the back: no transpose.
+  const auto reduced = axis_flags("sum", axes, x.shape());
+  Axes last, others;
+  for (std::size_t i = x.dimension(); i-- > 0;) {
+    const bool joins = last.empty() || reduced[i + 1] || x.shape()[i + 1] == 1;
+    if (reduced[i]) (others.empty() && joins ? last : others).push_back(static_cast<std::ptrdiff_t>(i));
+  }
+  if (!others.empty()) {
+    const Tensor<T> y = sum(sum(x, last, {.keepdims = true}), others, {.keepdims = true});
+    return options.keepdims ? y : reshape(y, detail::reduced_shape("sum", x.shape(), axes, false));
+  }
+  const auto [in, group] = detail::group_axes("sum", x, axes, options.keepdims);
+  Tensor<T> y = Tensor<T>::uninitialised(group.kept);
+  kernels::sum(in.data(), y.mutable_data(), group.outer, group.n, group.inner);
+  return record("sum", std::move(y), {in}, [from = group.spread, shape = in.shape()](const Tensor<T>& dy) {
+    return Gradients(detail::spread(dy, from, shape));
+  });
+}
+
+template <class T>
+Tensor<T> mean(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
+  return sum(x, axes, options) / static_cast<T>(count("mean", x, axes));
+}
+
+template <class T>
+Tensor<T> max(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
+  return extreme<true>("max", x, axes, options);
+}
+template <class T>
+Tensor<T> min(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
+  return extreme<false>("min", x, axes, options);
+}
+
+template <class T>
+Tensor<T> logsumexp(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
+  const auto [in, group] = detail::group_axes("logsumexp", x, axes, options.keepdims);
+  Tensor<T> y = Tensor<T>::uninitialised(group.kept);
+  kernels::logsumexp(in.data(), y.mutable_data(), group.outer, group.n, group.inner);
+  // y as a function of `in` again, so that its derivative is the softmax over the same group.
+  return record("logsumexp", std::move(y), {in}, [in, group](const Tensor<T>& dy) {
+    return Gradients(detail::spread(dy, group.spread, in.shape()) * detail::softmax_group(in, group));
+  });
+}
+
+template <class T>
+Tensor<T> var(const Tensor<T>& x, const Axes& axes, const VarianceOptions& options) {
+  const T divisor = static_cast<T>(count("var", x, axes)) - static_cast<T>(options.ddof);
+  const auto deviation = [axes](const Tensor<T>& t) { return t - mean(t, axes, {.keepdims = true}); };
+  Tensor<T> y;
+  {
+    const NoGrad pause;
+    y = sum(square(deviation(x)), axes, {.keepdims = options.keepdims}) / divisor;
+  }
+  const Shape from = detail::reduced_shape("var", x.shape(), axes, true);
+  return record("var", std::move(y), {x}, [x, from, divisor, deviation](const Tensor<T>& dy) {
+    return Gradients(reshape(dy, from) * (deviation(x) * (T(2) / divisor)));
+  });
+}
+
+template <class T>
+Tensor<T> norm(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
+  const Shape from = detail::reduced_shape("norm", x.shape(), axes, true);
+  Tensor<T> y;
+  {
+    const NoGrad pause;
+    if (x.size() == 0) {
+      y = sum(x, axes, options);
+    } else {
+      // Scaled by the largest element: squares neither overflow nor underflow.
+      const Tensor<T> largest = max(abs(x), axes, {.keepdims = true});
+      const Tensor<T> scale = where(largest > 0, where(largest < std::numeric_limits<T>::infinity(), largest, 1), 1);
+      const Tensor<T> root = sqrt(sum(square(x / scale), axes, {.keepdims = true})) * scale;
+      y = reshape(root, detail::reduced_shape("norm", x.shape(), axes, options.keepdims));
+    }
+  }
+  return record("norm", std::move(y), {x}, [x, from](const Tensor<T>& dy, const Tensor<T>& result) {
+    const Tensor<T> length = reshape(result, from), zero = equal(length, 0);
+    return Gradients(where(zero, 0, reshape(dy, from) * (x / where(zero, 1, length))));
+  });
+}
+
+template <class T>
+IndexArray argmax(const Tensor<T>& x, std::ptrdiff_t axis) {
+  const NoGrad pause;
+  const auto [in, group] = detail::group_axes("argmax", x, axis, false);
+  if (group.n == 0 && group.outer * group.inner > 0) throw_no_elements("argmax", x.shape());
+  IndexArray result(detail::XShape(group.kept.begin(), group.kept.end()));
+  const Tensor<T> values = Tensor<T>::uninitialised(group.kept);
+  const detail::Indices at(values.size());
+  if (group.n > 0) kernels::extreme<true>(in.data(), values.mutable_data(), at.data(), group.outer, group.n, group.inner);
+  for (std::size_t i = 0; i < values.size(); ++i) result.flat(i) = at.data()[i] / group.inner % group.n;
+  return result;
+}
+
+template <class T>
+std::size_t argmax(const Tensor<T>& x) {
+  if (x.size() == 0) throw_no_elements("argmax", x.shape());
+  const NoGrad pause;
+  return argmax(detail::view(x, Shape{x.size()}), 0).flat(0);
+}
+
+namespace detail {
+
+template <class T>
+Tensor<T> sum_to(const Tensor<T>& x, const Shape& shape) {
+  if (x.shape() == shape) return x;
+  Axes axes;
+  const std::size_t offset = x.dimension() - shape.size();
+  for (std::size_t i = 0; i < x.dimension(); ++i)
+    if (i < offset || (shape[i - offset] == 1 && x.shape()[i] != 1)) axes.push_back(static_cast<std::ptrdiff_t>(i));
+  return reshape(sum(x, axes, {.keepdims = true}), shape);
+}
+
+Handle<TensorImpl> sum_to_shape(const Handle<TensorImpl>& gradient, const Shape& shape) {
+  return gradient->dtype == DType::float32 ? sum_to(Tensor<float>(gradient), shape).impl()
+                                           : sum_to(Tensor<double>(gradient), shape).impl();
+}
+
+}  // namespace detail
+
+#define XTAPE_REDUCE(T)                                                                \
+  template Tensor<T> sum(const Tensor<T>&, const Axes&, const ReduceOptions&);         \
+  template Tensor<T> mean(const Tensor<T>&, const Axes&, const ReduceOptions&);        \
+  template Tensor<T> max(const Tensor<T>&, const Axes&, const ReduceOptions&);         \
+  template Tensor<T> min(const Tensor<T>&, const Axes&, const ReduceOptions&);         \
+  template Tensor<T> logsumexp(const Tensor<T>&, const Axes&, const ReduceOptions&);   \
+  template Tensor<T> var(const Tensor<T>&, const Axes&, const VarianceOptions&);       \
+  template Tensor<T> norm(const Tensor<T>&, const Axes&, const ReduceOptions&);        \
+  template IndexArray argmax(const Tensor<T>&, std::ptrdiff_t);                        \
+  template std::size_t argmax(const Tensor<T>&);                                       \
+  template Tensor<T> detail::sum_to(const Tensor<T>&, const Shape&);
+XTAPE_INSTANTIATE(XTAPE_REDUCE)
+
+}  // namespace xtape

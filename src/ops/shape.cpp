@@ -1,0 +1,309 @@
+#include <xtape/ops/shape.hpp>
+
+#include <xtape/detail/loop.hpp>
+
+#include "../kernels/strided.hpp"
+#include "common.hpp"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace xtape {
+namespace {
+
+using kernels::Strided;
+
+std::array<std::ptrdiff_t, max_rank> strides_of(const Shape& shape) {
+  std::array<std::ptrdiff_t, max_rank> strides{};
+  std::ptrdiff_t stride = 1;
+  for (std::size_t i = shape.size(); i-- > 0;) {
+    strides[i] = stride;
+    stride *= static_cast<std::ptrdiff_t>(shape[i]);
+  }
+  return strides;
+}
+
+bool is_contiguous(const Strided& s) {
+  const Strided m = kernels::merged(s);
+  return m.shape.empty() || (m.shape.size() == 1 && m.stride[0] == 1);
+}
+
+// x read along strides; shares x's elements if they are consecutive.
+template <class T>
+Tensor<T> read_strided(const Tensor<T>& x, const Strided& s) {
+  if (s.shape.elements() > 0 && is_contiguous(s)) return detail::view(x, s.shape, static_cast<std::size_t>(s.offset));
+  Tensor<T> y = Tensor<T>::uninitialised(s.shape);
+  kernels::copy_from(s, x.data(), y.mutable_data());
+  return y;
+}
+
+template <class T>
+Tensor<T> slice_strided(const Tensor<T>& x, const Strided& s, const Shape& kept);
+
+// The transpose of a slice: dy written into zeros of the shape that was sliced.
+template <class T>
+Tensor<T> unslice(const Tensor<T>& dy, const Strided& s, const Shape& shape) {
+  Tensor<T> dx = zeros<T>(shape);
+  kernels::copy_to(s, dy.data(), dx.mutable_data());
+  return record("unslice", std::move(dx), {dy}, [s, kept = dy.shape()](const Tensor<T>& g) {
+    return Gradients(slice_strided(g, s, kept));
+  });
+}
+
+// `kept`: the result's shape, which may lack axes of extent 1 that s has.
+template <class T>
+Tensor<T> slice_strided(const Tensor<T>& x, const Strided& s, const Shape& kept) {
+  return record("slice", detail::view(read_strided(x, s), kept), {x}, [s, shape = x.shape()](const Tensor<T>& dy) {
+    return Gradients(unslice(dy, s, shape));
+  });
+}
+
+// start, count and step of a range along an axis of `extent` elements, by Python's rules.
+struct Resolved {
+  std::ptrdiff_t start, count;
+};
+Resolved resolve(const Range& range, std::ptrdiff_t extent) {
+  if (range.step == 0) throw ShapeError("slice: the step of a range is 0");
+  const bool forward = range.step > 0;
+  const auto bound = [&](std::ptrdiff_t given, std::ptrdiff_t otherwise) {
+    if (given == Range::open) return otherwise;
+    if (given < 0) given += extent;
+    return std::clamp(given, forward ? std::ptrdiff_t{0} : std::ptrdiff_t{-1}, forward ? extent : extent - 1);
+  };
+  const std::ptrdiff_t start = bound(range.start, forward ? 0 : extent - 1);
+  const std::ptrdiff_t stop = bound(range.stop, forward ? extent : -1);
+  const std::ptrdiff_t length = forward ? stop - start : start - stop, step = forward ? range.step : -range.step;
+  return {start, length > 0 ? (length + step - 1) / step : 0};
+}
+
+}  // namespace
+
+template <class T>
+Tensor<T> reshape(const Tensor<T>& x, const NewShape& shape) {
+  const auto fail = [&] {
+    throw ShapeError(fmt::format("reshape: {} does not reshape to ({})", to_string(x.shape()),
+                                 fmt::join(shape.begin(), shape.end(), ", ")));
+  };
+  Shape result;
+  std::size_t known = 1, unknown = max_rank;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] < -1 || (shape[i] == -1 && unknown != max_rank)) fail();
+    if (shape[i] == -1) unknown = i;
+    result.push_back(shape[i] == -1 ? 1 : static_cast<std::size_t>(shape[i]));
+  }
+  known = result.elements();
+  if (unknown != max_rank) {
+    if (known == 0 || x.size() % known != 0) fail();
+    result[unknown] = x.size() / known;
+  } else if (known != x.size()) {
+    fail();
+  }
+  return record("reshape", detail::view(x, result), {x}, [from = x.shape()](const Tensor<T>& dy) {
+    return Gradients(reshape(dy, from));
+  });
+}
+
+template <class T>
+Tensor<T> flatten(const Tensor<T>& x, std::ptrdiff_t start_axis) {
+  const std::size_t start = normalise_axis("flatten", start_axis, x.shape());
+  Shape shape;
+  std::size_t rest = 1;
+  for (std::size_t i = 0; i < x.dimension(); ++i) {
+    if (i < start)
+      shape.push_back(x.shape()[i]);
+    else
+      rest *= x.shape()[i];
+  }
+  shape.push_back(rest);
+  return reshape(x, shape);
+}
+
+template <class T>
+Tensor<T> squeeze(const Tensor<T>& x, const Axes& axes) {
+  const auto named = axis_flags("squeeze", axes, x.shape());
+  Shape shape;
+  for (std::size_t i = 0; i < x.dimension(); ++i) {
+    if (named[i] && !axes.is_all() && x.shape()[i] != 1)
+      throw ShapeError(fmt::format("squeeze: axis {} of shape {} is not 1", i, to_string(x.shape())));
+    if (!(named[i] && x.shape()[i] == 1)) shape.push_back(x.shape()[i]);
+  }
+  return reshape(x, shape);
+}
+
+template <class T>
+Tensor<T> expand_dims(const Tensor<T>& x, std::ptrdiff_t axis) {
+  const auto rank = static_cast<std::ptrdiff_t>(x.dimension()) + 1;
+  if (axis < -rank || axis >= rank)
+    throw ShapeError(fmt::format("expand_dims: axis {} is out of range for shape {}", axis, to_string(x.shape())));
+  const auto at = static_cast<std::size_t>(axis < 0 ? axis + rank : axis);
+  Shape shape;
+  for (std::size_t i = 0; i <= x.dimension(); ++i) {
+    if (i == at) shape.push_back(1);
+    if (i < x.dimension()) shape.push_back(x.shape()[i]);
+  }
+  return reshape(x, shape);
+}
+
+template <class T>
+Tensor<T> transpose(const Tensor<T>& x, const Axes& axes) {
+  const std::size_t rank = x.dimension();
+  const auto fail = [&] {
+    throw ShapeError(fmt::format("transpose: axes ({}) are not a permutation of those of shape {}",
+                                 fmt::join(axes.begin(), axes.end(), ", "), to_string(x.shape())));
+  };
+  if (!axes.is_all() && axes.size() != rank) fail();
+  const auto strides = strides_of(x.shape());
+  Strided s;
+  std::array<std::ptrdiff_t, max_rank> inverse{};
+  std::array<bool, max_rank> seen{};
+  for (std::size_t i = 0; i < rank; ++i) {
+    const std::size_t from = axes.is_all() ? rank - 1 - i : normalise_axis("transpose", axes[i], x.shape());
+    if (std::exchange(seen[from], true)) fail();
+    inverse[from] = static_cast<std::ptrdiff_t>(i);
+    s.stride[i] = strides[from];
+    s.shape.push_back(x.shape()[from]);
+  }
+  Axes back;
+  for (std::size_t i = 0; i < rank; ++i) back.push_back(inverse[i]);
+  return record("transpose", read_strided(x, s), {x}, [back](const Tensor<T>& dy) {
+    return Gradients(transpose(dy, back));
+  });
+}
+
+template <class T>
+Tensor<T> broadcast_to(const Tensor<T>& x, const Shape& shape) {
+  using B = simd::Batch<T>;
+  if (x.shape() == shape) return x;
+  // Broadcast against the shape itself, given a stride of 0.
+  const std::array<const Shape*, 2> shapes{&x.shape(), &shape};
+  bool fits = x.dimension() <= shape.size();
+  for (std::size_t i = 0; fits && i < x.dimension(); ++i) {
+    const std::size_t extent = x.shape()[i];
+    fits = extent == 1 || extent == shape[shape.size() - x.dimension() + i];
+  }
+  if (!fits)
+    throw ShapeError(fmt::format("broadcast_to: {} does not broadcast to {}", to_string(x.shape()), to_string(shape)));
+  const detail::LoopPlan plan = detail::plan_loop("broadcast_to", shapes.data(), 2);
+  Tensor<T> y = Tensor<T>::uninitialised(shape);
+  detail::run_loop<T, 1, 1>(plan, {x.data()}, {y.mutable_data()}, [](const std::array<B, 1>& v) { return v; });
+  return record("broadcast_to", std::move(y), {x}, [](const Tensor<T>& dy) { return Gradients(dy); });
+}
+
+template <class T>
+Tensor<T> concatenate(const std::vector<Tensor<T>>& tensors, std::ptrdiff_t axis) {
+  if (tensors.empty()) throw ShapeError("concatenate: no tensors given");
+  Shape shape = tensors[0].shape();
+  const std::size_t at = normalise_axis("concatenate", axis, shape);
+  shape[at] = 0;
+  for (const auto& tensor : tensors) {
+    bool fits = tensor.dimension() == shape.size();
+    for (std::size_t i = 0; fits && i < shape.size(); ++i) fits = i == at || tensor.shape()[i] == shape[i];
+    if (!fits)
+      throw ShapeError(fmt::format("concatenate: shapes {} and {} differ beyond axis {}", to_string(tensors[0].shape()),
+                                   to_string(tensor.shape()), at));
+    shape[at] += tensor.shape()[at];
+  }
+  Tensor<T> y = Tensor<T>::uninitialised(shape);
+  std::size_t inner = 1, outer = 1;
+  for (std::size_t i = at + 1; i < shape.size(); ++i) inner *= shape[i];
+  for (std::size_t i = 0; i < at; ++i) outer *= shape[i];
+  std::size_t start = 0;
+  for (const auto& tensor : tensors) {
+    const std::size_t run = tensor.shape()[at] * inner;
+    for (std::size_t o = 0; o < outer; ++o)
+      std::copy_n(tensor.data() + o * run, run, y.mutable_data() + (o * shape[at] + start) * inner);
+    start += tensor.shape()[at];
+  }
+  const std::vector<Inputs::Input> inputs(tensors.begin(), tensors.end());
+  std::vector<std::size_t> extents;
+  for (const auto& tensor : tensors) extents.push_back(tensor.shape()[at]);
+  return record("concatenate", std::move(y), Inputs(inputs), [extents, at](const Tensor<T>& dy, Wanted wanted) {
+    Gradients gradients;
+    Strided s{dy.shape(), strides_of(dy.shape()), 0};
+    for (std::size_t i = 0; i < extents.size(); ++i) {
+      s.shape[at] = extents[i];
+      gradients.add(wanted[i] ? slice_strided(dy, s, s.shape).impl() : detail::Handle<detail::TensorImpl>{});
+      s.offset += static_cast<std::ptrdiff_t>(extents[i]) * s.stride[at];
+    }
+    return gradients;
+  });
+}
+
+template <class T>
+Tensor<T> stack(const std::vector<Tensor<T>>& tensors, std::ptrdiff_t axis) {
+  if (tensors.empty()) throw ShapeError("stack: no tensors given");
+  std::vector<Tensor<T>> expanded;
+  for (const auto& tensor : tensors) {
+    if (tensor.shape() != tensors[0].shape())
+      throw ShapeError(
+          fmt::format("stack: shapes {} and {} differ", to_string(tensors[0].shape()), to_string(tensor.shape())));
+    expanded.push_back(expand_dims(tensor, axis));
+  }
+  return concatenate(expanded, axis);
+}
+
+template <class T>
+Tensor<T> slice(const Tensor<T>& x, std::initializer_list<SliceIndex> indices) {
+  if (indices.size() > x.dimension())
+    throw ShapeError(fmt::format("slice: {} indices for shape {}", indices.size(), to_string(x.shape())));
+  const auto strides = strides_of(x.shape());
+  Strided s;
+  Shape kept;
+  for (std::size_t i = 0; i < x.dimension(); ++i) {
+    const SliceIndex index = i < indices.size() ? indices.begin()[i] : SliceIndex(Range{});
+    const auto extent = static_cast<std::ptrdiff_t>(x.shape()[i]);
+    Resolved r{index.range.start, 1};
+    if (index.drops_axis) {
+      if (r.start < -extent || r.start >= extent)
+        throw ShapeError(
+            fmt::format("slice: index {} is out of range for axis {} of shape {}", r.start, i, to_string(x.shape())));
+      if (r.start < 0) r.start += extent;
+    } else {
+      r = resolve(index.range, extent);
+      kept.push_back(static_cast<std::size_t>(r.count));
+    }
+    s.stride[i] = strides[i] * index.range.step;
+    s.shape.push_back(static_cast<std::size_t>(r.count));
+    s.offset += r.start * strides[i];
+  }
+  return slice_strided(x, s, kept);
+}
+
+namespace detail {
+
+template <class T>
+Tensor<T> gather_flat(const Tensor<T>& x, const Indices& at, const Shape& shape) {
+  Tensor<T> y = Tensor<T>::uninitialised(shape);
+  for (std::size_t i = 0; i < at.size(); ++i) y.mutable_data()[i] = x.data()[at.data()[i]];
+  return record("gather_flat", std::move(y), {x}, [at, from = x.shape()](const Tensor<T>& dy) {
+    return Gradients(scatter_flat(dy, at, from));
+  });
+}
+
+template <class T>
+Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at, const Shape& shape) {
+  Tensor<T> y = zeros<T>(shape);
+  for (std::size_t i = 0; i < at.size(); ++i) y.mutable_data()[at.data()[i]] += x.data()[i];
+  return record("scatter_flat", std::move(y), {x}, [at, from = x.shape()](const Tensor<T>& dy) {
+    return Gradients(gather_flat(dy, at, from));
+  });
+}
+
+}  // namespace detail
+
+#define XTAPE_SHAPE(T)                                                                       \
+  template Tensor<T> reshape(const Tensor<T>&, const NewShape&);                             \
+  template Tensor<T> flatten(const Tensor<T>&, std::ptrdiff_t);                              \
+  template Tensor<T> squeeze(const Tensor<T>&, const Axes&);                                 \
+  template Tensor<T> expand_dims(const Tensor<T>&, std::ptrdiff_t);                          \
+  template Tensor<T> transpose(const Tensor<T>&, const Axes&);                               \
+  template Tensor<T> broadcast_to(const Tensor<T>&, const Shape&);                           \
+  template Tensor<T> concatenate(const std::vector<Tensor<T>>&, std::ptrdiff_t);             \
+  template Tensor<T> stack(const std::vector<Tensor<T>>&, std::ptrdiff_t);                   \
+  template Tensor<T> slice(const Tensor<T>&, std::initializer_list<SliceIndex>);             \
+  template Tensor<T> detail::gather_flat(const Tensor<T>&, const detail::Indices&, const Shape&);  \
+  template Tensor<T> detail::scatter_flat(const Tensor<T>&, const detail::Indices&, const Shape&);
+XTAPE_INSTANTIATE(XTAPE_SHAPE)
+
+}  // namespace xtape

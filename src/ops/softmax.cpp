@@ -1,0 +1,44 @@
+#include "softmax.hpp"
+
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/elementwise.hpp>
+
+#include "../kernels/softmax.hpp"
+
+namespace xtape {
+
+template <class T>
+Tensor<T> detail::softmax_group(const Tensor<T>& x, const Group& group) {
+  Tensor<T> y = Tensor<T>::uninitialised(x.shape());
+  kernels::softmax<kernels::Softmax::probabilities>(x.data(), y.mutable_data(), group.outer, group.n, group.inner);
+  Axes axes;  // the axes of the group
+  for (std::size_t i = 0; i < x.dimension(); ++i)
+    if (group.spread[i] != x.shape()[i]) axes.push_back(static_cast<std::ptrdiff_t>(i));
+  return record("softmax", std::move(y), {x}, [axes](const Tensor<T>& dy, const Tensor<T>& s) {
+    return Gradients(s * (dy - sum(dy * s, axes, {.keepdims = true})));
+  });
+}
+
+template <class T>
+Tensor<T> softmax(const Tensor<T>& x, std::ptrdiff_t axis) {
+  const auto [in, group] = detail::group_axes("softmax", x, axis, true);
+  return detail::softmax_group(in, group);
+}
+
+template <class T>
+Tensor<T> log_softmax(const Tensor<T>& x, std::ptrdiff_t axis) {
+  const auto [in, group] = detail::group_axes("log_softmax", x, axis, true);
+  Tensor<T> y = Tensor<T>::uninitialised(x.shape());
+  kernels::softmax<kernels::Softmax::logarithms>(x.data(), y.mutable_data(), group.outer, group.n, group.inner);
+  return record("log_softmax", std::move(y), {x}, [axis](const Tensor<T>& dy, const Tensor<T>& log_s) {
+    return Gradients(dy - exp(log_s) * sum(dy, axis, {.keepdims = true}));
+  });
+}
+
+#define XTAPE_SOFTMAX(T)                                                             \
+  template Tensor<T> softmax(const Tensor<T>&, std::ptrdiff_t);                      \
+  template Tensor<T> log_softmax(const Tensor<T>&, std::ptrdiff_t);                  \
+  template Tensor<T> detail::softmax_group(const Tensor<T>&, const detail::Group&);
+XTAPE_INSTANTIATE(XTAPE_SOFTMAX)
+
+}  // namespace xtape

@@ -1,0 +1,197 @@
+// The thread's recordings, and how ops are appended to them. The sweep is in sweep.cpp.
+#include "recording.hpp"
+
+#include <xtape/error.hpp>
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+
+namespace xtape {
+namespace detail {
+namespace {
+std::atomic<std::uint64_t> next_serial{1};
+constexpr std::size_t chunk_bytes = std::size_t{1} << 16;
+}  // namespace
+
+// What a thread knows of tapes.
+struct ThreadState {
+  Recording* innermost = nullptr;
+  Recording* idle = nullptr;  // closed recordings, linked by enclosing_
+  int paused = 0;
+
+  Recording* active() const noexcept { return paused == 0 ? innermost : nullptr; }
+  ~ThreadState() {
+    while (Recording* recording = idle) {
+      idle = recording->enclosing_;
+      delete recording;
+    }
+  }
+};
+thread_local ThreadState thread_state;
+
+void* Arena::allocate(std::size_t bytes, std::size_t alignment) {
+  for (;; ++chunk_, used_ = 0) {
+    if (chunk_ == chunks_.size()) {
+      const std::size_t size = std::max(chunk_bytes, bytes + alignment);
+      chunks_.push_back({nullptr, 0});
+      chunks_.back() = {static_cast<std::byte*>(detail::allocate(size)), size};
+    }
+    const Chunk& chunk = chunks_[chunk_];
+    void* place = chunk.begin + used_;
+    std::size_t room = chunk.bytes - used_;
+    if (std::align(alignment, bytes, place, room)) {
+      used_ = chunk.bytes - room + bytes;
+      return place;
+    }
+  }
+}
+
+void Arena::reset() noexcept { chunk_ = used_ = 0; }
+
+void Arena::release() noexcept {
+  for (const Chunk& chunk : chunks_)
+    if (chunk.begin) deallocate(chunk.begin, chunk.bytes);
+  chunks_.clear();
+}
+
+Recording* Recording::open() {
+  ThreadState& state = thread_state;
+  Recording* recording = state.idle;
+  if (recording)
+    state.idle = recording->enclosing_;
+  else
+    recording = new Recording;
+  recording->serial_ = next_serial.fetch_add(1, std::memory_order_relaxed);
+  recording->thread_ = std::this_thread::get_id();
+  recording->enclosing_ = state.innermost;
+  recording->paused_outside_ = state.paused;
+  state.innermost = recording;
+  state.paused = 0;
+  return recording;
+}
+
+void Recording::close(Recording* recording) noexcept {
+  recording->clear();
+  ThreadState& state = thread_state;
+  Recording** link = &state.innermost;
+  if (*link == recording) state.paused = recording->paused_outside_;
+  while (*link && *link != recording) link = &(*link)->enclosing_;
+  if (!*link) {  // made by another thread, whose list still names it: leave it alone
+    recording->serial_ = 0;
+    return;
+  }
+  *link = recording->enclosing_;
+  recording->enclosing_ = state.idle;
+  state.idle = recording;
+}
+
+Recording* active_recording() noexcept { return thread_state.active(); }
+
+bool is_recorded(const TensorImpl& impl) noexcept {
+  if (impl.link.recording == 0) return false;
+  for (const Recording* r = thread_state.innermost; r; r = r->enclosing())
+    if (r->links(impl)) return true;
+  return false;
+}
+
+bool Recording::needs_gradient(const TensorImpl& impl) const noexcept {
+  return impl.requires_grad || links(impl) || (impl.link.recording != 0 && is_recorded(impl));
+}
+
+void Recording::forget(Node& node) noexcept {
+  if (node.pullback) node.type->destroy(node.pullback);
+  node.pullback = nullptr;
+  node.output = {};
+}
+
+void Recording::clear() noexcept {
+  for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) forget(*node);
+  nodes_.clear();
+  edges_.clear();
+  arena_.reset();
+  serial_ = next_serial.fetch_add(1, std::memory_order_relaxed);
+}
+
+bool must_record(const Inputs& inputs) {
+  const Recording* recording = thread_state.active();
+  if (!recording) return false;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    if (inputs[i] && recording->needs_gradient(*inputs[i])) return true;
+  return false;
+}
+
+void* pullback_storage(std::size_t bytes, std::size_t alignment) {
+  return thread_state.active()->pullback_storage(bytes, alignment);
+}
+
+Handle<TensorImpl> append(const char* name, Handle<TensorImpl> value, const Inputs& inputs, void* pullback,
+                          const PullbackType* type) {
+  return thread_state.active()->append(name, std::move(value), inputs, pullback, type);
+}
+
+Handle<TensorImpl> Recording::append(const char* name, Handle<TensorImpl> value, const Inputs& inputs, void* pullback,
+                                     const PullbackType* type) {
+  // From here on the pullback is ours: destroyed if anything below throws.
+  struct Guard {
+    void* pullback;
+    const PullbackType* type;
+    ~Guard() {
+      if (pullback) type->destroy(pullback);
+    }
+  } guard{pullback, type};
+
+  if (!value) throw TapeError(std::string(name) + ": record needs a defined value");
+  if (nodes_.size() >= Edge::none) throw TapeError(std::string(name) + ": the tape is full (2^32 - 1 nodes)");
+  // The value becomes this node's output. If somebody else holds the handle too, e.g. an op that returns
+  // its input as it is, the output is a new tensor on the same elements.
+  if (!value->refs.unique() || value->requires_grad || value->link.recording != 0)
+    value = TensorImpl::view(*value, value->shape);
+
+  const std::size_t first_edge = edges_.size();
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    Edge edge;
+    if (TensorImpl* input = inputs[i]; input && needs_gradient(*input)) {
+      if (links(*input)) {
+        edge.node = input->link.node;
+      } else {
+        edge.source = Handle<TensorImpl>::share(input);
+        edge.version = input->version;
+      }
+    }
+    edges_.push_back(std::move(edge));
+  }
+
+  const std::size_t rank = value->shape.size();
+  auto* extents = static_cast<std::size_t*>(arena_.allocate(rank * sizeof(std::size_t), alignof(std::size_t)));
+  std::copy(value->shape.begin(), value->shape.end(), extents);
+  nodes_.push_back({name, pullback, type, extents, type->takes_output ? value : Handle<TensorImpl>{},
+                    static_cast<std::uint32_t>(first_edge), static_cast<std::uint32_t>(inputs.size()),
+                    static_cast<std::uint8_t>(rank), value->dtype});
+  guard.pullback = nullptr;
+  value->link = {serial_, static_cast<std::uint32_t>(nodes_.size() - 1)};
+  return value;
+}
+
+}  // namespace detail
+
+Tape::Tape() : recording_(detail::Recording::open()) {}
+Tape::~Tape() { detail::Recording::close(recording_); }
+void Tape::clear() { recording_->clear(); }
+std::size_t Tape::size() const noexcept { return recording_->nodes().size(); }
+bool Tape::recording() noexcept { return detail::thread_state.active() != nullptr; }
+
+std::vector<std::string_view> Tape::op_names() const {
+  std::vector<std::string_view> names;
+  for (const auto& node : recording_->nodes()) names.emplace_back(node.name);
+  return names;
+}
+
+void Tape::sweep(const Impl& y, const Impl& seed, std::vector<Target>* targets, const BackwardOptions& options) {
+  recording_->sweep(y, seed, targets, options);
+}
+
+NoGrad::NoGrad() noexcept { ++detail::thread_state.paused; }
+NoGrad::~NoGrad() { --detail::thread_state.paused; }
+
+}  // namespace xtape

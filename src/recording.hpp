@@ -1,0 +1,99 @@
+#pragma once
+// What a Tape holds: nodes, edges and pullbacks, and the sweep over them.
+
+#include <xtape/tape.hpp>
+
+#include <thread>
+
+namespace xtape::detail {
+
+// Memory for pullbacks and shapes: chunks filled from the front, all given up together.
+class Arena {
+ public:
+  ~Arena() { release(); }
+  void* allocate(std::size_t bytes, std::size_t alignment);
+  void reset() noexcept;  // keeps the chunks
+
+ private:
+  struct Chunk {
+    std::byte* begin;
+    std::size_t bytes;
+  };
+  void release() noexcept;
+  std::vector<Chunk> chunks_;
+  std::size_t chunk_ = 0, used_ = 0;
+};
+
+// One input of a node: a tensor the gradient stops at (a parameter, or an enclosing tape's tensor), or an
+// earlier node, or neither for a constant.
+struct Edge {
+  static constexpr std::uint32_t none = 0xffffffffU;
+  Handle<TensorImpl> source;
+  std::uint32_t node = none;
+  std::uint32_t version = 0;  // of the source when it was recorded
+};
+
+struct Node {
+  const char* name;
+  void* pullback;  // null once swept
+  const PullbackType* type;
+  const std::size_t* extents;  // of the output, in the arena
+  Handle<TensorImpl> output;   // only if the pullback takes it
+  std::uint32_t first_edge;
+  std::uint32_t edge_count;
+  std::uint8_t rank;
+  DType dtype;
+
+  Shape shape() const { return Shape(std::span<const std::size_t>(extents, rank)); }
+};
+
+class Recording {
+ public:
+  struct Sweep;
+
+  // Recordings are kept per thread and used again, so that opening a tape reaches no malloc.
+  static Recording* open();
+  static void close(Recording* recording) noexcept;
+
+  const Recording* enclosing() const noexcept { return enclosing_; }
+  bool links(const TensorImpl& impl) const noexcept { return impl.link.recording == serial_; }
+  bool needs_gradient(const TensorImpl& impl) const noexcept;
+  void clear() noexcept;
+
+  void* pullback_storage(std::size_t bytes, std::size_t alignment) { return arena_.allocate(bytes, alignment); }
+  Handle<TensorImpl> append(const char* name, Handle<TensorImpl> value, const Inputs& inputs, void* pullback,
+                            const PullbackType* type);
+  void sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<Tape::Target>* targets,
+             const BackwardOptions& options);
+
+  const std::vector<Node>& nodes() const noexcept { return nodes_; }
+
+ private:
+  Recording() = default;
+  void check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::vector<Tape::Target>* targets,
+                  const BackwardOptions& options) const;
+  void run_node(Sweep& sweep, std::uint32_t index);
+  void deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl> gradient, const char* name);
+  void forget(Node& node) noexcept;
+
+  std::uint64_t serial_ = 0;
+  Recording* enclosing_ = nullptr;  // the next older recording of this thread
+  int paused_outside_ = 0;          // NoGrad scopes around the tape
+  std::thread::id thread_;
+  std::vector<Node> nodes_;
+  std::vector<Edge> edges_;
+  Arena arena_;
+
+  friend struct ThreadState;
+};
+
+// The recording that ops of this thread go onto, or null.
+Recording* active_recording() noexcept;
+
+// The sweep needs two operations of the tensors it passes on; src/ops defines them.
+Handle<TensorImpl> add_gradients(const Handle<TensorImpl>& a, const Handle<TensorImpl>& b);  // a recorded op
+void add_in_place(TensorImpl& into, const TensorImpl& gradient);
+Handle<TensorImpl> sum_to_shape(const Handle<TensorImpl>& gradient, const Shape& shape);  // a recorded op
+Handle<TensorImpl> filled(DType dtype, const Shape& shape, double value);
+
+}  // namespace xtape::detail

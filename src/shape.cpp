@@ -1,0 +1,75 @@
+#include <xtape/error.hpp>
+#include <xtape/shape.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <limits>
+
+namespace xtape {
+namespace detail {
+void throw_negative_extent(std::ptrdiff_t extent) {
+  throw ShapeError(fmt::format("shape: an extent is at least 0, got {}", extent));
+}
+void throw_rank_too_high() { throw ShapeError(fmt::format("shape: at most {} axes", max_rank)); }
+}  // namespace detail
+
+std::size_t Shape::elements() const {
+  // The elements of a double tensor must be addressable, also when another axis is empty.
+  constexpr std::size_t limit = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / 16;
+  std::size_t product = 1;
+  bool zero = false;
+  for (const std::size_t extent : *this) {
+    if (extent == 0) {
+      zero = true;
+    } else if (product > limit / extent) {
+      throw ShapeError(fmt::format("shape: {} has more elements than memory can address", to_string(*this)));
+    } else {
+      product *= extent;
+    }
+  }
+  return zero ? 0 : product;
+}
+
+std::string to_string(const Shape& shape) {
+  return shape.size() == 1 ? fmt::format("({},)", shape[0])
+                           : fmt::format("({})", fmt::join(shape.begin(), shape.end(), ", "));
+}
+
+Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
+  if (a == b) return a;
+  const Shape& longer = a.size() >= b.size() ? a : b;
+  const Shape& shorter = a.size() >= b.size() ? b : a;
+  Shape result = longer;
+  const std::size_t offset = longer.size() - shorter.size();
+  for (std::size_t i = 0; i < shorter.size(); ++i) {
+    const std::size_t m = longer[offset + i], n = shorter[i];
+    if (m != n && m != 1 && n != 1)
+      throw ShapeError(fmt::format("{}: shapes {} and {} do not broadcast", op, to_string(a), to_string(b)));
+    result[offset + i] = m == 1 ? n : m;
+  }
+  return result;
+}
+
+std::size_t normalise_axis(const char* op, std::ptrdiff_t axis, const Shape& shape) {
+  const auto rank = static_cast<std::ptrdiff_t>(shape.size());
+  if (axis < -rank || axis >= rank)
+    throw ShapeError(fmt::format("{}: axis {} is out of range for shape {}", op, axis, to_string(shape)));
+  return static_cast<std::size_t>(axis < 0 ? axis + rank : axis);
+}
+
+std::array<bool, max_rank> axis_flags(const char* op, const Axes& axes, const Shape& shape) {
+  std::array<bool, max_rank> flags{};
+  if (axes.is_all()) {
+    std::fill_n(flags.begin(), shape.size(), true);
+    return flags;
+  }
+  for (const std::ptrdiff_t axis : axes) {
+    bool& flag = flags[normalise_axis(op, axis, shape)];
+    if (flag) throw ShapeError(fmt::format("{}: axis {} is repeated, for shape {}", op, axis, to_string(shape)));
+    flag = true;
+  }
+  return flags;
+}
+
+}  // namespace xtape

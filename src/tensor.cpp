@@ -1,0 +1,61 @@
+#include <xtape/tensor.hpp>
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <new>
+
+namespace xtape::detail {
+
+Handle<TensorImpl> TensorImpl::make(DType dtype, const Shape& shape) {
+  const std::size_t elements = shape.elements();
+  Handle<TensorImpl> impl(new (allocate(sizeof(TensorImpl))) TensorImpl(dtype, shape, elements));
+  impl->storage = Storage::make(impl->size * impl->element_bytes());
+  impl->data = impl->storage->data();
+  return impl;
+}
+
+Handle<TensorImpl> TensorImpl::view(const TensorImpl& of, const Shape& shape, std::size_t first_element) {
+  const std::size_t elements = shape.elements();
+  Handle<TensorImpl> impl(new (allocate(sizeof(TensorImpl))) TensorImpl(of.dtype, shape, elements));
+  impl->storage = of.storage;
+  impl->data = static_cast<std::byte*>(of.data) + first_element * of.element_bytes();
+  return impl;
+}
+
+void destroy(TensorImpl* impl) noexcept {
+  impl->~TensorImpl();
+  deallocate(impl, sizeof(TensorImpl));
+}
+
+void throw_not_scalar(const Shape& shape) {
+  throw ShapeError(fmt::format("item: a tensor of one element is needed, got shape {}", to_string(shape)));
+}
+void throw_undefined() { throw Error("tensor: undefined (default-constructed) tensor used"); }
+void throw_element_count(const Shape& shape, std::size_t given) {
+  throw ShapeError(fmt::format("tensor: shape {} needs {} values, got {}", to_string(shape), shape.elements(), given));
+}
+void throw_assign_shape(const Shape& leaf, const Shape& given) {
+  throw ShapeError(
+      fmt::format("assign: a leaf of shape {} cannot take values of shape {}", to_string(leaf), to_string(given)));
+}
+
+void prepare_assign(TensorImpl& leaf, bool keep_values) {
+  if (is_recorded(leaf)) throw TapeError("assign: only leaves change; this tensor is the result of a recorded op");
+  if (!leaf.storage->refs.unique()) {
+    const Handle<Storage> old = leaf.storage;
+    const std::size_t bytes = leaf.size * leaf.element_bytes();
+    leaf.storage = Storage::make(bytes);
+    if (keep_values && bytes > 0) std::memcpy(leaf.storage->data(), leaf.data, bytes);
+    leaf.data = leaf.storage->data();
+  }
+  ++leaf.version;
+}
+
+void set_requires_grad(TensorImpl& leaf, bool requires_grad) {
+  if (is_recorded(leaf))
+    throw TapeError("set_requires_grad: only leaves can be told; this tensor is the result of a recorded op");
+  leaf.requires_grad = requires_grad;
+}
+
+}  // namespace xtape::detail

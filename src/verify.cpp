@@ -1,0 +1,248 @@
+#include <xtape/verify.hpp>
+
+#include <xtape/init.hpp>
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/reduce.hpp>
+#include <xtape/ops/shape.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace xtape {
+namespace {
+
+using Tensors = std::vector<Tensor<double>>;
+using Function = std::function<Tensor<double>(const Tensors&)>;
+
+// What is checked: a function's plain value, and the same recorded on a tape from parameters.
+struct Checked {
+  Function value;
+  std::function<Tensor<double>(Tape&, const Tensors&)> recorded;
+};
+
+std::vector<std::size_t> unravel(std::size_t flat, const Shape& shape) {
+  std::vector<std::size_t> index(shape.size());
+  for (std::size_t i = shape.size(); i-- > 0; flat /= shape[i]) index[i] = flat % shape[i];
+  return index;
+}
+
+// A comparison of two lists of numbers; `worst` holds a flat index.
+GradientComparison compare(std::span<const double> a, std::span<const double> b) {
+  GradientComparison result;
+  double scale = 0;
+  for (const double v : b) scale = std::max(scale, std::abs(v));
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double bound = std::max({std::abs(a[i]), std::abs(b[i]), 1e-3 * scale});
+    double error = a[i] == b[i] ? 0.0 : std::abs(a[i] - b[i]) / bound;
+    if (!std::isfinite(error)) error = std::numeric_limits<double>::infinity();
+    if (i == 0 || error > result.largest_error) result = {error, {i}, a[i], b[i]};
+  }
+  return result;
+}
+
+// Calls use(x with element i moved by d) for the four points of the fourth-order difference and combines them.
+template <class F>
+auto difference(const Tensor<double>& x, std::size_t i, double step, const F& f) {
+  const auto at = [&](double d) {
+    Tensor<double> moved(x.shape(), x.span());
+    moved.mutable_data()[i] += d;
+    return f(moved);
+  };
+  // A step that x + h represents exactly.
+  const volatile double reached = x.data()[i] + step * std::max(1.0, std::abs(x.data()[i]));
+  const double h = reached - x.data()[i];
+  const auto near_plus = at(h), near_minus = at(-h), far_plus = at(2 * h), far_minus = at(-2 * h);
+  return (8.0 * (near_plus - near_minus) - (far_plus - far_minus)) / (12.0 * h);
+}
+
+// J[o, i] = d f_o / d x_i, with the elements of all inputs one after the other.
+std::vector<double> jacobian_by_tape(const Checked& f, const Tensors& inputs, std::size_t n) {
+  Tensors x;
+  for (const auto& input : inputs) x.push_back(parameter(input));
+  Tape tape;
+  const Tensor<double> y = f.recorded(tape, x);
+  std::vector<double> rows;
+  rows.reserve(y.size() * n);
+  for (std::size_t o = 0; o < y.size(); ++o) {
+    Tensor<double> seed = zeros<double>(y.shape());
+    seed.mutable_data()[o] = 1;
+    for (const auto& g : tape.vjp(y, seed, x, {.retain_graph = true}))
+      rows.insert(rows.end(), g.data(), g.data() + g.size());
+  }
+  return rows;
+}
+
+std::vector<double> jacobian_by_differences(const Function& f, const Tensors& inputs,
+                                            std::size_t outputs, std::size_t n, double step) {
+  std::vector<double> rows(outputs * n);
+  std::size_t column = 0;
+  for (std::size_t k = 0; k < inputs.size(); ++k)
+    for (std::size_t i = 0; i < inputs[k].size(); ++i, ++column) {
+      const Tensor<double> d = difference(inputs[k], i, step, [&](const Tensor<double>& moved) {
+        auto x = inputs;
+        x[k] = moved;
+        return f(x);
+      });
+      for (std::size_t o = 0; o < outputs; ++o) rows[o * n + column] = d.data()[o];
+    }
+  return rows;
+}
+
+// u' J v along random directions, by the tape and by differences of t -> u' f(x + t v) at 0.
+GradientComparison compare_directions(const Checked& f, const Tensors& inputs,
+                                      const VerifyOptions& options, Rng& rng) {
+  std::vector<double> by_tape, by_differences;
+  for (std::size_t k = 0; k < options.random_directions; ++k) {
+    Tensors x, v;
+    for (const auto& input : inputs) {
+      x.push_back(parameter(input));
+      v.push_back(init::normal(input.shape(), 0.0, 1.0, rng));
+    }
+    Tape tape;
+    const Tensor<double> y = f.recorded(tape, x);
+    const Tensor<double> u = init::normal(y.shape(), 0.0, 1.0, rng);
+    double product = 0;
+    const auto gradients = tape.vjp(y, u, x);
+    for (std::size_t i = 0; i < x.size(); ++i) product += sum(gradients[i] * v[i]).item();
+    by_tape.push_back(product);
+    const NoGrad pause;
+    by_differences.push_back(difference(Tensor<double>(0.0), 0, options.step, [&](const Tensor<double>& t) {
+      Tensors moved;
+      for (std::size_t i = 0; i < inputs.size(); ++i) moved.push_back(inputs[i] + t * v[i]);
+      return sum(f.value(moved) * u).item();
+    }));
+  }
+  return compare(by_tape, by_differences);
+}
+
+GradientComparison check(const Checked& f, const Tensors& inputs, const VerifyOptions& options,
+                         Rng& rng) {
+  if (options.random_directions > 0) return compare_directions(f, inputs, options, rng);
+  Tensor<double> y;
+  {
+    const NoGrad pause;
+    y = f.value(inputs);
+  }
+  std::size_t n = 0;
+  for (const auto& input : inputs) n += input.size();
+  const auto by_tape = jacobian_by_tape(f, inputs, n);
+  const auto by_differences = [&] {
+    const NoGrad pause;
+    return jacobian_by_differences(f.value, inputs, y.size(), n, options.step);
+  }();
+  GradientComparison result = compare(by_tape, by_differences);
+  if (!result.worst.empty() && n > 0) {
+    // output index, input number, index within the input
+    const std::size_t flat = result.worst[0];
+    result.worst = unravel(flat / n, y.shape());
+    std::size_t k = 0, within = flat % n;
+    for (; within >= inputs[k].size(); ++k) within -= inputs[k].size();
+    result.worst.push_back(k);
+    for (const std::size_t i : unravel(within, inputs[k].shape())) result.worst.push_back(i);
+  }
+  return result;
+}
+
+std::string describe(const char* what, const GradientComparison& c, double tolerance) {
+  return fmt::format("  {:<26} {:>9.2e} {} {:.0e}   worst at [{}]: {:.15g} and {:.15g}\n", what, c.largest_error,
+                     c.largest_error <= tolerance ? "<=" : "> ", tolerance, fmt::join(c.worst, ", "), c.first,
+                     c.second);
+}
+
+}  // namespace
+
+GradientComparison compare_gradients(const Tensor<double>& a, const Tensor<double>& b) {
+  if (a.shape() != b.shape())
+    throw ShapeError(
+        fmt::format("compare_gradients: shapes {} and {} differ", to_string(a.shape()), to_string(b.shape())));
+  GradientComparison result = compare(a.span(), b.span());
+  if (!result.worst.empty()) result.worst = unravel(result.worst[0], a.shape());
+  return result;
+}
+
+Tensor<double> difference_gradient(const std::function<Tensor<double>(const Tensor<double>&)>& loss,
+                                   const Tensor<double>& x, double step) {
+  const NoGrad pause;
+  const Tensor<double> result = Tensor<double>::uninitialised(x.shape());
+  for (std::size_t i = 0; i < x.size(); ++i)
+    result.mutable_data()[i] =
+        difference(x, i, step, [&](const Tensor<double>& moved) { return loss(moved).item(); });
+  return result;
+}
+
+GradientReport verify(const std::string& name, const Tensor<double>& hand_derived,
+                      const std::function<Tensor<double>(const Tensor<double>&)>& loss, const Tensor<double>& x,
+                      const VerifyOptions& options) {
+  if (hand_derived.shape() != x.shape())
+    throw ShapeError(fmt::format("verify: {}: the gradient derived by hand has shape {}, the variable {}", name,
+                                 to_string(hand_derived.shape()), to_string(x.shape())));
+  const Tensor<double> by_tape = [&] {
+    const Tensor<double> leaf = parameter(x);
+    Tape tape;
+    return tape.gradient(loss(leaf), {leaf})[0];
+  }();
+  const Tensor<double> by_differences = difference_gradient(loss, x, options.step);
+  GradientReport report{name,
+                        compare_gradients(hand_derived, by_tape),
+                        compare_gradients(hand_derived, by_differences),
+                        compare_gradients(by_tape, by_differences),
+                        options.tolerance,
+                        options.difference_tolerance};
+  report.passed = report.hand_and_tape.largest_error <= options.tolerance &&
+                  report.hand_and_differences.largest_error <= options.difference_tolerance &&
+                  report.tape_and_differences.largest_error <= options.difference_tolerance;
+  return report;
+}
+
+GradcheckReport gradcheck(const Function& f, const Tensors& inputs, const VerifyOptions& options) {
+  Rng rng(options.seed);
+  GradcheckReport report;
+  report.tolerance = options.difference_tolerance;
+  report.first_order = check({f, [&f](Tape&, const Tensors& x) { return f(x); }}, inputs, options, rng);
+  report.passed = report.first_order.largest_error <= report.tolerance;
+  if (!options.second_order) return report;
+
+  // The gradient of sum_o u_o f_o(x), as a function of x and of a random u that no symmetry of f survives.
+  const auto gradient = [&f](Tape& tape, const Tensors& x_and_u, bool create_graph) {
+    const Tensors x(x_and_u.begin(), x_and_u.end() - 1);
+    Tensors parts;
+    for (const auto& g : tape.vjp(f(x), x_and_u.back(), x, {.create_graph = create_graph}))
+      parts.push_back(reshape(g, {-1}));
+    return concatenate(parts);
+  };
+  const Checked checked{[&gradient](const Tensors& x_and_u) {
+                          Tensors leaves;
+                          for (const auto& x : x_and_u) leaves.push_back(parameter(x));
+                          Tape tape;
+                          return gradient(tape, leaves, false).detach();
+                        },
+                        [&gradient](Tape& tape, const Tensors& x_and_u) { return gradient(tape, x_and_u, true); }};
+  Tensors x_and_u = inputs;
+  {
+    const NoGrad pause;
+    x_and_u.push_back(init::normal(f(inputs).shape(), 0.0, 1.0, rng));
+  }
+  report.second_order = check(checked, x_and_u, options, rng);
+  report.passed = report.passed && report.second_order.largest_error <= report.tolerance;
+  return report;
+}
+
+std::string to_string(const GradientReport& report) {
+  return fmt::format("{}: {}\n{}{}{}", report.name, report.passed ? "PASS" : "FAIL",
+                     describe("by hand and by tape", report.hand_and_tape, report.tolerance),
+                     describe("by hand and by differences", report.hand_and_differences, report.difference_tolerance),
+                     describe("by tape and by differences", report.tape_and_differences, report.difference_tolerance));
+}
+
+std::string to_string(const GradcheckReport& report) {
+  std::string text = fmt::format("gradcheck: {}\n{}", report.passed ? "PASS" : "FAIL",
+                                 describe("first order", report.first_order, report.tolerance));
+  if (!report.second_order.worst.empty()) text += describe("second order", report.second_order, report.tolerance);
+  return text;
+}
+
+}  // namespace xtape
