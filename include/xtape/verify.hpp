@@ -83,17 +83,19 @@ std::string to_string(const GradcheckReport& report);
 
 }  // namespace xtape
 
-template <>
-struct fmt::formatter<xtape::GradientReport> : fmt::formatter<fmt::string_view> {
+namespace xtape::detail {
+// fmt's own string formatter needs fmt/format.h, which takes longer to compile than the rest of this header.
+template <class Report>
+struct ReportFormatter {
+  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
   template <class Context>
-  auto format(const xtape::GradientReport& report, Context& context) const {
-    return fmt::formatter<fmt::string_view>::format(xtape::to_string(report), context);
+  auto format(const Report& report, Context& context) const {
+    const std::string text = to_string(report);
+    return std::copy(text.begin(), text.end(), context.out());
   }
 };
+}  // namespace xtape::detail
 template <>
-struct fmt::formatter<xtape::GradcheckReport> : fmt::formatter<fmt::string_view> {
-  template <class Context>
-  auto format(const xtape::GradcheckReport& report, Context& context) const {
-    return fmt::formatter<fmt::string_view>::format(xtape::to_string(report), context);
-  }
-};
+struct fmt::formatter<xtape::GradientReport> : xtape::detail::ReportFormatter<xtape::GradientReport> {};
+template <>
+struct fmt::formatter<xtape::GradcheckReport> : xtape::detail::ReportFormatter<xtape::GradcheckReport> {};
