@@ -33,7 +33,8 @@ SizeClass size_class(std::size_t bytes) noexcept {
     const std::size_t units = bytes == 0 ? 1 : (bytes + 63) / 64;
     return {units - 1, units * 64};
   }
-  const auto doubling = static_cast<std::size_t>(std::bit_width(bytes - 1)) - 1;  // 2^doubling < bytes <= 2^(doubling+1)
+  const auto doubling =
+      static_cast<std::size_t>(std::bit_width(bytes - 1)) - 1;  // 2^doubling < bytes <= 2^(doubling+1)
   const std::size_t step = std::size_t{1} << (doubling - 2);
   const std::size_t quarter = (bytes - 1 - (std::size_t{1} << doubling)) / step;  // 0 to 3
   return {small_classes + 4 * (doubling - 10) + quarter, (std::size_t{1} << doubling) + (quarter + 1) * step};

@@ -9,7 +9,8 @@ namespace xtape::optim {
 template <class T>
 Sgd<T>::Sgd(std::vector<Tensor<T>> parameters, const SgdOptions& sgd_options)
     : options(sgd_options), parameters_(std::move(parameters)), velocity_(parameters_.size()) {
-  if (!(options.learning_rate >= 0)) throw ValueError(fmt::format("sgd: the learning rate {} is negative", options.learning_rate));
+  if (!(options.learning_rate >= 0))
+    throw ValueError(fmt::format("sgd: the learning rate {} is negative", options.learning_rate));
   if (!(options.momentum >= 0 && options.momentum < 1))
     throw ValueError(fmt::format("sgd: the momentum {} is not in [0, 1)", options.momentum));
   for (std::size_t i = 0; i < parameters_.size(); ++i)
@@ -17,8 +18,7 @@ Sgd<T>::Sgd(std::vector<Tensor<T>> parameters, const SgdOptions& sgd_options)
       throw TapeError(fmt::format("sgd: tensor {} is not a parameter", i));
 }
 
-template <class T>
-void Sgd<T>::step() {
+template <class T> void Sgd<T>::step() {
   using B = simd::Batch<T>;
   const B rate(static_cast<T>(options.learning_rate)), momentum(static_cast<T>(options.momentum));
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -27,9 +27,8 @@ void Sgd<T>::step() {
     if (!g.defined()) continue;
     T* value = p.modify().data();
     if (options.momentum == 0) {
-      detail::run_row<T, 2, 1>(p.size(), {value, g.data()}, {1, 1}, {value}, [&](const std::array<B, 2>& v) {
-        return std::array<B, 1>{v[0] - rate * v[1]};
-      });
+      detail::run_row<T, 2, 1>(p.size(), {value, g.data()}, {1, 1}, {value},
+                               [&](const std::array<B, 2>& v) { return std::array<B, 1>{v[0] - rate * v[1]}; });
     } else {
       if (!velocity_[i].defined()) velocity_[i] = zeros<T>(p.shape());
       T* velocity = velocity_[i].modify().data();
@@ -43,8 +42,7 @@ void Sgd<T>::step() {
   }
 }
 
-template <class T>
-void Sgd<T>::zero_grad() {
+template <class T> void Sgd<T>::zero_grad() {
   for (auto& p : parameters_) p.zero_grad();
 }
 

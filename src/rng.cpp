@@ -11,8 +11,9 @@ namespace xtape {
 namespace {
 
 std::array<std::uint32_t, 4> philox(std::uint64_t seed, std::uint64_t stream, std::uint64_t block) noexcept {
-  const r123::Philox4x32::ctr_type counter = {{static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32),
-                                               static_cast<std::uint32_t>(stream), static_cast<std::uint32_t>(stream >> 32)}};
+  const r123::Philox4x32::ctr_type counter = {
+      {static_cast<std::uint32_t>(block), static_cast<std::uint32_t>(block >> 32), static_cast<std::uint32_t>(stream),
+       static_cast<std::uint32_t>(stream >> 32)}};
   const r123::Philox4x32::key_type key = {{static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)}};
   const auto words = r123::Philox4x32{}(counter, key);
   return {words[0], words[1], words[2], words[3]};
@@ -96,8 +97,7 @@ std::uint64_t Rng::below(std::uint64_t n) noexcept {
   }
 }
 
-template <class T>
-void Rng::fill_uniform(std::span<T> out, T low, T high) noexcept {
+template <class T> void Rng::fill_uniform(std::span<T> out, T low, T high) noexcept {
   words_ = (words_ + 3) / 4 * 4;  // whole blocks, so that a block depends on its index alone
   const std::uint64_t first = words_ / 4;
   constexpr std::size_t per_block = sizeof(T) == 4 ? 4 : 2;
@@ -117,8 +117,7 @@ void Rng::fill_uniform(std::span<T> out, T low, T high) noexcept {
   words_ += 4 * blocks;
 }
 
-template <class T>
-void Rng::fill_normal(std::span<T> out, T mean, T standard_deviation) noexcept {
+template <class T> void Rng::fill_normal(std::span<T> out, T mean, T standard_deviation) noexcept {
   words_ = (words_ + 3) / 4 * 4;
   const std::uint64_t first = words_ / 4;
   const std::size_t blocks = (out.size() + 1) / 2;

@@ -83,16 +83,17 @@ void Recording::check_root(const Tape::Impl& y, const Tape::Impl& seed, const st
     throw TapeError(fmt::format("{}: a tape belongs to the thread that made it; make one tape per thread", op));
   if (!y) throw TapeError(fmt::format("{}: the tensor to differentiate is undefined", op));
   if (!links(*y) && !y->requires_grad)
-    throw TapeError(fmt::format("{}: the tensor to differentiate was not recorded on this tape: it depends on no "
-                                "parameter, was computed outside the tape's scope, or the tape was cleared since",
-                                op));
-  if (!seed && y->size != 1)
-    throw TapeError(fmt::format("{}: a tensor of one element or a seed is needed, got shape {}; sum it, or pass the "
-                                "gradient of the loss with respect to it",
-                                op, to_string(y->shape)));
-  if (seed && (seed->shape != y->shape || seed->dtype != y->dtype))
     throw TapeError(
-        fmt::format("{}: the seed's shape {} is not {}", op, to_string(seed->shape), to_string(y->shape)));
+        fmt::format("{}: the tensor to differentiate was not recorded on this tape: it depends on no "
+                    "parameter, was computed outside the tape's scope, or the tape was cleared since",
+                    op));
+  if (!seed && y->size != 1)
+    throw TapeError(
+        fmt::format("{}: a tensor of one element or a seed is needed, got shape {}; sum it, or pass the "
+                    "gradient of the loss with respect to it",
+                    op, to_string(y->shape)));
+  if (seed && (seed->shape != y->shape || seed->dtype != y->dtype))
+    throw TapeError(fmt::format("{}: the seed's shape {} is not {}", op, to_string(seed->shape), to_string(y->shape)));
   // A graph of the sweep can only go onto the tape that ops are being recorded on.
   if (options.create_graph && this != active_recording())
     throw TapeError(fmt::format("{}: create_graph needs the innermost tape, not paused by NoGrad", op));
@@ -100,9 +101,10 @@ void Recording::check_root(const Tape::Impl& y, const Tape::Impl& seed, const st
     for (std::size_t i = 0; i < targets->size(); ++i) {
       const auto& x = *(*targets)[i].of;
       if (!x || !needs_gradient(*x))
-        throw TapeError(fmt::format("gradient: input {} needs no gradient on this tape; make it with parameter(), or "
-                                    "compute it from one on this tape",
-                                    i));
+        throw TapeError(
+            fmt::format("gradient: input {} needs no gradient on this tape; make it with parameter(), or "
+                        "compute it from one on this tape",
+                        i));
     }
 }
 
@@ -160,16 +162,18 @@ void Recording::run_node(Sweep& sweep, std::uint32_t index) {
   const char* name = node.name;
   const std::uint32_t first = node.first_edge, edges = node.edge_count;
   if (!node.pullback)
-    throw TapeError(fmt::format("{}: swept before and freed; pass {{.retain_graph = true}} to the first sweep to "
-                                "sweep again",
-                                name));
+    throw TapeError(
+        fmt::format("{}: swept before and freed; pass {{.retain_graph = true}} to the first sweep to "
+                    "sweep again",
+                    name));
   std::uint64_t mask = 0;
   for (std::uint32_t e = 0; e < edges; ++e) {
     const Edge& edge = edges_[first + e];
     if (edge.source && edge.source->version != edge.version)
-      throw TapeError(fmt::format("{}: its input {} of shape {} was modified after it was recorded; sweep before you "
-                                  "update parameters",
-                                  name, e, to_string(edge.source->shape)));
+      throw TapeError(
+          fmt::format("{}: its input {} of shape {} was modified after it was recorded; sweep before you "
+                      "update parameters",
+                      name, e, to_string(edge.source->shape)));
     if (e < 64 && sweep.wants(edge)) mask |= std::uint64_t{1} << e;
   }
 
@@ -189,8 +193,8 @@ void Recording::deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl> gradi
   const DType dtype = inside ? nodes_[edge.node].dtype : edge.source->dtype;
   if (gradient->dtype != dtype || !broadcasts_to(shape, gradient->shape))
     throw TapeError(fmt::format("{}: the pullback returned a gradient of shape {}{} for an input of shape {}", name,
-                                to_string(gradient->shape),
-                                gradient->dtype != dtype ? " and another element type" : "", to_string(shape)));
+                                to_string(gradient->shape), gradient->dtype != dtype ? " and another element type" : "",
+                                to_string(shape)));
   if (gradient->shape != shape) gradient = sum_to_shape(gradient, shape);
 
   if (inside) {

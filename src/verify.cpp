@@ -45,8 +45,7 @@ GradientComparison compare(std::span<const double> a, std::span<const double> b)
 }
 
 // Calls use(x with element i moved by d) for the four points of the fourth-order difference and combines them.
-template <class F>
-auto difference(const Tensor<double>& x, std::size_t i, double step, const F& f) {
+template <class F> auto difference(const Tensor<double>& x, std::size_t i, double step, const F& f) {
   const auto at = [&](double d) {
     Tensor<double> moved(x.shape(), x.span());
     moved.mutable_data()[i] += d;
@@ -76,8 +75,8 @@ std::vector<double> jacobian_by_tape(const Checked& f, const Tensors& inputs, st
   return rows;
 }
 
-std::vector<double> jacobian_by_differences(const Function& f, const Tensors& inputs,
-                                            std::size_t outputs, std::size_t n, double step) {
+std::vector<double> jacobian_by_differences(const Function& f, const Tensors& inputs, std::size_t outputs,
+                                            std::size_t n, double step) {
   std::vector<double> rows(outputs * n);
   std::size_t column = 0;
   for (std::size_t k = 0; k < inputs.size(); ++k)
@@ -93,8 +92,7 @@ std::vector<double> jacobian_by_differences(const Function& f, const Tensors& in
 }
 
 // u' J v along random directions, by the tape and by differences of t -> u' f(x + t v) at 0.
-GradientComparison compare_directions(const Checked& f, const Tensors& inputs,
-                                      const VerifyOptions& options, Rng& rng) {
+GradientComparison compare_directions(const Checked& f, const Tensors& inputs, const VerifyOptions& options, Rng& rng) {
   std::vector<double> by_tape, by_differences;
   for (std::size_t k = 0; k < options.random_directions; ++k) {
     Tensors x, v;
@@ -119,8 +117,7 @@ GradientComparison compare_directions(const Checked& f, const Tensors& inputs,
   return compare(by_tape, by_differences);
 }
 
-GradientComparison check(const Checked& f, const Tensors& inputs, const VerifyOptions& options,
-                         Rng& rng) {
+GradientComparison check(const Checked& f, const Tensors& inputs, const VerifyOptions& options, Rng& rng) {
   if (options.random_directions > 0) return compare_directions(f, inputs, options, rng);
   Tensor<double> y;
   {
@@ -169,8 +166,7 @@ Tensor<double> difference_gradient(const std::function<Tensor<double>(const Tens
   const NoGrad pause;
   const Tensor<double> result = Tensor<double>::uninitialised(x.shape());
   for (std::size_t i = 0; i < x.size(); ++i)
-    result.mutable_data()[i] =
-        difference(x, i, step, [&](const Tensor<double>& moved) { return loss(moved).item(); });
+    result.mutable_data()[i] = difference(x, i, step, [&](const Tensor<double>& moved) { return loss(moved).item(); });
   return result;
 }
 

@@ -12,58 +12,39 @@ namespace xtape {
 
 /// A value and its derivatives along N directions: v + sum_i p_i e_i with e_i e_j = 0. V is a SIMD batch,
 /// or a Dual again for second derivatives. N = 0 is a plain value.
-template <class V, std::size_t N>
-struct Dual {
+template <class V, std::size_t N> struct Dual {
   V value;
   std::array<V, N> partial{};
 };
 /// A SIMD batch as a value of the functions in functions.hpp.
-template <class T>
-using Lane = Dual<simd::Batch<T>, 0>;
+template <class T> using Lane = Dual<simd::Batch<T>, 0>;
 
 namespace detail {
 
-template <class V>
-struct ScalarOf;
-template <class T, class A>
-struct ScalarOf<xsimd::batch<T, A>> {
-  using type = T;
-};
-template <class V, std::size_t N>
-struct ScalarOf<Dual<V, N>> : ScalarOf<V> {};
+template <class V> struct ScalarOf;
+template <class T, class A> struct ScalarOf<xsimd::batch<T, A>> { using type = T; };
+template <class V, std::size_t N> struct ScalarOf<Dual<V, N>> : ScalarOf<V> {};
 /// float or double, at the bottom of nested duals.
-template <class V>
-using scalar_of = typename ScalarOf<V>::type;
+template <class V> using scalar_of = typename ScalarOf<V>::type;
 
 template <class S>
 concept Arithmetic = std::is_arithmetic_v<S>;
 
-template <class V>
-struct Constant {
+template <class V> struct Constant {
   static V make(scalar_of<V> c) noexcept { return V(c); }
 };
-template <class V, std::size_t N>
-struct Constant<Dual<V, N>> {
+template <class V, std::size_t N> struct Constant<Dual<V, N>> {
   static Dual<V, N> make(scalar_of<V> c) noexcept {
     Dual<V, N> result{Constant<V>::make(c), {}};
     for (auto& p : result.partial) p = Constant<V>::make(0);
     return result;
   }
 };
-template <class V, Arithmetic S>
-V constant(S c) noexcept {
-  return Constant<V>::make(static_cast<scalar_of<V>>(c));
-}
+template <class V, Arithmetic S> V constant(S c) noexcept { return Constant<V>::make(static_cast<scalar_of<V>>(c)); }
 
 // The batch at the bottom, on which comparisons are made.
-template <class T, class A>
-const xsimd::batch<T, A>& bottom(const xsimd::batch<T, A>& x) noexcept {
-  return x;
-}
-template <class V, std::size_t N>
-const auto& bottom(const Dual<V, N>& x) noexcept {
-  return bottom(x.value);
-}
+template <class T, class A> const xsimd::batch<T, A>& bottom(const xsimd::batch<T, A>& x) noexcept { return x; }
+template <class V, std::size_t N> const auto& bottom(const Dual<V, N>& x) noexcept { return bottom(x.value); }
 
 template <class M, class T, class A>
 xsimd::batch<T, A> select_value(const M& mask, const xsimd::batch<T, A>& a, const xsimd::batch<T, A>& b) noexcept {
@@ -78,100 +59,81 @@ Dual<V, N> select_value(const M& mask, const Dual<V, N>& a, const Dual<V, N>& b)
 
 }  // namespace detail
 
-template <class V, std::size_t N>
-Dual<V, N> operator+(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
+template <class V, std::size_t N> Dual<V, N> operator+(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
   Dual<V, N> r{a.value + b.value, {}};
   for (std::size_t i = 0; i < N; ++i) r.partial[i] = a.partial[i] + b.partial[i];
   return r;
 }
-template <class V, std::size_t N>
-Dual<V, N> operator-(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
+template <class V, std::size_t N> Dual<V, N> operator-(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
   Dual<V, N> r{a.value - b.value, {}};
   for (std::size_t i = 0; i < N; ++i) r.partial[i] = a.partial[i] - b.partial[i];
   return r;
 }
-template <class V, std::size_t N>
-Dual<V, N> operator-(const Dual<V, N>& a) noexcept {
+template <class V, std::size_t N> Dual<V, N> operator-(const Dual<V, N>& a) noexcept {
   Dual<V, N> r{-a.value, {}};
   for (std::size_t i = 0; i < N; ++i) r.partial[i] = -a.partial[i];
   return r;
 }
-template <class V, std::size_t N>
-Dual<V, N> operator+(const Dual<V, N>& a) noexcept {
-  return a;
-}
+template <class V, std::size_t N> Dual<V, N> operator+(const Dual<V, N>& a) noexcept { return a; }
 /// d(ab) = da b + a db
-template <class V, std::size_t N>
-Dual<V, N> operator*(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
+template <class V, std::size_t N> Dual<V, N> operator*(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
   Dual<V, N> r{a.value * b.value, {}};
   for (std::size_t i = 0; i < N; ++i) r.partial[i] = a.partial[i] * b.value + a.value * b.partial[i];
   return r;
 }
 /// d(a/b) = (da - (a/b) db) / b
-template <class V, std::size_t N>
-Dual<V, N> operator/(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
+template <class V, std::size_t N> Dual<V, N> operator/(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
   Dual<V, N> r{a.value / b.value, {}};
   for (std::size_t i = 0; i < N; ++i) r.partial[i] = (a.partial[i] - r.value * b.partial[i]) / b.value;
   return r;
 }
 
 // With a number on either side. The zero partials of the constant fold away.
-template <class V, std::size_t N, detail::Arithmetic S>
-Dual<V, N> operator+(Dual<V, N> a, S c) noexcept {
+template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator+(Dual<V, N> a, S c) noexcept {
   a.value = a.value + detail::constant<V>(c);
   return a;
 }
-template <class V, std::size_t N, detail::Arithmetic S>
-Dual<V, N> operator+(S c, const Dual<V, N>& a) noexcept {
+template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator+(S c, const Dual<V, N>& a) noexcept {
   return a + c;
 }
-template <class V, std::size_t N, detail::Arithmetic S>
-Dual<V, N> operator-(Dual<V, N> a, S c) noexcept {
+template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator-(Dual<V, N> a, S c) noexcept {
   a.value = a.value - detail::constant<V>(c);
   return a;
 }
-template <class V, std::size_t N, detail::Arithmetic S>
-Dual<V, N> operator-(S c, const Dual<V, N>& a) noexcept {
+template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator-(S c, const Dual<V, N>& a) noexcept {
   return -a + c;
 }
-template <class V, std::size_t N, detail::Arithmetic S>
-Dual<V, N> operator*(Dual<V, N> a, S c) noexcept {
+template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator*(Dual<V, N> a, S c) noexcept {
   const V factor = detail::constant<V>(c);
   a.value = a.value * factor;
   for (auto& p : a.partial) p = p * factor;
   return a;
 }
-template <class V, std::size_t N, detail::Arithmetic S>
-Dual<V, N> operator*(S c, const Dual<V, N>& a) noexcept {
+template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator*(S c, const Dual<V, N>& a) noexcept {
   return a * c;
 }
-template <class V, std::size_t N, detail::Arithmetic S>
-Dual<V, N> operator/(Dual<V, N> a, S c) noexcept {
+template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator/(Dual<V, N> a, S c) noexcept {
   const V divisor = detail::constant<V>(c);
   a.value = a.value / divisor;
   for (auto& p : a.partial) p = p / divisor;
   return a;
 }
-template <class V, std::size_t N, detail::Arithmetic S>
-Dual<V, N> operator/(S c, const Dual<V, N>& a) noexcept {
+template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator/(S c, const Dual<V, N>& a) noexcept {
   return detail::constant<Dual<V, N>>(c) / a;
 }
 
 // Comparisons look at the values alone and give a mask for select().
-#define XTAPE_COMPARISON(op)                                                                     \
-  template <class V, std::size_t N>                                                              \
-  auto operator op(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {                          \
-    return detail::bottom(a) op detail::bottom(b);                                               \
-  }                                                                                              \
-  template <class V, std::size_t N, detail::Arithmetic S>                                        \
-  auto operator op(const Dual<V, N>& a, S c) noexcept {                                          \
-    const auto& x = detail::bottom(a);                                                           \
-    return x op std::remove_cvref_t<decltype(x)>(static_cast<detail::scalar_of<V>>(c));          \
-  }                                                                                              \
-  template <class V, std::size_t N, detail::Arithmetic S>                                        \
-  auto operator op(S c, const Dual<V, N>& a) noexcept {                                          \
-    const auto& x = detail::bottom(a);                                                           \
-    return std::remove_cvref_t<decltype(x)>(static_cast<detail::scalar_of<V>>(c)) op x;          \
+#define XTAPE_COMPARISON(op)                                                                                    \
+  template <class V, std::size_t N> auto operator op(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {       \
+    return detail::bottom(a) op detail::bottom(b);                                                              \
+  }                                                                                                             \
+  template <class V, std::size_t N, detail::Arithmetic S> auto operator op(const Dual<V, N>& a, S c) noexcept { \
+    const auto& x = detail::bottom(a);                                                                          \
+    return x op std::remove_cvref_t<decltype(x)>(static_cast<detail::scalar_of<V>>(c));                         \
+  }                                                                                                             \
+  template <class V, std::size_t N, detail::Arithmetic S> auto operator op(S c, const Dual<V, N>& a) noexcept { \
+    const auto& x = detail::bottom(a);                                                                          \
+    return std::remove_cvref_t<decltype(x)>(static_cast<detail::scalar_of<V>>(c)) op x;                         \
   }
 XTAPE_COMPARISON(<)
 XTAPE_COMPARISON(<=)
@@ -180,8 +142,7 @@ XTAPE_COMPARISON(>=)
 #undef XTAPE_COMPARISON
 
 /// 1[a = b] as a mask.
-template <class V, std::size_t N, class B>
-auto equal(const Dual<V, N>& a, const B& b) noexcept {
+template <class V, std::size_t N, class B> auto equal(const Dual<V, N>& a, const B& b) noexcept {
   return (a <= b) && (a >= b);
 }
 

@@ -14,11 +14,9 @@ namespace detail {
 [[noreturn]] void throw_map_order();
 
 /// dy df/dx_k, as a function of (dy, x...) that can be mapped and differentiated like f itself.
-template <std::size_t K, class F>
-struct PartialOf {
+template <std::size_t K, class F> struct PartialOf {
   F f;
-  template <class V, class... X>
-  V operator()(const V& dy, const X&... x) const {
+  template <class V, class... X> V operator()(const V& dy, const X&... x) const {
     return partial(dy, std::index_sequence_for<X...>{}, x...);
   }
 
@@ -86,8 +84,7 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
 /// f is a generic lambda that may use numbers, + - * /, comparisons with select(), and the functions of
 /// functions.hpp. The derivative is exact (the chain rule on each operation), to second order; a third
 /// derivative throws TapeError: write that function with ops. Throws ShapeError if the shapes do not broadcast.
-template <class F, class T, class... More>
-Tensor<T> map(const F& f, const Tensor<T>& x, const Tensor<More>&... more) {
+template <class F, class T, class... More> Tensor<T> map(const F& f, const Tensor<T>& x, const Tensor<More>&... more) {
   static_assert(sizeof...(More) < 6, "map: at most six tensors");
   static_assert((std::is_same_v<T, More> && ...), "map: tensors of one element type; cast the others");
   return detail::map_recorded<1, T>(f, std::make_index_sequence<1 + sizeof...(More)>{},

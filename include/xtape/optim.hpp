@@ -13,8 +13,7 @@ struct SgdOptions {
 };
 
 /// Stochastic gradient descent with momentum: v <- momentum v + g, p <- p - learning_rate v (as PyTorch has it).
-template <class T>
-class Sgd {
+template <class T> class Sgd {
  public:
   /// Throws ValueError on a negative learning rate or a momentum outside [0, 1), TapeError on a tensor that
   /// is not a parameter.
@@ -31,7 +30,6 @@ class Sgd {
   std::vector<Tensor<T>> velocity_;  // undefined until the first step with momentum
 };
 
-template <class T>
-Sgd(std::initializer_list<Tensor<T>>, SgdOptions) -> Sgd<T>;
+template <class T> Sgd(std::initializer_list<Tensor<T>>, SgdOptions) -> Sgd<T>;
 
 }  // namespace xtape::optim

@@ -15,8 +15,7 @@ class Inputs {
  public:
   struct Input {
     detail::TensorImpl* impl;
-    template <class T>
-    Input(const Tensor<T>& tensor) : impl(tensor.impl().get()) {}
+    template <class T> Input(const Tensor<T>& tensor) : impl(tensor.impl().get()) {}
   };
   // The list lives as long as the call it is written in.
   Inputs(std::initializer_list<Input> inputs) : size_(inputs.size()) { first_ = std::data(inputs); }
@@ -36,12 +35,8 @@ class Inputs {
 class Gradients {
  public:
   Gradients() = default;
-  template <class... T>
-  explicit Gradients(const Tensor<T>&... gradients) {
-    (add(gradients.impl()), ...);
-  }
-  template <class T>
-  explicit Gradients(const std::vector<Tensor<T>>& gradients) {
+  template <class... T> explicit Gradients(const Tensor<T>&... gradients) { (add(gradients.impl()), ...); }
+  template <class T> explicit Gradients(const std::vector<Tensor<T>>& gradients) {
     for (const auto& gradient : gradients) add(gradient.impl());
   }
   std::size_t size() const noexcept { return size_; }
@@ -69,8 +64,7 @@ class Wanted {
   explicit Wanted(std::uint64_t mask) noexcept : mask_(mask) {}
   bool operator[](std::size_t input) const noexcept { return input >= 64 || ((mask_ >> input) & 1) != 0; }
   /// One function without arguments per input; only those of wanted inputs are called.
-  template <class... F>
-  Gradients gradients(F&&... functions) const {
+  template <class... F> Gradients gradients(F&&... functions) const {
     Gradients result;
     std::size_t input = 0;
     (result.add((*this)[input++] ? functions().impl() : detail::Handle<detail::TensorImpl>{}), ...);
@@ -109,10 +103,10 @@ Gradients run_pullback(void* pullback, Handle<TensorImpl> gradient, const Handle
 }
 
 template <class T, class F>
-inline constexpr PullbackType pullback_type = {
-    &run_pullback<T, F>, [](void* pullback) noexcept { static_cast<F*>(pullback)->~F(); },
-    std::is_invocable_v<F&, const Tensor<T>&, const Tensor<T>&, Wanted> ||
-        std::is_invocable_v<F&, const Tensor<T>&, const Tensor<T>&>};
+inline constexpr PullbackType pullback_type = {&run_pullback<T, F>,
+                                               [](void* pullback) noexcept { static_cast<F*>(pullback)->~F(); },
+                                               std::is_invocable_v<F&, const Tensor<T>&, const Tensor<T>&, Wanted> ||
+                                                   std::is_invocable_v<F&, const Tensor<T>&, const Tensor<T>&>};
 
 /// True if a tape is recording on this thread and one of the inputs needs a gradient on it.
 bool must_record(const Inputs& inputs);
@@ -132,14 +126,13 @@ Handle<TensorImpl> append(const char* name, Handle<TensorImpl> value, const Inpu
 ///     Gradients pullback(const Tensor<T>& dy [, const Tensor<T>& value] [, Wanted wanted])
 /// with dy of value's shape. Write it in tensor ops, and gradients of gradients need no extra rule. Take
 /// the op's own result as the second argument instead of capturing it: a captured copy has no history.
-template <class T, class F>
-Tensor<T> record(const char* name, Tensor<T> value, const Inputs& inputs, F&& pullback) {
+template <class T, class F> Tensor<T> record(const char* name, Tensor<T> value, const Inputs& inputs, F&& pullback) {
   if (!detail::must_record(inputs)) return value;
   using Pullback = std::decay_t<F>;
   void* place = detail::pullback_storage(sizeof(Pullback), alignof(Pullback));
   auto* closure = ::new (place) Pullback(std::forward<F>(pullback));
-  return Tensor<T>(detail::append(name, std::move(value).take_impl(), inputs, closure,
-                                  &detail::pullback_type<T, Pullback>));
+  return Tensor<T>(
+      detail::append(name, std::move(value).take_impl(), inputs, closure, &detail::pullback_type<T, Pullback>));
 }
 
 }  // namespace xtape

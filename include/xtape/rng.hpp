@@ -37,15 +37,12 @@ class Rng {
   std::uint64_t below(std::uint64_t n) noexcept;
 
   /// Fills with uniform numbers on [low, high); T is float (24 random bits) or double (53).
-  template <class T>
-  void fill_uniform(std::span<T> out, T low = T(0), T high = T(1)) noexcept;
+  template <class T> void fill_uniform(std::span<T> out, T low = T(0), T high = T(1)) noexcept;
   /// Fills with normal numbers; T is float or double.
-  template <class T>
-  void fill_normal(std::span<T> out, T mean = T(0), T standard_deviation = T(1)) noexcept;
+  template <class T> void fill_normal(std::span<T> out, T mean = T(0), T standard_deviation = T(1)) noexcept;
 
   /// Fisher-Yates shuffle, in place.
-  template <class V>
-  void shuffle(std::span<V> values) noexcept {
+  template <class V> void shuffle(std::span<V> values) noexcept {
     for (std::size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[below(i)]);
   }
 
@@ -62,7 +59,7 @@ class Rng {
 
  private:
   std::uint64_t seed_, stream_;
-  std::uint64_t words_ = 0;              // 32-bit words drawn so far
+  std::uint64_t words_ = 0;               // 32-bit words drawn so far
   std::array<std::uint32_t, 4> block_{};  // the block that word `words_` lies in, if words_ % 4 != 0
 };
 

@@ -21,8 +21,7 @@ namespace detail {
 /// An extent written as an integer of any type: spares users the narrowing errors of {n, m} lists.
 struct Extent {
   std::size_t value;
-  template <std::integral I>
-  constexpr Extent(I n) : value(static_cast<std::size_t>(n)) {
+  template <std::integral I> constexpr Extent(I n) : value(static_cast<std::size_t>(n)) {
     if constexpr (std::signed_integral<I>)
       if (n < 0) throw_negative_extent(n);
   }
@@ -30,13 +29,11 @@ struct Extent {
 /// An axis or an extent that may be negative.
 struct SignedIndex {
   std::ptrdiff_t value;
-  template <std::integral I>
-  constexpr SignedIndex(I n) : value(static_cast<std::ptrdiff_t>(n)) {}
+  template <std::integral I> constexpr SignedIndex(I n) : value(static_cast<std::ptrdiff_t>(n)) {}
 };
 
 /// A list of at most max_rank values, without heap memory.
-template <class V>
-class ShortList {
+template <class V> class ShortList {
  public:
   using value_type = V;
   constexpr ShortList() noexcept = default;
@@ -73,8 +70,8 @@ class Shape : public detail::ShortList<std::size_t> {
   }
   /// From any list of integers: xtensor's shapes, std::vector, std::array.
   template <std::ranges::input_range R>
-    requires(std::integral<std::ranges::range_value_t<R>> && !std::derived_from<std::remove_cvref_t<R>, Shape>)
-  constexpr Shape(const R& extents) {
+  requires(std::integral<std::ranges::range_value_t<R>> &&
+           !std::derived_from<std::remove_cvref_t<R>, Shape>) constexpr Shape(const R& extents) {
     for (const auto extent : extents) push_back(detail::Extent(extent).value);
   }
   /// Number of elements. Throws ShapeError if that does not fit the address space.
@@ -85,10 +82,7 @@ class Shape : public detail::ShortList<std::size_t> {
 class Axes : public detail::ShortList<std::ptrdiff_t> {
  public:
   constexpr Axes() noexcept = default;
-  template <std::integral I>
-  constexpr Axes(I axis) {
-    push_back(static_cast<std::ptrdiff_t>(axis));
-  }
+  template <std::integral I> constexpr Axes(I axis) { push_back(static_cast<std::ptrdiff_t>(axis)); }
   constexpr Axes(std::initializer_list<detail::SignedIndex> axes) {
     for (const auto axis : axes) push_back(axis.value);
   }

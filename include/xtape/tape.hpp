@@ -39,13 +39,11 @@ class Tape {
   /// Adds dy/dp to p.grad() for every parameter p that y depends on. y has one element.
   /// Throws TapeError if y has more, was not recorded here or was swept already, if a parameter was
   /// modified since an op took it, or if called on another thread.
-  template <class T>
-  void backward(const Tensor<T>& y, const BackwardOptions& options = {}) {
+  template <class T> void backward(const Tensor<T>& y, const BackwardOptions& options = {}) {
     sweep(y.impl(), {}, nullptr, options);
   }
   /// The same for y of any shape: adds sum_i seed_i dy_i/dp. seed has y's shape.
-  template <class T>
-  void backward(const Tensor<T>& y, const Tensor<T>& seed, const BackwardOptions& options = {}) {
+  template <class T> void backward(const Tensor<T>& y, const Tensor<T>& seed, const BackwardOptions& options = {}) {
     sweep(y.impl(), seed.impl(), nullptr, options);
   }
 

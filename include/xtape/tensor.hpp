@@ -13,14 +13,11 @@
 
 namespace xtape {
 
-template <class T>
-class Tensor;
+template <class T> class Tensor;
 
 namespace detail {
-template <class T>
-inline constexpr bool is_tensor = false;
-template <class T>
-inline constexpr bool is_tensor<Tensor<T>> = true;
+template <class T> inline constexpr bool is_tensor = false;
+template <class T> inline constexpr bool is_tensor<Tensor<T>> = true;
 
 /// Keeps a tensor's elements alive for as long as an xtensor expression over them lives. xtensor takes
 /// an object with one operator() for the destructor of a buffer, stores it and never calls it.
@@ -58,8 +55,7 @@ using IndexArray = detail::XArray<std::size_t>;
 /// Copies share the elements. Tensors are immutable but for leaves, which `assign` and the optimisers
 /// update in place; a view or an array() taken before keeps the old values. A default-constructed
 /// tensor is undefined: it has no elements and stands for "no gradient".
-template <class T>
-class Tensor {
+template <class T> class Tensor {
   static_assert(std::is_same_v<T, float> || std::is_same_v<T, double>, "xtape::Tensor<T>: T is float or double");
 
  public:
@@ -72,8 +68,7 @@ class Tensor {
   /// A 0-d tensor.
   explicit Tensor(T value) : Tensor(uninitialised(Shape{})) { *mutable_data() = value; }
   /// Evaluates an xtensor expression, converting its elements to T.
-  template <XExpression E>
-  Tensor(const E& expression) : Tensor(uninitialised(Shape(expression.shape()))) {
+  template <XExpression E> Tensor(const E& expression) : Tensor(uninitialised(Shape(expression.shape()))) {
     write(expression);
   }
   /// Copies `values`, in row-major order. Throws ShapeError if their number is not that of the shape.
@@ -122,8 +117,7 @@ class Tensor {
 
   /// Writes new values of the same shape into a leaf. A tape that has recorded it will refuse to sweep.
   /// Throws TapeError on the result of a recorded op, ShapeError on another shape.
-  template <XExpression E>
-  void assign(const E& expression) {
+  template <XExpression E> void assign(const E& expression) {
     if (Shape(expression.shape()) != shape()) detail::throw_assign_shape(shape(), Shape(expression.shape()));
     // Evaluated first: the expression may read the very elements that it replaces.
     assign(Tensor(expression));
@@ -155,8 +149,7 @@ class Tensor {
     if (!impl_) detail::throw_undefined();
     return *impl_;
   }
-  template <class E>
-  void write(const E& expression) {
+  template <class E> void write(const E& expression) {
     using Target = xt::xarray_adaptor<xt::xbuffer_adaptor<T*, xt::no_ownership, std::allocator<T>>,
                                       xt::layout_type::row_major, detail::XShape>;
     Target target(typename Target::storage_type(mutable_data(), size()),
@@ -167,35 +160,23 @@ class Tensor {
   detail::Handle<detail::TensorImpl> impl_;
 };
 
-template <XExpression E>
-Tensor(const E&) -> Tensor<typename E::value_type>;
+template <XExpression E> Tensor(const E&) -> Tensor<typename E::value_type>;
 
 /// A leaf that requires a gradient, on the values of `value`.
-template <class T>
-Tensor<T> parameter(const Tensor<T>& value) {
+template <class T> Tensor<T> parameter(const Tensor<T>& value) {
   // Leaves are written in place, so a parameter has elements of its own.
   Tensor<T> leaf(value.shape(), value.span());
   leaf.set_requires_grad(true);
   return leaf;
 }
-template <XExpression E>
-auto parameter(const E& expression) {
-  return parameter(Tensor(expression));
-}
+template <XExpression E> auto parameter(const E& expression) { return parameter(Tensor(expression)); }
 
-template <class T>
-Tensor<T> full(const Shape& shape, T value) {
+template <class T> Tensor<T> full(const Shape& shape, T value) {
   Tensor<T> result = Tensor<T>::uninitialised(shape);
   std::fill_n(result.mutable_data(), result.size(), value);
   return result;
 }
-template <class T>
-Tensor<T> zeros(const Shape& shape) {
-  return full(shape, T(0));
-}
-template <class T>
-Tensor<T> ones(const Shape& shape) {
-  return full(shape, T(1));
-}
+template <class T> Tensor<T> zeros(const Shape& shape) { return full(shape, T(0)); }
+template <class T> Tensor<T> ones(const Shape& shape) { return full(shape, T(1)); }
 
 }  // namespace xtape

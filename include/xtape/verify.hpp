@@ -31,7 +31,7 @@ struct VerifyOptions {
 ///     |a_i - b_i| / max(|a_i|, |b_i|, 1e-3 max_j |b_j|),
 /// so that an entry tiny beside the others is not judged by its rounding noise. inf if either is NaN.
 struct GradientComparison {
-  double largest_error = 0;       ///< relative, see above
+  double largest_error = 0;        ///< relative, see above
   std::vector<std::size_t> worst;  ///< index of the entry with the largest error
   double first = 0, second = 0;    ///< the two values there
 };
@@ -72,8 +72,8 @@ GradientReport verify(const std::string& name, const Tensor<double>& hand_derive
 /// Checks the tape's derivatives of any function of tensors against differences.
 GradcheckReport gradcheck(const std::function<Tensor<double>(const std::vector<Tensor<double>>&)>& f,
                           const std::vector<Tensor<double>>& inputs, const VerifyOptions& options = {});
-inline GradcheckReport gradcheck(const std::function<Tensor<double>(const Tensor<double>&)>& f,
-                                 const Tensor<double>& x, const VerifyOptions& options = {}) {
+inline GradcheckReport gradcheck(const std::function<Tensor<double>(const Tensor<double>&)>& f, const Tensor<double>& x,
+                                 const VerifyOptions& options = {}) {
   return gradcheck([&f](const std::vector<Tensor<double>>& inputs) { return f(inputs[0]); },
                    std::vector<Tensor<double>>{x}, options);
 }
@@ -85,17 +85,13 @@ std::string to_string(const GradcheckReport& report);
 
 namespace xtape::detail {
 // fmt's own string formatter needs fmt/format.h, which takes longer to compile than the rest of this header.
-template <class Report>
-struct ReportFormatter {
+template <class Report> struct ReportFormatter {
   constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-  template <class Context>
-  auto format(const Report& report, Context& context) const {
+  template <class Context> auto format(const Report& report, Context& context) const {
     const std::string text = to_string(report);
     return std::copy(text.begin(), text.end(), context.out());
   }
 };
 }  // namespace xtape::detail
-template <>
-struct fmt::formatter<xtape::GradientReport> : xtape::detail::ReportFormatter<xtape::GradientReport> {};
-template <>
-struct fmt::formatter<xtape::GradcheckReport> : xtape::detail::ReportFormatter<xtape::GradcheckReport> {};
+template <> struct fmt::formatter<xtape::GradientReport> : xtape::detail::ReportFormatter<xtape::GradientReport> {};
+template <> struct fmt::formatter<xtape::GradcheckReport> : xtape::detail::ReportFormatter<xtape::GradcheckReport> {};

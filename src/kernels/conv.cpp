@@ -31,8 +31,7 @@ Inside inside(std::size_t out, std::size_t stride, std::size_t q, std::size_t pa
 }
 
 // Calls f(row of the column matrix, channel, p, q) for all of them.
-template <class F>
-void for_taps(const ConvSize& s, const F& f) {
+template <class F> void for_taps(const ConvSize& s, const F& f) {
   std::size_t row = 0;
   for (std::size_t c = 0; c < s.channels; ++c)
     for (std::size_t p = 0; p < s.kernel_h; ++p)
@@ -40,8 +39,7 @@ void for_taps(const ConvSize& s, const F& f) {
 }
 
 // columns[(c, p, q), (i, j)] = image[c, i stride + p - pad, j stride + q - pad], 0 outside
-template <class T>
-void im2col(const ConvSize& s, const T* image, T* columns) {
+template <class T> void im2col(const ConvSize& s, const T* image, T* columns) {
   for_taps(s, [&](std::size_t row, std::size_t c, std::size_t p, std::size_t q) {
     const Inside rows = inside(s.out_h, s.stride_h, p, s.pad_h, s.height);
     const Inside cols = inside(s.out_w, s.stride_w, q, s.pad_w, s.width);
@@ -53,7 +51,8 @@ void im2col(const ConvSize& s, const T* image, T* columns) {
       std::fill(line, line + cols.first, T(0));
       std::fill(line + cols.last, line + s.out_w, T(0));
       if (cols.first == cols.last) continue;
-      const T* in = image + (c * s.height + i * s.stride_h + p - s.pad_h) * s.width + cols.first * s.stride_w + q - s.pad_w;
+      const T* in =
+          image + (c * s.height + i * s.stride_h + p - s.pad_h) * s.width + cols.first * s.stride_w + q - s.pad_w;
       if (s.stride_w == 1)
         std::copy(in, in + (cols.last - cols.first), line + cols.first);
       else
@@ -63,8 +62,7 @@ void im2col(const ConvSize& s, const T* image, T* columns) {
 }
 
 // The transpose of im2col: image += what each column entry was read from.
-template <class T>
-void col2im(const ConvSize& s, const T* columns, T* image) {
+template <class T> void col2im(const ConvSize& s, const T* columns, T* image) {
   for_taps(s, [&](std::size_t row, std::size_t c, std::size_t p, std::size_t q) {
     const Inside rows = inside(s.out_h, s.stride_h, p, s.pad_h, s.height);
     const Inside cols = inside(s.out_w, s.stride_w, q, s.pad_w, s.width);
@@ -81,18 +79,17 @@ void col2im(const ConvSize& s, const T* columns, T* image) {
 }
 
 // Room for one column matrix, of the pool's memory.
-template <class T>
-struct Columns {
+template <class T> struct Columns {
   xtape::detail::Handle<xtape::detail::Storage> storage;
   explicit Columns(const ConvSize& s)
-      : storage(is_pointwise(s) ? nullptr : xtape::detail::Storage::make(column_rows(s) * positions(s) * sizeof(T)).detach()) {}
+      : storage(is_pointwise(s) ? nullptr
+                                : xtape::detail::Storage::make(column_rows(s) * positions(s) * sizeof(T)).detach()) {}
   T* data() const { return static_cast<T*>(storage->data()); }
 };
 
 }  // namespace
 
-template <class T>
-void conv2d(const ConvSize& s, const T* x, const T* w, T* y) {
+template <class T> void conv2d(const ConvSize& s, const T* x, const T* w, T* y) {
   const Columns<T> columns(s);
   for (std::size_t n = 0; n < s.images; ++n) {
     const T* image = x + n * image_elements(s);
@@ -102,8 +99,7 @@ void conv2d(const ConvSize& s, const T* x, const T* w, T* y) {
   }
 }
 
-template <class T>
-void conv2d_input_gradient(const ConvSize& s, const T* dy, const T* w, T* dx) {
+template <class T> void conv2d_input_gradient(const ConvSize& s, const T* dy, const T* w, T* dx) {
   const Columns<T> columns(s);
   if (!is_pointwise(s)) std::fill(dx, dx + s.images * image_elements(s), T(0));
   for (std::size_t n = 0; n < s.images; ++n) {
@@ -114,8 +110,7 @@ void conv2d_input_gradient(const ConvSize& s, const T* dy, const T* w, T* dx) {
   }
 }
 
-template <class T>
-void conv2d_weight_gradient(const ConvSize& s, const T* x, const T* dy, T* dw) {
+template <class T> void conv2d_weight_gradient(const ConvSize& s, const T* x, const T* dy, T* dw) {
   const Columns<T> columns(s);
   if (s.images == 0) std::fill(dw, dw + s.filters * column_rows(s), T(0));
   for (std::size_t n = 0; n < s.images; ++n) {
@@ -126,9 +121,9 @@ void conv2d_weight_gradient(const ConvSize& s, const T* x, const T* dy, T* dw) {
   }
 }
 
-#define XTAPE_CONV(T)                                                                 \
-  template void conv2d(const ConvSize&, const T*, const T*, T*);                      \
-  template void conv2d_input_gradient(const ConvSize&, const T*, const T*, T*);       \
+#define XTAPE_CONV(T)                                                           \
+  template void conv2d(const ConvSize&, const T*, const T*, T*);                \
+  template void conv2d_input_gradient(const ConvSize&, const T*, const T*, T*); \
   template void conv2d_weight_gradient(const ConvSize&, const T*, const T*, T*);
 XTAPE_CONV(float)
 XTAPE_CONV(double)

@@ -58,14 +58,8 @@ void gemm(bool transpose_a, bool transpose_b, std::size_t n, std::size_t m, std:
   }
 }
 
-template <>
-float dot(std::size_t n, const float* x, const float* y) {
-  return cblas_sdot(to_blas(n), x, 1, y, 1);
-}
-template <>
-double dot(std::size_t n, const double* x, const double* y) {
-  return cblas_ddot(to_blas(n), x, 1, y, 1);
-}
+template <> float dot(std::size_t n, const float* x, const float* y) { return cblas_sdot(to_blas(n), x, 1, y, 1); }
+template <> double dot(std::size_t n, const double* x, const double* y) { return cblas_ddot(to_blas(n), x, 1, y, 1); }
 
 template void gemm(bool, bool, std::size_t, std::size_t, std::size_t, const float*, const float*, float, float*);
 template void gemm(bool, bool, std::size_t, std::size_t, std::size_t, const double*, const double*, double, double*);

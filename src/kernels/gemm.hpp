@@ -12,7 +12,6 @@ void gemm(bool transpose_a, bool transpose_b, std::size_t n, std::size_t m, std:
           T beta, T* c);
 
 // sum_i x_i y_i
-template <class T>
-T dot(std::size_t n, const T* x, const T* y);
+template <class T> T dot(std::size_t n, const T* x, const T* y);
 
 }  // namespace xtape::kernels

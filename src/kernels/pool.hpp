@@ -17,14 +17,14 @@ struct PoolSize {
 struct Window {
   std::size_t first, last;
 };
-inline Window window_inside(std::size_t i, std::size_t stride, std::size_t window, std::size_t pad, std::size_t extent) {
+inline Window window_inside(std::size_t i, std::size_t stride, std::size_t window, std::size_t pad,
+                            std::size_t extent) {
   const std::size_t start = i * stride, end = start + window;  // in padded coordinates
   return {start > pad ? start - pad : 0, end > pad ? (end - pad < extent ? end - pad : extent) : 0};
 }
 
 // Calls f(output index, image start, rows, columns) for every window.
-template <class F>
-void for_windows(const PoolSize& s, const F& f) {
+template <class F> void for_windows(const PoolSize& s, const F& f) {
   std::size_t out = 0;
   for (std::size_t n = 0; n < s.count; ++n)
     for (std::size_t i = 0; i < s.out_h; ++i) {
@@ -35,8 +35,7 @@ void for_windows(const PoolSize& s, const F& f) {
 }
 
 // y = the first largest element of each window, or its first NaN; at = that element's index in x.
-template <class T>
-void max_pool2d(const PoolSize& s, const T* x, T* y, std::uint32_t* at) {
+template <class T> void max_pool2d(const PoolSize& s, const T* x, T* y, std::uint32_t* at) {
   for_windows(s, [&](std::size_t out, std::size_t image, const Window& rows, const Window& columns) {
     std::size_t best = image + rows.first * s.width + columns.first;
     T value = x[best];
@@ -53,8 +52,7 @@ void max_pool2d(const PoolSize& s, const T* x, T* y, std::uint32_t* at) {
   });
 }
 
-template <class T>
-void avg_pool2d(const PoolSize& s, const T* x, T* y) {
+template <class T> void avg_pool2d(const PoolSize& s, const T* x, T* y) {
   const T area = static_cast<T>(s.window_h * s.window_w);
   for_windows(s, [&](std::size_t out, std::size_t image, const Window& rows, const Window& columns) {
     T total = 0;
@@ -65,8 +63,7 @@ void avg_pool2d(const PoolSize& s, const T* x, T* y) {
 }
 
 // The transpose of avg_pool2d; dx starts at 0.
-template <class T>
-void avg_unpool2d(const PoolSize& s, const T* dy, T* dx) {
+template <class T> void avg_unpool2d(const PoolSize& s, const T* dy, T* dx) {
   const T area = static_cast<T>(s.window_h * s.window_w);
   for_windows(s, [&](std::size_t out, std::size_t image, const Window& rows, const Window& columns) {
     const T share = dy[out] / area;

@@ -9,8 +9,7 @@
 namespace xtape::kernels {
 
 // sum of x[0..n): pairwise, with four vectors of partial sums at the leaves; error O(eps log n).
-template <class T>
-T sum(const T* x, std::size_t n) {
+template <class T> T sum(const T* x, std::size_t n) {
   using B = simd::Batch<T>;
   constexpr std::size_t width = B::size, leaf = 32 * width;
   if (n > leaf) {
@@ -33,8 +32,7 @@ T sum(const T* x, std::size_t n) {
 
 // out[o, j] = sum_i x[o, i, j], column-wise where inner > 1, still pairwise: blocks of 32 rows are added up
 // straight, and block sums meet like the carries of a binary counter.
-template <class T>
-void sum(const T* x, T* out, std::size_t outer, std::size_t n, std::size_t inner) {
+template <class T> void sum(const T* x, T* out, std::size_t outer, std::size_t n, std::size_t inner) {
   if (inner == 1) {
     for (std::size_t o = 0; o < outer; ++o) out[o] = sum(x + o * n, n);
     return;

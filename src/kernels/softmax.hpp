@@ -14,14 +14,10 @@ namespace xtape::kernels {
 enum class Softmax { probabilities, logarithms };
 
 // What one slice needs: the maximum and the sum of e^(x_i - m) over the others.
-template <class T>
-struct SliceSum {
-  T maximum, others;
-};
+template <class T> struct SliceSum { T maximum, others; };
 
 // The slice must be contiguous; `scratch` holds n elements.
-template <class T>
-SliceSum<T> slice_sum(const T* x, std::size_t n, T* scratch) {
+template <class T> SliceSum<T> slice_sum(const T* x, std::size_t n, T* scratch) {
   using B = simd::Batch<T>;
   std::uint32_t at = 0;
   T m;
@@ -59,15 +55,13 @@ void for_slices(const T* x, T* out, std::size_t outer, std::size_t n, std::size_
 }
 
 // A buffer for for_slices, of the pool's memory.
-template <class T>
-struct SliceBuffer {
+template <class T> struct SliceBuffer {
   xtape::detail::Handle<xtape::detail::Storage> storage;
   explicit SliceBuffer(std::size_t n) : storage(xtape::detail::Storage::make((3 * n + 1) * sizeof(T))) {}
   T* data() const { return static_cast<T*>(storage->data()); }
 };
 
-template <class T>
-void logsumexp(const T* x, T* y, std::size_t outer, std::size_t n, std::size_t inner) {
+template <class T> void logsumexp(const T* x, T* y, std::size_t outer, std::size_t n, std::size_t inner) {
   constexpr T infinity = std::numeric_limits<T>::infinity();
   if (n == 0) {
     std::fill(y, y + outer * inner, -infinity);
@@ -80,8 +74,7 @@ void logsumexp(const T* x, T* y, std::size_t outer, std::size_t n, std::size_t i
   });
 }
 
-template <Softmax kind, class T>
-void softmax(const T* x, T* y, std::size_t outer, std::size_t n, std::size_t inner) {
+template <Softmax kind, class T> void softmax(const T* x, T* y, std::size_t outer, std::size_t n, std::size_t inner) {
   using B = simd::Batch<T>;
   if (n == 0) return;
   const SliceBuffer<T> buffer(n);

@@ -16,8 +16,7 @@ struct Strided {
 };
 
 // Calls f(position in row-major order, offset) at the start of every run along the last axis.
-template <class F>
-void for_rows(const Strided& s, const F& f) {
+template <class F> void for_rows(const Strided& s, const F& f) {
   const std::size_t rank = s.shape.size();
   std::size_t rows = 1;
   for (std::size_t d = 0; d + 1 < rank; ++d) rows *= s.shape[d];
@@ -56,8 +55,7 @@ inline Strided merged(const Strided& s) {
 }
 
 // out = in, gathered. A transposed last pair of axes goes in square blocks, so that both sides stay in cache.
-template <class T>
-void copy_from(const Strided& from, const T* in, T* out) {
+template <class T> void copy_from(const Strided& from, const T* in, T* out) {
   const Strided s = merged(from);
   const std::size_t rank = s.shape.size();
   if (rank >= 2 && s.stride[rank - 2] == 1 && s.stride[rank - 1] != 1) {
@@ -73,8 +71,7 @@ void copy_from(const Strided& from, const T* in, T* out) {
         for (std::size_t c = 0; c < columns; c += block)
           for (std::size_t i = r; i < std::min(rows, r + block); ++i)
             for (std::size_t j = c; j < std::min(columns, c + block); ++j)
-              target[i * columns + j] =
-                  base[static_cast<std::ptrdiff_t>(i) + static_cast<std::ptrdiff_t>(j) * step];
+              target[i * columns + j] = base[static_cast<std::ptrdiff_t>(i) + static_cast<std::ptrdiff_t>(j) * step];
     });
     return;
   }
@@ -91,8 +88,7 @@ void copy_from(const Strided& from, const T* in, T* out) {
 }
 
 // out, scattered, = in. Places not visited keep what they hold.
-template <class T>
-void copy_to(const Strided& to, const T* in, T* out) {
+template <class T> void copy_to(const Strided& to, const T* in, T* out) {
   const Strided s = merged(to);
   const std::size_t rank = s.shape.size();
   const std::size_t n = rank == 0 ? 1 : s.shape[rank - 1];

@@ -31,27 +31,25 @@ Tensor<T> broadcast_loop(const char* op, const std::array<const Operand<T>*, K>&
 
 // Runs g with the operand as what it is: a formula like dy * b need not make a tensor of a number b.
 // That of pow compares its operands, which numbers among themselves do not do as tensors would.
-template <class F, class T, class G>
-Tensor<T> with(const Operand<T>& x, G&& g) {
+template <class F, class T, class G> Tensor<T> with(const Operand<T>& x, G&& g) {
   if constexpr (std::is_same_v<F, fn::Pow>)
     return g(x.is_number() ? Tensor<T>(x.number) : x.tensor);
   else
     return x.is_number() ? g(x.number) : g(x.tensor);
 }
 
-template <class F, class T>
-Tensor<T> binary(const Operand<T>& a, const Operand<T>& b) {
+template <class F, class T> Tensor<T> binary(const Operand<T>& a, const Operand<T>& b) {
   using B = simd::Batch<T>;
-  Tensor<T> y = broadcast_loop<2, T>(F::name, {&a, &b}, [](const std::array<B, 2>& v) { return F{}.value(v[0], v[1]); });
+  Tensor<T> y =
+      broadcast_loop<2, T>(F::name, {&a, &b}, [](const std::array<B, 2>& v) { return F{}.value(v[0], v[1]); });
   if constexpr (!F::uses_inputs)
     return record(F::name, std::move(y), {a.tensor, b.tensor}, [](const Tensor<T>& dy, Wanted wanted) {
       return wanted.gradients([&] { return F{}.pull_a(dy, 0, 0); }, [&] { return F{}.pull_b(dy, 0, 0); });
     });
   else
     return record(F::name, std::move(y), {a.tensor, b.tensor}, [a, b](const Tensor<T>& dy, Wanted wanted) {
-      return wanted.gradients(
-          [&] { return with<F>(b, [&](const auto& v) { return F{}.pull_a(dy, a.tensor, v); }); },
-          [&] { return with<F>(a, [&](const auto& u) { return F{}.pull_b(dy, u, b.tensor); }); });
+      return wanted.gradients([&] { return with<F>(b, [&](const auto& v) { return F{}.pull_a(dy, a.tensor, v); }); },
+                              [&] { return with<F>(a, [&](const auto& u) { return F{}.pull_b(dy, u, b.tensor); }); });
     });
 }
 
@@ -67,8 +65,7 @@ template <class T> Tensor<T> pow(const Operand<T>& a, const Operand<T>& b) {
   return b.is_number() ? pow_number(a.tensor, static_cast<double>(b.number)) : binary<fn::Pow>(a, b);
 }
 
-template <class T>
-Tensor<T> where(const Operand<T>& condition, const Operand<T>& x, const Operand<T>& y) {
+template <class T> Tensor<T> where(const Operand<T>& condition, const Operand<T>& x, const Operand<T>& y) {
   using B = simd::Batch<T>;
   Tensor<T> result = broadcast_loop<3, T>("where", {&condition, &x, &y}, [](const std::array<B, 3>& v) {
     return xsimd::select(v[0] != B(T(0)), v[1], v[2]);
@@ -78,11 +75,11 @@ Tensor<T> where(const Operand<T>& condition, const Operand<T>& x, const Operand<
   });
 }
 
-template <class T>
-Tensor<T> compare(Comparison comparison, const Operand<T>& a, const Operand<T>& b) {
+template <class T> Tensor<T> compare(Comparison comparison, const Operand<T>& a, const Operand<T>& b) {
   using B = simd::Batch<T>;
+  constexpr const char* names[] = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"};
   const auto loop = [&](auto holds) {
-    return broadcast_loop<2, T>("comparison", {&a, &b}, [&](const std::array<B, 2>& v) {
+    return broadcast_loop<2, T>(names[static_cast<std::size_t>(comparison)], {&a, &b}, [&](const std::array<B, 2>& v) {
       return xsimd::select(holds(v[0], v[1]), B(T(1)), B(T(0)));
     });
   };
@@ -96,23 +93,22 @@ Tensor<T> compare(Comparison comparison, const Operand<T>& a, const Operand<T>& 
   }
 }
 
-#define XTAPE_BINARY(T)                                                                  \
-  template Tensor<T> add(const Operand<T>&, const Operand<T>&);                          \
-  template Tensor<T> subtract(const Operand<T>&, const Operand<T>&);                     \
-  template Tensor<T> multiply(const Operand<T>&, const Operand<T>&);                     \
-  template Tensor<T> divide(const Operand<T>&, const Operand<T>&);                       \
-  template Tensor<T> pow(const Operand<T>&, const Operand<T>&);                          \
-  template Tensor<T> maximum(const Operand<T>&, const Operand<T>&);                      \
-  template Tensor<T> minimum(const Operand<T>&, const Operand<T>&);                      \
-  template Tensor<T> where(const Operand<T>&, const Operand<T>&, const Operand<T>&);     \
+#define XTAPE_BINARY(T)                                                              \
+  template Tensor<T> add(const Operand<T>&, const Operand<T>&);                      \
+  template Tensor<T> subtract(const Operand<T>&, const Operand<T>&);                 \
+  template Tensor<T> multiply(const Operand<T>&, const Operand<T>&);                 \
+  template Tensor<T> divide(const Operand<T>&, const Operand<T>&);                   \
+  template Tensor<T> pow(const Operand<T>&, const Operand<T>&);                      \
+  template Tensor<T> maximum(const Operand<T>&, const Operand<T>&);                  \
+  template Tensor<T> minimum(const Operand<T>&, const Operand<T>&);                  \
+  template Tensor<T> where(const Operand<T>&, const Operand<T>&, const Operand<T>&); \
   template Tensor<T> compare(Comparison, const Operand<T>&, const Operand<T>&);
 XTAPE_INSTANTIATE(XTAPE_BINARY)
 
 // ---- what the sweep asks for ---------------------------------------------------------------------------
 
 namespace {
-template <class T>
-void add_into(TensorImpl& into, const TensorImpl& gradient) {
+template <class T> void add_into(TensorImpl& into, const TensorImpl& gradient) {
   using B = simd::Batch<T>;
   auto* sum = static_cast<T*>(into.data);
   run_row<T, 2, 1>(into.size, {sum, static_cast<const T*>(gradient.data)}, {1, 1}, {sum},

@@ -24,24 +24,19 @@ class Indices {
 };
 
 // A new tensor on the elements of x, without history.
-template <class T>
-Tensor<T> view(const Tensor<T>& x, const Shape& shape, std::size_t first_element = 0) {
+template <class T> Tensor<T> view(const Tensor<T>& x, const Shape& shape, std::size_t first_element = 0) {
   return Tensor<T>(TensorImpl::view(*x.impl(), shape, first_element));
 }
 
 // dy, reduced to `shape` by summing what was broadcast.
-template <class T>
-Tensor<T> sum_to(const Tensor<T>& x, const Shape& shape);
+template <class T> Tensor<T> sum_to(const Tensor<T>& x, const Shape& shape);
 
 // y[i] = x[at[i]]: each result takes one element of x; and its transpose, y[at[i]] += x[i].
 // Both are linear and each other's pullback. at.size() results; `shape` is the result's.
-template <class T>
-Tensor<T> gather_flat(const Tensor<T>& x, const Indices& at, const Shape& shape);
-template <class T>
-Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at, const Shape& shape);
+template <class T> Tensor<T> gather_flat(const Tensor<T>& x, const Indices& at, const Shape& shape);
+template <class T> Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at, const Shape& shape);
 
 }  // namespace xtape::detail
 
 // Instantiates a function template for both element types.
-#define XTAPE_INSTANTIATE(macro) \
-  macro(float) macro(double)
+#define XTAPE_INSTANTIATE(macro) macro(float) macro(double)

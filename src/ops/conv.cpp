@@ -52,8 +52,7 @@ void check_output_gradient(const char* op, const kernels::ConvSize& size, const 
 // The three below are the three derivatives of one trilinear form <dy, x * w>, so each one's pullback is
 // made of the other two.
 
-template <class T>
-Tensor<T> conv2d(const Tensor<T>& x, const Tensor<T>& w, const Conv2dOptions& options) {
+template <class T> Tensor<T> conv2d(const Tensor<T>& x, const Tensor<T>& w, const Conv2dOptions& options) {
   const auto size = conv_size("conv2d", x.shape(), w.shape(), options);
   Tensor<T> y = Tensor<T>::uninitialised({size.images, size.filters, size.out_h, size.out_w});
   kernels::conv2d(size, x.data(), w.data(), y.mutable_data());
@@ -97,9 +96,9 @@ Tensor<T> conv2d_weight_gradient(const Tensor<T>& x, const Tensor<T>& dy, const 
   });
 }
 
-#define XTAPE_CONV(T)                                                                                             \
-  template Tensor<T> conv2d(const Tensor<T>&, const Tensor<T>&, const Conv2dOptions&);                            \
-  template Tensor<T> conv2d(const Tensor<T>&, const Tensor<T>&, const Tensor<T>&, const Conv2dOptions&);          \
+#define XTAPE_CONV(T)                                                                                               \
+  template Tensor<T> conv2d(const Tensor<T>&, const Tensor<T>&, const Conv2dOptions&);                              \
+  template Tensor<T> conv2d(const Tensor<T>&, const Tensor<T>&, const Tensor<T>&, const Conv2dOptions&);            \
   template Tensor<T> conv2d_input_gradient(const Tensor<T>&, const Tensor<T>&, const Shape&, const Conv2dOptions&); \
   template Tensor<T> conv2d_weight_gradient(const Tensor<T>&, const Tensor<T>&, const Shape&, const Conv2dOptions&);
 XTAPE_INSTANTIATE(XTAPE_CONV)

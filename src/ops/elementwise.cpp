@@ -11,8 +11,7 @@
 namespace xtape {
 namespace {
 
-template <class T, class F>
-Tensor<T> forward(const F& f, const Tensor<T>& x) {
+template <class T, class F> Tensor<T> forward(const F& f, const Tensor<T>& x) {
   using B = simd::Batch<T>;
   Tensor<T> y = Tensor<T>::uninitialised(x.shape());
   detail::run_row<T, 1, 1>(x.size(), {x.data()}, {1}, {y.mutable_data()},
@@ -39,8 +38,7 @@ Tensor<T> backward(const F& f, const Tensor<T>& dy, const Tensor<T>& saved) {
   return dx;
 }
 
-template <class T, class F>
-Tensor<T> unary(const F& f, const Tensor<T>& x) {
+template <class T, class F> Tensor<T> unary(const F& f, const Tensor<T>& x) {
   Tensor<T> y = forward(f, x);
   if constexpr (fn::PullsFromResult<F, Lane<T>>)
     return record(F::name, std::move(y), {x}, [f](const Tensor<T>& dy, const Tensor<T>& result) {
@@ -83,29 +81,29 @@ template <class T> Tensor<T> detail::pow_number(const Tensor<T>& x, double expon
   return unary(fn::PowScalar{exponent}, x);
 }
 
-#define XTAPE_UNARY(T)                                     \
-  template Tensor<T> operator-(const Tensor<T>&);          \
-  template Tensor<T> square(const Tensor<T>&);             \
-  template Tensor<T> sqrt(const Tensor<T>&);               \
-  template Tensor<T> abs(const Tensor<T>&);                \
-  template Tensor<T> sign(const Tensor<T>&);               \
-  template Tensor<T> exp(const Tensor<T>&);                \
-  template Tensor<T> expm1(const Tensor<T>&);              \
-  template Tensor<T> log(const Tensor<T>&);                \
-  template Tensor<T> log1p(const Tensor<T>&);              \
-  template Tensor<T> sin(const Tensor<T>&);                \
-  template Tensor<T> cos(const Tensor<T>&);                \
-  template Tensor<T> tanh(const Tensor<T>&);               \
-  template Tensor<T> sech_squared(const Tensor<T>&);       \
-  template Tensor<T> sigmoid(const Tensor<T>&);            \
-  template Tensor<T> softplus(const Tensor<T>&);           \
-  template Tensor<T> relu(const Tensor<T>&);               \
-  template Tensor<T> leaky_relu(const Tensor<T>&, double); \
-  template Tensor<T> elu(const Tensor<T>&, double);        \
-  template Tensor<T> gelu(const Tensor<T>&);               \
-  template Tensor<T> silu(const Tensor<T>&);               \
-  template Tensor<T> erf(const Tensor<T>&);                \
-  template Tensor<T> erfc(const Tensor<T>&);               \
+#define XTAPE_UNARY(T)                                       \
+  template Tensor<T> operator-(const Tensor<T>&);            \
+  template Tensor<T> square(const Tensor<T>&);               \
+  template Tensor<T> sqrt(const Tensor<T>&);                 \
+  template Tensor<T> abs(const Tensor<T>&);                  \
+  template Tensor<T> sign(const Tensor<T>&);                 \
+  template Tensor<T> exp(const Tensor<T>&);                  \
+  template Tensor<T> expm1(const Tensor<T>&);                \
+  template Tensor<T> log(const Tensor<T>&);                  \
+  template Tensor<T> log1p(const Tensor<T>&);                \
+  template Tensor<T> sin(const Tensor<T>&);                  \
+  template Tensor<T> cos(const Tensor<T>&);                  \
+  template Tensor<T> tanh(const Tensor<T>&);                 \
+  template Tensor<T> sech_squared(const Tensor<T>&);         \
+  template Tensor<T> sigmoid(const Tensor<T>&);              \
+  template Tensor<T> softplus(const Tensor<T>&);             \
+  template Tensor<T> relu(const Tensor<T>&);                 \
+  template Tensor<T> leaky_relu(const Tensor<T>&, double);   \
+  template Tensor<T> elu(const Tensor<T>&, double);          \
+  template Tensor<T> gelu(const Tensor<T>&);                 \
+  template Tensor<T> silu(const Tensor<T>&);                 \
+  template Tensor<T> erf(const Tensor<T>&);                  \
+  template Tensor<T> erfc(const Tensor<T>&);                 \
   template Tensor<T> clip(const Tensor<T>&, double, double); \
   template Tensor<T> detail::pow_number(const Tensor<T>&, double);
 XTAPE_INSTANTIATE(XTAPE_UNARY)

@@ -9,8 +9,7 @@
 
 namespace xtape {
 
-template <class T>
-Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b, const MatmulOptions& options) {
+template <class T> Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b, const MatmulOptions& options) {
   const Shape &sa = a.shape(), &sb = b.shape();
   const auto fail = [&](const char* what) {
     const char *ta = options.transpose_a ? "ᵀ" : "", *tb = options.transpose_b ? "ᵀ" : "";
@@ -45,8 +44,7 @@ Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b, const MatmulOptions& op
   });
 }
 
-template <class T>
-Tensor<T> dot(const Tensor<T>& a, const Tensor<T>& b) {
+template <class T> Tensor<T> dot(const Tensor<T>& a, const Tensor<T>& b) {
   if (a.dimension() != 1 || a.shape() != b.shape())
     throw ShapeError(fmt::format("dot: two vectors of one length are needed, got {} and {}", to_string(a.shape()),
                                  to_string(b.shape())));
@@ -56,8 +54,7 @@ Tensor<T> dot(const Tensor<T>& a, const Tensor<T>& b) {
                 });
 }
 
-template <class T>
-Tensor<T> outer(const Tensor<T>& a, const Tensor<T>& b) {
+template <class T> Tensor<T> outer(const Tensor<T>& a, const Tensor<T>& b) {
   if (a.dimension() != 1 || b.dimension() != 1)
     throw ShapeError(
         fmt::format("outer: two vectors are needed, got {} and {}", to_string(a.shape()), to_string(b.shape())));
@@ -72,9 +69,9 @@ Tensor<T> outer(const Tensor<T>& a, const Tensor<T>& b) {
   });
 }
 
-#define XTAPE_LINALG(T)                                                                  \
-  template Tensor<T> matmul(const Tensor<T>&, const Tensor<T>&, const MatmulOptions&);   \
-  template Tensor<T> dot(const Tensor<T>&, const Tensor<T>&);                            \
+#define XTAPE_LINALG(T)                                                                \
+  template Tensor<T> matmul(const Tensor<T>&, const Tensor<T>&, const MatmulOptions&); \
+  template Tensor<T> dot(const Tensor<T>&, const Tensor<T>&);                          \
   template Tensor<T> outer(const Tensor<T>&, const Tensor<T>&);
 XTAPE_INSTANTIATE(XTAPE_LINALG)
 

@@ -14,22 +14,19 @@
 namespace xtape {
 namespace {
 
-template <class T>
-void check_target(const char* op, const Tensor<T>& x, const detail::Operand<T>& target) {
+template <class T> void check_target(const char* op, const Tensor<T>& x, const detail::Operand<T>& target) {
   if (!target.is_number() && target.tensor.shape() != x.shape())
     throw ShapeError(fmt::format("{}: target of shape {} for an input of shape {}", op,
                                  to_string(target.tensor.shape()), to_string(x.shape())));
 }
 
 // A target given as a number stands for a tensor of it.
-template <class T>
-Tensor<T> target_tensor(const Tensor<T>& x, const detail::Operand<T>& target) {
+template <class T> Tensor<T> target_tensor(const Tensor<T>& x, const detail::Operand<T>& target) {
   return target.is_number() ? full(x.shape(), target.number) : target.tensor;
 }
 
 // mean_i f(x_i, t_i)
-template <class T, class F>
-Tensor<T> mean_loss(const Tensor<T>& x, const Tensor<T>& t, const F& f) {
+template <class T, class F> Tensor<T> mean_loss(const Tensor<T>& x, const Tensor<T>& t, const F& f) {
   using B = simd::Batch<T>;
   const Tensor<T> terms = Tensor<T>::uninitialised(x.shape());
   detail::run_row<T, 2, 1>(x.size(), {x.data(), t.data()}, {1, 1}, {terms.mutable_data()},
@@ -39,8 +36,7 @@ Tensor<T> mean_loss(const Tensor<T>& x, const Tensor<T>& t, const F& f) {
 
 }  // namespace
 
-template <class T>
-Tensor<T> cross_entropy(const Tensor<T>& logits, const Labels& labels) {
+template <class T> Tensor<T> cross_entropy(const Tensor<T>& logits, const Labels& labels) {
   const Shape& shape = logits.shape();
   if (shape.size() != 2 || shape[0] != labels.size() || shape[0] == 0)
     throw ShapeError(fmt::format("cross_entropy: logits (n, classes) and n > 0 labels are needed, got {} and {} labels",
@@ -48,7 +44,8 @@ Tensor<T> cross_entropy(const Tensor<T>& logits, const Labels& labels) {
   const std::size_t rows = shape[0], classes = shape[1];
   for (std::size_t i = 0; i < rows; ++i)
     if (labels[i] < 0 || static_cast<std::uint64_t>(labels[i]) >= classes)
-      throw ValueError(fmt::format("cross_entropy: label {} at row {} is not one of {} classes", labels[i], i, classes));
+      throw ValueError(
+          fmt::format("cross_entropy: label {} at row {} is not one of {} classes", labels[i], i, classes));
 
   Tensor<T> y;
   {
@@ -71,20 +68,20 @@ Tensor<T> cross_entropy(const Tensor<T>& logits, const Labels& labels) {
 
 namespace detail {
 
-template <class T>
-Tensor<T> mse_loss(const Tensor<T>& x, const Operand<T>& target) {
+template <class T> Tensor<T> mse_loss(const Tensor<T>& x, const Operand<T>& target) {
   check_target("mse_loss", x, target);
   return mean(square(subtract<T>(x, target)));
 }
 
-template <class T>
-Tensor<T> binary_cross_entropy(const Tensor<T>& p, const Operand<T>& target) {
+template <class T> Tensor<T> binary_cross_entropy(const Tensor<T>& p, const Operand<T>& target) {
   check_target("binary_cross_entropy", p, target);
   const Tensor<T> t = target_tensor(p, target);
   for (const T value : p.span())
     if (value < T(0) || value > T(1))
-      throw ValueError(fmt::format("binary_cross_entropy: {} is not a probability; from logits take "
-                                   "binary_cross_entropy_with_logits", value));
+      throw ValueError(
+          fmt::format("binary_cross_entropy: {} is not a probability; from logits take "
+                      "binary_cross_entropy_with_logits",
+                      value));
   Tensor<T> y = mean_loss(p, t, [](const auto& q, const auto& u) {
     using B = std::remove_cvref_t<decltype(q)>;
     const B zero(T(0)), one(T(1));
@@ -99,8 +96,7 @@ Tensor<T> binary_cross_entropy(const Tensor<T>& p, const Operand<T>& target) {
   });
 }
 
-template <class T>
-Tensor<T> binary_cross_entropy_with_logits(const Tensor<T>& x, const Operand<T>& target) {
+template <class T> Tensor<T> binary_cross_entropy_with_logits(const Tensor<T>& x, const Operand<T>& target) {
   check_target("binary_cross_entropy_with_logits", x, target);
   const Tensor<T> t = target_tensor(x, target);
   // softplus(x) - t x with the linear parts taken together: exact where t is 0 or 1, also at x = +-inf.
@@ -118,10 +114,10 @@ Tensor<T> binary_cross_entropy_with_logits(const Tensor<T>& x, const Operand<T>&
 
 }  // namespace detail
 
-#define XTAPE_LOSS(T)                                                                                 \
-  template Tensor<T> cross_entropy(const Tensor<T>&, const Labels&);                                  \
-  template Tensor<T> detail::mse_loss(const Tensor<T>&, const detail::Operand<T>&);                   \
-  template Tensor<T> detail::binary_cross_entropy(const Tensor<T>&, const detail::Operand<T>&);       \
+#define XTAPE_LOSS(T)                                                                           \
+  template Tensor<T> cross_entropy(const Tensor<T>&, const Labels&);                            \
+  template Tensor<T> detail::mse_loss(const Tensor<T>&, const detail::Operand<T>&);             \
+  template Tensor<T> detail::binary_cross_entropy(const Tensor<T>&, const detail::Operand<T>&); \
   template Tensor<T> detail::binary_cross_entropy_with_logits(const Tensor<T>&, const detail::Operand<T>&);
 XTAPE_INSTANTIATE(XTAPE_LOSS)
 

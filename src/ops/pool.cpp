@@ -34,8 +34,7 @@ kernels::PoolSize pool_size(const char* op, const Shape& x, const PoolOptions& o
 }
 
 // Spreads dy evenly over each window: the transpose of avg_pool2d.
-template <class T>
-Tensor<T> avg_unpool2d(const Tensor<T>& dy, const Shape& x_shape, const PoolOptions& options) {
+template <class T> Tensor<T> avg_unpool2d(const Tensor<T>& dy, const Shape& x_shape, const PoolOptions& options) {
   const auto size = pool_size("avg_unpool2d", x_shape, options);
   Tensor<T> dx = zeros<T>(x_shape);
   kernels::avg_unpool2d(size, dy.data(), dx.mutable_data());
@@ -45,8 +44,7 @@ Tensor<T> avg_unpool2d(const Tensor<T>& dy, const Shape& x_shape, const PoolOpti
 
 }  // namespace
 
-template <class T>
-Tensor<T> max_pool2d(const Tensor<T>& x, const PoolOptions& options) {
+template <class T> Tensor<T> max_pool2d(const Tensor<T>& x, const PoolOptions& options) {
   const auto size = pool_size("max_pool2d", x.shape(), options);
   Tensor<T> y = Tensor<T>::uninitialised({x.shape()[0], x.shape()[1], size.out_h, size.out_w});
   const detail::Indices at(y.size());
@@ -56,8 +54,7 @@ Tensor<T> max_pool2d(const Tensor<T>& x, const PoolOptions& options) {
   });
 }
 
-template <class T>
-Tensor<T> avg_pool2d(const Tensor<T>& x, const PoolOptions& options) {
+template <class T> Tensor<T> avg_pool2d(const Tensor<T>& x, const PoolOptions& options) {
   const auto size = pool_size("avg_pool2d", x.shape(), options);
   Tensor<T> y = Tensor<T>::uninitialised({x.shape()[0], x.shape()[1], size.out_h, size.out_w});
   kernels::avg_pool2d(size, x.data(), y.mutable_data());
@@ -66,7 +63,7 @@ Tensor<T> avg_pool2d(const Tensor<T>& x, const PoolOptions& options) {
   });
 }
 
-#define XTAPE_POOL(T)                                                \
+#define XTAPE_POOL(T)                                                  \
   template Tensor<T> max_pool2d(const Tensor<T>&, const PoolOptions&); \
   template Tensor<T> avg_pool2d(const Tensor<T>&, const PoolOptions&);
 XTAPE_INSTANTIATE(XTAPE_POOL)

@@ -7,8 +7,7 @@
 
 namespace xtape {
 
-template <class T>
-Tensor<T> dropout(const Tensor<T>& x, double rate, Rng& rng) {
+template <class T> Tensor<T> dropout(const Tensor<T>& x, double rate, Rng& rng) {
   if (!(rate >= 0.0 && rate < 1.0)) throw ValueError(fmt::format("dropout: the rate {} is not in [0, 1)", rate));
   if (rate == 0.0) return x;
   const Tensor<T> draw = init::uniform(x.shape(), T(0), T(1), rng);

@@ -24,16 +24,14 @@ Tensor<T> extreme(const char* name, const Tensor<T>& x, const Axes& axes, const 
     throw ShapeError(fmt::format("{}: shape {} has more than 2^32 elements", name, to_string(x.shape())));
   Tensor<T> y = Tensor<T>::uninitialised(group.kept);
   const detail::Indices at(y.size());
-  if (group.n > 0)
-    kernels::extreme<greater>(in.data(), y.mutable_data(), at.data(), group.outer, group.n, group.inner);
+  if (group.n > 0) kernels::extreme<greater>(in.data(), y.mutable_data(), at.data(), group.outer, group.n, group.inner);
   return record(name, std::move(y), {in}, [at, shape = in.shape()](const Tensor<T>& dy) {
     return Gradients(detail::scatter_flat(dy, at, shape));
   });
 }
 
 // Number of elements reduced to one result.
-template <class T>
-std::size_t count(const char* op, const Tensor<T>& x, const Axes& axes) {
+template <class T> std::size_t count(const char* op, const Tensor<T>& x, const Axes& axes) {
   const auto reduced = axis_flags(op, axes, x.shape());
   std::size_t n = 1;
   for (std::size_t i = 0; i < x.dimension(); ++i)
@@ -43,8 +41,7 @@ std::size_t count(const char* op, const Tensor<T>& x, const Axes& axes) {
 
 }  // namespace
 
-template <class T>
-Tensor<T> sum(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
+template <class T> Tensor<T> sum(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   // Axes that are no neighbours are summed one stretch after the other, from the back: no transpose.
   const auto reduced = axis_flags("sum", axes, x.shape());
   Axes last, others;
@@ -64,22 +61,18 @@ Tensor<T> sum(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options
   });
 }
 
-template <class T>
-Tensor<T> mean(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
+template <class T> Tensor<T> mean(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   return sum(x, axes, options) / static_cast<T>(count("mean", x, axes));
 }
 
-template <class T>
-Tensor<T> max(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
+template <class T> Tensor<T> max(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   return extreme<true>("max", x, axes, options);
 }
-template <class T>
-Tensor<T> min(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
+template <class T> Tensor<T> min(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   return extreme<false>("min", x, axes, options);
 }
 
-template <class T>
-Tensor<T> logsumexp(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
+template <class T> Tensor<T> logsumexp(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   const auto [in, group] = detail::group_axes("logsumexp", x, axes, options.keepdims);
   Tensor<T> y = Tensor<T>::uninitialised(group.kept);
   kernels::logsumexp(in.data(), y.mutable_data(), group.outer, group.n, group.inner);
@@ -89,8 +82,7 @@ Tensor<T> logsumexp(const Tensor<T>& x, const Axes& axes, const ReduceOptions& o
   });
 }
 
-template <class T>
-Tensor<T> var(const Tensor<T>& x, const Axes& axes, const VarianceOptions& options) {
+template <class T> Tensor<T> var(const Tensor<T>& x, const Axes& axes, const VarianceOptions& options) {
   const T divisor = static_cast<T>(count("var", x, axes)) - static_cast<T>(options.ddof);
   const auto deviation = [axes](const Tensor<T>& t) { return t - mean(t, axes, {.keepdims = true}); };
   Tensor<T> y;
@@ -104,8 +96,7 @@ Tensor<T> var(const Tensor<T>& x, const Axes& axes, const VarianceOptions& optio
   });
 }
 
-template <class T>
-Tensor<T> norm(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
+template <class T> Tensor<T> norm(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   const Shape from = detail::reduced_shape("norm", x.shape(), axes, true);
   Tensor<T> y;
   {
@@ -126,21 +117,20 @@ Tensor<T> norm(const Tensor<T>& x, const Axes& axes, const ReduceOptions& option
   });
 }
 
-template <class T>
-IndexArray argmax(const Tensor<T>& x, std::ptrdiff_t axis) {
+template <class T> IndexArray argmax(const Tensor<T>& x, std::ptrdiff_t axis) {
   const NoGrad pause;
   const auto [in, group] = detail::group_axes("argmax", x, axis, false);
   if (group.n == 0 && group.outer * group.inner > 0) throw_no_elements("argmax", x.shape());
   IndexArray result(detail::XShape(group.kept.begin(), group.kept.end()));
   const Tensor<T> values = Tensor<T>::uninitialised(group.kept);
   const detail::Indices at(values.size());
-  if (group.n > 0) kernels::extreme<true>(in.data(), values.mutable_data(), at.data(), group.outer, group.n, group.inner);
+  if (group.n > 0)
+    kernels::extreme<true>(in.data(), values.mutable_data(), at.data(), group.outer, group.n, group.inner);
   for (std::size_t i = 0; i < values.size(); ++i) result.flat(i) = at.data()[i] / group.inner % group.n;
   return result;
 }
 
-template <class T>
-std::size_t argmax(const Tensor<T>& x) {
+template <class T> std::size_t argmax(const Tensor<T>& x) {
   if (x.size() == 0) throw_no_elements("argmax", x.shape());
   const NoGrad pause;
   return argmax(detail::view(x, Shape{x.size()}), 0).flat(0);
@@ -148,8 +138,7 @@ std::size_t argmax(const Tensor<T>& x) {
 
 namespace detail {
 
-template <class T>
-Tensor<T> sum_to(const Tensor<T>& x, const Shape& shape) {
+template <class T> Tensor<T> sum_to(const Tensor<T>& x, const Shape& shape) {
   if (x.shape() == shape) return x;
   Axes axes;
   const std::size_t offset = x.dimension() - shape.size();
@@ -165,16 +154,16 @@ Handle<TensorImpl> sum_to_shape(const Handle<TensorImpl>& gradient, const Shape&
 
 }  // namespace detail
 
-#define XTAPE_REDUCE(T)                                                                \
-  template Tensor<T> sum(const Tensor<T>&, const Axes&, const ReduceOptions&);         \
-  template Tensor<T> mean(const Tensor<T>&, const Axes&, const ReduceOptions&);        \
-  template Tensor<T> max(const Tensor<T>&, const Axes&, const ReduceOptions&);         \
-  template Tensor<T> min(const Tensor<T>&, const Axes&, const ReduceOptions&);         \
-  template Tensor<T> logsumexp(const Tensor<T>&, const Axes&, const ReduceOptions&);   \
-  template Tensor<T> var(const Tensor<T>&, const Axes&, const VarianceOptions&);       \
-  template Tensor<T> norm(const Tensor<T>&, const Axes&, const ReduceOptions&);        \
-  template IndexArray argmax(const Tensor<T>&, std::ptrdiff_t);                        \
-  template std::size_t argmax(const Tensor<T>&);                                       \
+#define XTAPE_REDUCE(T)                                                              \
+  template Tensor<T> sum(const Tensor<T>&, const Axes&, const ReduceOptions&);       \
+  template Tensor<T> mean(const Tensor<T>&, const Axes&, const ReduceOptions&);      \
+  template Tensor<T> max(const Tensor<T>&, const Axes&, const ReduceOptions&);       \
+  template Tensor<T> min(const Tensor<T>&, const Axes&, const ReduceOptions&);       \
+  template Tensor<T> logsumexp(const Tensor<T>&, const Axes&, const ReduceOptions&); \
+  template Tensor<T> var(const Tensor<T>&, const Axes&, const VarianceOptions&);     \
+  template Tensor<T> norm(const Tensor<T>&, const Axes&, const ReduceOptions&);      \
+  template IndexArray argmax(const Tensor<T>&, std::ptrdiff_t);                      \
+  template std::size_t argmax(const Tensor<T>&);                                     \
   template Tensor<T> detail::sum_to(const Tensor<T>&, const Shape&);
 XTAPE_INSTANTIATE(XTAPE_REDUCE)
 

@@ -25,14 +25,12 @@ inline Shape reduced_shape(const char* op, const Shape& shape, const Axes& axes,
 }
 
 // The input arranged so that the reduced axes are neighbours: x itself, or a recorded transpose of it.
-template <class T>
-struct Grouped {
+template <class T> struct Grouped {
   Tensor<T> x;
   Group group;
 };
 
-template <class T>
-Grouped<T> group_axes(const char* op, const Tensor<T>& x, const Axes& axes, bool keepdims) {
+template <class T> Grouped<T> group_axes(const char* op, const Tensor<T>& x, const Axes& axes, bool keepdims) {
   const Shape& shape = x.shape();
   const auto reduced = axis_flags(op, axes, shape);
   Grouped<T> result{x, {}};
@@ -69,8 +67,7 @@ Grouped<T> group_axes(const char* op, const Tensor<T>& x, const Axes& axes, bool
 }
 
 // The gradient of a result, spread over the elements that were reduced to it.
-template <class T>
-Tensor<T> spread(const Tensor<T>& dy, const Shape& from, const Shape& shape) {
+template <class T> Tensor<T> spread(const Tensor<T>& dy, const Shape& from, const Shape& shape) {
   return broadcast_to(reshape(dy, from), shape);
 }
 

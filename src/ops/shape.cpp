@@ -30,33 +30,27 @@ bool is_contiguous(const Strided& s) {
 }
 
 // x read along strides; shares x's elements if they are consecutive.
-template <class T>
-Tensor<T> read_strided(const Tensor<T>& x, const Strided& s) {
+template <class T> Tensor<T> read_strided(const Tensor<T>& x, const Strided& s) {
   if (s.shape.elements() > 0 && is_contiguous(s)) return detail::view(x, s.shape, static_cast<std::size_t>(s.offset));
   Tensor<T> y = Tensor<T>::uninitialised(s.shape);
   kernels::copy_from(s, x.data(), y.mutable_data());
   return y;
 }
 
-template <class T>
-Tensor<T> slice_strided(const Tensor<T>& x, const Strided& s, const Shape& kept);
+template <class T> Tensor<T> slice_strided(const Tensor<T>& x, const Strided& s, const Shape& kept);
 
 // The transpose of a slice: dy written into zeros of the shape that was sliced.
-template <class T>
-Tensor<T> unslice(const Tensor<T>& dy, const Strided& s, const Shape& shape) {
+template <class T> Tensor<T> unslice(const Tensor<T>& dy, const Strided& s, const Shape& shape) {
   Tensor<T> dx = zeros<T>(shape);
   kernels::copy_to(s, dy.data(), dx.mutable_data());
-  return record("unslice", std::move(dx), {dy}, [s, kept = dy.shape()](const Tensor<T>& g) {
-    return Gradients(slice_strided(g, s, kept));
-  });
+  return record("unslice", std::move(dx), {dy},
+                [s, kept = dy.shape()](const Tensor<T>& g) { return Gradients(slice_strided(g, s, kept)); });
 }
 
 // `kept`: the result's shape, which may lack axes of extent 1 that s has.
-template <class T>
-Tensor<T> slice_strided(const Tensor<T>& x, const Strided& s, const Shape& kept) {
-  return record("slice", detail::view(read_strided(x, s), kept), {x}, [s, shape = x.shape()](const Tensor<T>& dy) {
-    return Gradients(unslice(dy, s, shape));
-  });
+template <class T> Tensor<T> slice_strided(const Tensor<T>& x, const Strided& s, const Shape& kept) {
+  return record("slice", detail::view(read_strided(x, s), kept), {x},
+                [s, shape = x.shape()](const Tensor<T>& dy) { return Gradients(unslice(dy, s, shape)); });
 }
 
 // start, count and step of a range along an axis of `extent` elements, by Python's rules.
@@ -79,8 +73,7 @@ Resolved resolve(const Range& range, std::ptrdiff_t extent) {
 
 }  // namespace
 
-template <class T>
-Tensor<T> reshape(const Tensor<T>& x, const NewShape& shape) {
+template <class T> Tensor<T> reshape(const Tensor<T>& x, const NewShape& shape) {
   const auto fail = [&] {
     throw ShapeError(fmt::format("reshape: {} does not reshape to ({})", to_string(x.shape()),
                                  fmt::join(shape.begin(), shape.end(), ", ")));
@@ -99,13 +92,11 @@ Tensor<T> reshape(const Tensor<T>& x, const NewShape& shape) {
   } else if (known != x.size()) {
     fail();
   }
-  return record("reshape", detail::view(x, result), {x}, [from = x.shape()](const Tensor<T>& dy) {
-    return Gradients(reshape(dy, from));
-  });
+  return record("reshape", detail::view(x, result), {x},
+                [from = x.shape()](const Tensor<T>& dy) { return Gradients(reshape(dy, from)); });
 }
 
-template <class T>
-Tensor<T> flatten(const Tensor<T>& x, std::ptrdiff_t start_axis) {
+template <class T> Tensor<T> flatten(const Tensor<T>& x, std::ptrdiff_t start_axis) {
   const std::size_t start = normalise_axis("flatten", start_axis, x.shape());
   Shape shape;
   std::size_t rest = 1;
@@ -119,8 +110,7 @@ Tensor<T> flatten(const Tensor<T>& x, std::ptrdiff_t start_axis) {
   return reshape(x, shape);
 }
 
-template <class T>
-Tensor<T> squeeze(const Tensor<T>& x, const Axes& axes) {
+template <class T> Tensor<T> squeeze(const Tensor<T>& x, const Axes& axes) {
   const auto named = axis_flags("squeeze", axes, x.shape());
   Shape shape;
   for (std::size_t i = 0; i < x.dimension(); ++i) {
@@ -131,8 +121,7 @@ Tensor<T> squeeze(const Tensor<T>& x, const Axes& axes) {
   return reshape(x, shape);
 }
 
-template <class T>
-Tensor<T> expand_dims(const Tensor<T>& x, std::ptrdiff_t axis) {
+template <class T> Tensor<T> expand_dims(const Tensor<T>& x, std::ptrdiff_t axis) {
   const auto rank = static_cast<std::ptrdiff_t>(x.dimension()) + 1;
   if (axis < -rank || axis >= rank)
     throw ShapeError(fmt::format("expand_dims: axis {} is out of range for shape {}", axis, to_string(x.shape())));
@@ -145,8 +134,7 @@ Tensor<T> expand_dims(const Tensor<T>& x, std::ptrdiff_t axis) {
   return reshape(x, shape);
 }
 
-template <class T>
-Tensor<T> transpose(const Tensor<T>& x, const Axes& axes) {
+template <class T> Tensor<T> transpose(const Tensor<T>& x, const Axes& axes) {
   const std::size_t rank = x.dimension();
   const auto fail = [&] {
     throw ShapeError(fmt::format("transpose: axes ({}) are not a permutation of those of shape {}",
@@ -166,13 +154,11 @@ Tensor<T> transpose(const Tensor<T>& x, const Axes& axes) {
   }
   Axes back;
   for (std::size_t i = 0; i < rank; ++i) back.push_back(inverse[i]);
-  return record("transpose", read_strided(x, s), {x}, [back](const Tensor<T>& dy) {
-    return Gradients(transpose(dy, back));
-  });
+  return record("transpose", read_strided(x, s), {x},
+                [back](const Tensor<T>& dy) { return Gradients(transpose(dy, back)); });
 }
 
-template <class T>
-Tensor<T> broadcast_to(const Tensor<T>& x, const Shape& shape) {
+template <class T> Tensor<T> broadcast_to(const Tensor<T>& x, const Shape& shape) {
   using B = simd::Batch<T>;
   if (x.shape() == shape) return x;
   // Broadcast against the shape itself, given a stride of 0.
@@ -190,8 +176,7 @@ Tensor<T> broadcast_to(const Tensor<T>& x, const Shape& shape) {
   return record("broadcast_to", std::move(y), {x}, [](const Tensor<T>& dy) { return Gradients(dy); });
 }
 
-template <class T>
-Tensor<T> concatenate(const std::vector<Tensor<T>>& tensors, std::ptrdiff_t axis) {
+template <class T> Tensor<T> concatenate(const std::vector<Tensor<T>>& tensors, std::ptrdiff_t axis) {
   if (tensors.empty()) throw ShapeError("concatenate: no tensors given");
   Shape shape = tensors[0].shape();
   const std::size_t at = normalise_axis("concatenate", axis, shape);
@@ -230,8 +215,7 @@ Tensor<T> concatenate(const std::vector<Tensor<T>>& tensors, std::ptrdiff_t axis
   });
 }
 
-template <class T>
-Tensor<T> stack(const std::vector<Tensor<T>>& tensors, std::ptrdiff_t axis) {
+template <class T> Tensor<T> stack(const std::vector<Tensor<T>>& tensors, std::ptrdiff_t axis) {
   if (tensors.empty()) throw ShapeError("stack: no tensors given");
   std::vector<Tensor<T>> expanded;
   for (const auto& tensor : tensors) {
@@ -243,8 +227,7 @@ Tensor<T> stack(const std::vector<Tensor<T>>& tensors, std::ptrdiff_t axis) {
   return concatenate(expanded, axis);
 }
 
-template <class T>
-Tensor<T> slice(const Tensor<T>& x, std::initializer_list<SliceIndex> indices) {
+template <class T> Tensor<T> slice(const Tensor<T>& x, std::initializer_list<SliceIndex> indices) {
   if (indices.size() > x.dimension())
     throw ShapeError(fmt::format("slice: {} indices for shape {}", indices.size(), to_string(x.shape())));
   const auto strides = strides_of(x.shape());
@@ -272,37 +255,33 @@ Tensor<T> slice(const Tensor<T>& x, std::initializer_list<SliceIndex> indices) {
 
 namespace detail {
 
-template <class T>
-Tensor<T> gather_flat(const Tensor<T>& x, const Indices& at, const Shape& shape) {
+template <class T> Tensor<T> gather_flat(const Tensor<T>& x, const Indices& at, const Shape& shape) {
   Tensor<T> y = Tensor<T>::uninitialised(shape);
   for (std::size_t i = 0; i < at.size(); ++i) y.mutable_data()[i] = x.data()[at.data()[i]];
-  return record("gather_flat", std::move(y), {x}, [at, from = x.shape()](const Tensor<T>& dy) {
-    return Gradients(scatter_flat(dy, at, from));
-  });
+  return record("gather_flat", std::move(y), {x},
+                [at, from = x.shape()](const Tensor<T>& dy) { return Gradients(scatter_flat(dy, at, from)); });
 }
 
-template <class T>
-Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at, const Shape& shape) {
+template <class T> Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at, const Shape& shape) {
   Tensor<T> y = zeros<T>(shape);
   for (std::size_t i = 0; i < at.size(); ++i) y.mutable_data()[at.data()[i]] += x.data()[i];
-  return record("scatter_flat", std::move(y), {x}, [at, from = x.shape()](const Tensor<T>& dy) {
-    return Gradients(gather_flat(dy, at, from));
-  });
+  return record("scatter_flat", std::move(y), {x},
+                [at, from = x.shape()](const Tensor<T>& dy) { return Gradients(gather_flat(dy, at, from)); });
 }
 
 }  // namespace detail
 
-#define XTAPE_SHAPE(T)                                                                       \
-  template Tensor<T> reshape(const Tensor<T>&, const NewShape&);                             \
-  template Tensor<T> flatten(const Tensor<T>&, std::ptrdiff_t);                              \
-  template Tensor<T> squeeze(const Tensor<T>&, const Axes&);                                 \
-  template Tensor<T> expand_dims(const Tensor<T>&, std::ptrdiff_t);                          \
-  template Tensor<T> transpose(const Tensor<T>&, const Axes&);                               \
-  template Tensor<T> broadcast_to(const Tensor<T>&, const Shape&);                           \
-  template Tensor<T> concatenate(const std::vector<Tensor<T>>&, std::ptrdiff_t);             \
-  template Tensor<T> stack(const std::vector<Tensor<T>>&, std::ptrdiff_t);                   \
-  template Tensor<T> slice(const Tensor<T>&, std::initializer_list<SliceIndex>);             \
-  template Tensor<T> detail::gather_flat(const Tensor<T>&, const detail::Indices&, const Shape&);  \
+#define XTAPE_SHAPE(T)                                                                            \
+  template Tensor<T> reshape(const Tensor<T>&, const NewShape&);                                  \
+  template Tensor<T> flatten(const Tensor<T>&, std::ptrdiff_t);                                   \
+  template Tensor<T> squeeze(const Tensor<T>&, const Axes&);                                      \
+  template Tensor<T> expand_dims(const Tensor<T>&, std::ptrdiff_t);                               \
+  template Tensor<T> transpose(const Tensor<T>&, const Axes&);                                    \
+  template Tensor<T> broadcast_to(const Tensor<T>&, const Shape&);                                \
+  template Tensor<T> concatenate(const std::vector<Tensor<T>>&, std::ptrdiff_t);                  \
+  template Tensor<T> stack(const std::vector<Tensor<T>>&, std::ptrdiff_t);                        \
+  template Tensor<T> slice(const Tensor<T>&, std::initializer_list<SliceIndex>);                  \
+  template Tensor<T> detail::gather_flat(const Tensor<T>&, const detail::Indices&, const Shape&); \
   template Tensor<T> detail::scatter_flat(const Tensor<T>&, const detail::Indices&, const Shape&);
 XTAPE_INSTANTIATE(XTAPE_SHAPE)
 

@@ -7,8 +7,7 @@
 
 namespace xtape {
 
-template <class T>
-Tensor<T> detail::softmax_group(const Tensor<T>& x, const Group& group) {
+template <class T> Tensor<T> detail::softmax_group(const Tensor<T>& x, const Group& group) {
   Tensor<T> y = Tensor<T>::uninitialised(x.shape());
   kernels::softmax<kernels::Softmax::probabilities>(x.data(), y.mutable_data(), group.outer, group.n, group.inner);
   Axes axes;  // the axes of the group
@@ -19,14 +18,12 @@ Tensor<T> detail::softmax_group(const Tensor<T>& x, const Group& group) {
   });
 }
 
-template <class T>
-Tensor<T> softmax(const Tensor<T>& x, std::ptrdiff_t axis) {
+template <class T> Tensor<T> softmax(const Tensor<T>& x, std::ptrdiff_t axis) {
   const auto [in, group] = detail::group_axes("softmax", x, axis, true);
   return detail::softmax_group(in, group);
 }
 
-template <class T>
-Tensor<T> log_softmax(const Tensor<T>& x, std::ptrdiff_t axis) {
+template <class T> Tensor<T> log_softmax(const Tensor<T>& x, std::ptrdiff_t axis) {
   const auto [in, group] = detail::group_axes("log_softmax", x, axis, true);
   Tensor<T> y = Tensor<T>::uninitialised(x.shape());
   kernels::softmax<kernels::Softmax::logarithms>(x.data(), y.mutable_data(), group.outer, group.n, group.inner);
@@ -35,9 +32,9 @@ Tensor<T> log_softmax(const Tensor<T>& x, std::ptrdiff_t axis) {
   });
 }
 
-#define XTAPE_SOFTMAX(T)                                                             \
-  template Tensor<T> softmax(const Tensor<T>&, std::ptrdiff_t);                      \
-  template Tensor<T> log_softmax(const Tensor<T>&, std::ptrdiff_t);                  \
+#define XTAPE_SOFTMAX(T)                                            \
+  template Tensor<T> softmax(const Tensor<T>&, std::ptrdiff_t);     \
+  template Tensor<T> log_softmax(const Tensor<T>&, std::ptrdiff_t); \
   template Tensor<T> detail::softmax_group(const Tensor<T>&, const detail::Group&);
 XTAPE_INSTANTIATE(XTAPE_SOFTMAX)
 

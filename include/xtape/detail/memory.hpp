@@ -34,8 +34,7 @@ class RefCount {
 };
 
 /// A shared handle on an object with `retain(p)` and `release(p)` found by argument-dependent lookup.
-template <class Object>
-class Handle {
+template <class Object> class Handle {
  public:
   Handle() noexcept = default;
   /// Takes over one reference.

@@ -8,47 +8,39 @@ namespace xtape {
 namespace detail {
 
 /// A tensor or a number (which broadcasts to any shape, without being made a tensor).
-template <class T>
-struct Operand {
+template <class T> struct Operand {
   Tensor<T> tensor;  // undefined for a number
   T number{};
 
   Operand(const Tensor<T>& t) : tensor(t) {
     if (!t.defined()) throw_undefined();
   }
-  template <XExpression E>
-  Operand(const E& expression) : tensor(expression) {}
+  template <XExpression E> Operand(const E& expression) : tensor(expression) {}
   template <class S>
-    requires std::is_arithmetic_v<S>
-  Operand(S value) : number(static_cast<T>(value)) {}
+  requires std::is_arithmetic_v<S> Operand(S value) : number(static_cast<T>(value)) {}
 
   bool is_number() const noexcept { return !tensor.defined(); }
   const T* data() const { return is_number() ? &number : tensor.data(); }
   const Shape* shape() const { return is_number() ? nullptr : &tensor.shape(); }
 };
 
-template <class A>
-inline constexpr bool may_join = is_tensor<A> || std::is_arithmetic_v<A> || XExpression<A>;
+template <class A> inline constexpr bool may_join = is_tensor<A> || std::is_arithmetic_v<A> || XExpression<A>;
 
-template <class... A>
-struct JoinedElement {};
-template <class T, class... A>
-struct JoinedElement<Tensor<T>, A...> {
-  using type = T;
-};
+template <class... A> struct JoinedElement {};
+template <class T, class... A> struct JoinedElement<Tensor<T>, A...> { using type = T; };
 template <class First, class... A>
-  requires(!is_tensor<First>)
-struct JoinedElement<First, A...> : JoinedElement<A...> {};
+requires(!is_tensor<First>) struct JoinedElement<First, A...> : JoinedElement<A...> {
+};
 
 /// The element type of the first tensor among A.
-template <class... A>
-using joined_element = typename JoinedElement<std::remove_cvref_t<A>...>::type;
+template <class... A> using joined_element = typename JoinedElement<std::remove_cvref_t<A>...>::type;
 
 }  // namespace detail
 
 /// Arguments of an elementwise op: at least one tensor. Constrained overloads on forwarding references win
 /// over xtensor's own greedy operators, so that `tensor + array` is a Tensor and not a lazy expression.
 template <class... A>
-concept Operands = (detail::is_tensor<std::remove_cvref_t<A>> || ...) && (detail::may_join<std::remove_cvref_t<A>> && ...);
+concept Operands = (detail::is_tensor<std::remove_cvref_t<A>> || ...) &&
+                   (detail::may_join<std::remove_cvref_t<A>> && ...);
 
 }  // namespace xtape

@@ -10,20 +10,17 @@
 namespace xtape::simd {
 
 /// As many numbers as fit a vector register of the machine compiled for.
-template <class T>
-using Batch = xsimd::batch<T>;
+template <class T> using Batch = xsimd::batch<T>;
 
 /// Applies a scalar function to each number: where only the C library is accurate.
-template <class T, class A, class F>
-xsimd::batch<T, A> each(const xsimd::batch<T, A>& x, F&& f) noexcept {
+template <class T, class A, class F> xsimd::batch<T, A> each(const xsimd::batch<T, A>& x, F&& f) noexcept {
   alignas(64) T values[xsimd::batch<T, A>::size];
   x.store_aligned(values);
   for (T& value : values) value = f(value);
   return xsimd::batch<T, A>::load_aligned(values);
 }
 
-template <class T, class A>
-xsimd::batch<T, A> exp(const xsimd::batch<T, A>& x) noexcept {
+template <class T, class A> xsimd::batch<T, A> exp(const xsimd::batch<T, A>& x) noexcept {
   using B = xsimd::batch<T, A>;
   const B y = xsimd::exp(x);
   // xsimd gives 0 where the result is subnormal.
@@ -34,8 +31,7 @@ xsimd::batch<T, A> exp(const xsimd::batch<T, A>& x) noexcept {
   return xsimd::select(tiny, root * root, y);
 }
 
-template <class T, class A>
-xsimd::batch<T, A> log(const xsimd::batch<T, A>& x) noexcept {
+template <class T, class A> xsimd::batch<T, A> log(const xsimd::batch<T, A>& x) noexcept {
   using B = xsimd::batch<T, A>;
   const B y = xsimd::log(x);
   const auto subnormal = (x < B(std::numeric_limits<T>::min())) && (x > B(T(0)));
@@ -46,17 +42,14 @@ xsimd::batch<T, A> log(const xsimd::batch<T, A>& x) noexcept {
 }
 
 // xsimd's are off by 2 (float erf) to 1e5 (double erfc) units.
-template <class T, class A>
-xsimd::batch<T, A> erf(const xsimd::batch<T, A>& x) noexcept {
+template <class T, class A> xsimd::batch<T, A> erf(const xsimd::batch<T, A>& x) noexcept {
   return each(x, [](T v) { return std::erf(v); });
 }
-template <class T, class A>
-xsimd::batch<T, A> erfc(const xsimd::batch<T, A>& x) noexcept {
+template <class T, class A> xsimd::batch<T, A> erfc(const xsimd::batch<T, A>& x) noexcept {
   return each(x, [](T v) { return std::erfc(v); });
 }
 // xsimd's is off by 50 units and more, and pow(0, -1) is 0.
-template <class T, class A>
-xsimd::batch<T, A> pow(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y) noexcept {
+template <class T, class A> xsimd::batch<T, A> pow(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y) noexcept {
   alignas(64) T base[xsimd::batch<T, A>::size], exponent[xsimd::batch<T, A>::size];
   x.store_aligned(base);
   y.store_aligned(exponent);

@@ -8,8 +8,7 @@
 namespace xtape::detail {
 
 enum class DType : std::uint8_t { float32, float64 };
-template <class T>
-inline constexpr DType dtype_of = sizeof(T) == 4 ? DType::float32 : DType::float64;
+template <class T> inline constexpr DType dtype_of = sizeof(T) == 4 ? DType::float32 : DType::float64;
 
 /// Where a tensor was recorded: node number `node` of the recording `recording`. Recordings are numbered
 /// from 1 and never reused, so a link to a tape that is gone is recognised. All that a tensor knows of tapes.

@@ -25,91 +25,69 @@ template <class T> Tensor<T> compare(Comparison comparison, const Operand<T>& a,
 
 /// y = a + b.    da = dy, db = dy
 template <class A, class B>
-  requires Operands<A, B>
-auto operator+(A&& a, B&& b) {
-  return detail::add<detail::joined_element<A, B>>(a, b);
-}
+requires Operands<A, B>
+auto operator+(A&& a, B&& b) { return detail::add<detail::joined_element<A, B>>(a, b); }
 /// y = a - b.    da = dy, db = -dy
 template <class A, class B>
-  requires Operands<A, B>
-auto operator-(A&& a, B&& b) {
-  return detail::subtract<detail::joined_element<A, B>>(a, b);
-}
+requires Operands<A, B>
+auto operator-(A&& a, B&& b) { return detail::subtract<detail::joined_element<A, B>>(a, b); }
 /// y = a b, elementwise.    da = dy b, db = dy a
 template <class A, class B>
-  requires Operands<A, B>
-auto operator*(A&& a, B&& b) {
-  return detail::multiply<detail::joined_element<A, B>>(a, b);
-}
+requires Operands<A, B>
+auto operator*(A&& a, B&& b) { return detail::multiply<detail::joined_element<A, B>>(a, b); }
 /// y = a / b.    da = dy / b, db = -dy a / b^2
 template <class A, class B>
-  requires Operands<A, B>
-auto operator/(A&& a, B&& b) {
-  return detail::divide<detail::joined_element<A, B>>(a, b);
-}
+requires Operands<A, B>
+auto operator/(A&& a, B&& b) { return detail::divide<detail::joined_element<A, B>>(a, b); }
 /// y = a^b.    da = dy b a^(b-1), db = dy a^b log a; where b = 0 da = 0, where y = 0 db = 0.
 template <class A, class B>
-  requires Operands<A, B>
-auto pow(A&& a, B&& b) {
-  return detail::pow<detail::joined_element<A, B>>(a, b);
-}
+requires Operands<A, B>
+auto pow(A&& a, B&& b) { return detail::pow<detail::joined_element<A, B>>(a, b); }
 /// y = max(a, b); NaN if either is.    da = dy 1[a > b], db = dy 1[b > a], half each where a = b.
 template <class A, class B>
-  requires Operands<A, B>
-auto maximum(A&& a, B&& b) {
-  return detail::maximum<detail::joined_element<A, B>>(a, b);
-}
+requires Operands<A, B>
+auto maximum(A&& a, B&& b) { return detail::maximum<detail::joined_element<A, B>>(a, b); }
 /// y = min(a, b); NaN if either is.    da = dy 1[a < b], db = dy 1[b < a], half each where a = b.
 template <class A, class B>
-  requires Operands<A, B>
-auto minimum(A&& a, B&& b) {
-  return detail::minimum<detail::joined_element<A, B>>(a, b);
-}
+requires Operands<A, B>
+auto minimum(A&& a, B&& b) { return detail::minimum<detail::joined_element<A, B>>(a, b); }
 
 /// y = x where the condition is not 0, else y; the three broadcast together.    dx = dy 1[c], dy' = dy 1[not c]
 /// Nothing of the branch not taken gets through, not even NaN, forward or backward.
 /// `condition`: a tensor (of a comparison, say) or an xtensor expression of bool or numbers; not differentiated.
 template <class C, class A, class B>
-  requires Operands<C, A, B>
-auto where(C&& condition, A&& x, B&& y) {
-  return detail::where<detail::joined_element<A, B, C>>(condition, x, y);
-}
+requires Operands<C, A, B>
+auto where(C&& condition, A&& x, B&& y) { return detail::where<detail::joined_element<A, B, C>>(condition, x, y); }
 /// where(), under the name that it has inside map().
 template <class C, class A, class B>
-  requires Operands<C, A, B>
-auto select(C&& condition, A&& x, B&& y) {
-  return detail::where<detail::joined_element<A, B, C>>(condition, x, y);
-}
+requires Operands<C, A, B>
+auto select(C&& condition, A&& x, B&& y) { return detail::where<detail::joined_element<A, B, C>>(condition, x, y); }
 
 // Comparisons give 1 where they hold and 0 elsewhere, for where(). They have no gradient and are not recorded.
 template <class A, class B>
-  requires Operands<A, B>
-auto operator<(A&& a, B&& b) {
-  return detail::compare<detail::joined_element<A, B>>(detail::Comparison::less, a, b);
-}
+requires Operands<A, B>
+auto operator<(A&& a, B&& b) { return detail::compare<detail::joined_element<A, B>>(detail::Comparison::less, a, b); }
 template <class A, class B>
-  requires Operands<A, B>
+requires Operands<A, B>
 auto operator<=(A&& a, B&& b) {
   return detail::compare<detail::joined_element<A, B>>(detail::Comparison::less_equal, a, b);
 }
 template <class A, class B>
-  requires Operands<A, B>
+requires Operands<A, B>
 auto operator>(A&& a, B&& b) {
   return detail::compare<detail::joined_element<A, B>>(detail::Comparison::greater, a, b);
 }
 template <class A, class B>
-  requires Operands<A, B>
+requires Operands<A, B>
 auto operator>=(A&& a, B&& b) {
   return detail::compare<detail::joined_element<A, B>>(detail::Comparison::greater_equal, a, b);
 }
 /// 1 where a = b, elementwise (xtensor's name; == on arrays means something else there).
 template <class A, class B>
-  requires Operands<A, B>
-auto equal(A&& a, B&& b) {
-  return detail::compare<detail::joined_element<A, B>>(detail::Comparison::equal, a, b);
-}
+requires Operands<A, B>
+auto equal(A&& a, B&& b) { return detail::compare<detail::joined_element<A, B>>(detail::Comparison::equal, a, b); }
 template <class A, class B>
-  requires Operands<A, B>
+requires Operands<A, B>
 auto not_equal(A&& a, B&& b) {
   return detail::compare<detail::joined_element<A, B>>(detail::Comparison::not_equal, a, b);
 }

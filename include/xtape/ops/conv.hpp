@@ -5,11 +5,11 @@
 
 namespace xtape {
 
-/// One number for both directions, or {vertical, horizontal}.
+/// One number for both directions, or {vertical, horizontal}. Throws ShapeError if negative.
 struct Pair {
   std::size_t h, w;
-  constexpr Pair(std::size_t both) : h(both), w(both) {}
-  constexpr Pair(std::size_t vertical, std::size_t horizontal) : h(vertical), w(horizontal) {}
+  template <std::integral I> constexpr Pair(I both) : Pair(detail::Extent(both), detail::Extent(both)) {}
+  constexpr Pair(detail::Extent vertical, detail::Extent horizontal) : h(vertical.value), w(horizontal.value) {}
   bool operator==(const Pair&) const = default;
 };
 
@@ -28,9 +28,11 @@ Tensor<T> conv2d(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& bias, 
 
 /// dL/dX of conv2d from dL/dY: linear in dy and in w, and an op like any other. x_shape: of X.
 template <class T>
-Tensor<T> conv2d_input_gradient(const Tensor<T>& dy, const Tensor<T>& w, const Shape& x_shape, const Conv2dOptions& options = {});
+Tensor<T> conv2d_input_gradient(const Tensor<T>& dy, const Tensor<T>& w, const Shape& x_shape,
+                                const Conv2dOptions& options = {});
 /// dL/dW of conv2d from dL/dY: linear in x and in dy. w_shape: of W.
 template <class T>
-Tensor<T> conv2d_weight_gradient(const Tensor<T>& x, const Tensor<T>& dy, const Shape& w_shape, const Conv2dOptions& options = {});
+Tensor<T> conv2d_weight_gradient(const Tensor<T>& x, const Tensor<T>& dy, const Shape& w_shape,
+                                 const Conv2dOptions& options = {});
 
 }  // namespace xtape

@@ -13,20 +13,19 @@ namespace xtape {
 class Labels {
  public:
   template <XExpression E>
-    requires std::integral<typename E::value_type>
-  Labels(const E& labels) : Labels(labels.size()) {
+  requires std::integral<typename E::value_type> Labels(const E& labels) : Labels(labels.size()) {
     std::size_t i = 0;
     for (const auto label : labels) put(i++, label);
   }
   template <std::ranges::sized_range R>
-    requires(std::integral<std::ranges::range_value_t<R>> && !XExpression<R> && !std::same_as<std::remove_cvref_t<R>, Labels>)
-  Labels(const R& labels) : Labels(std::ranges::size(labels)) {
+  requires(std::integral<std::ranges::range_value_t<R>> && !XExpression<R> &&
+           !std::same_as<std::remove_cvref_t<R>, Labels>) Labels(const R& labels)
+      : Labels(std::ranges::size(labels)) {
     std::size_t i = 0;
     for (const auto label : labels) put(i++, label);
   }
   /// label(0), ..., label(size - 1)
-  template <std::invocable<std::size_t> F>
-  Labels(std::size_t size, const F& label) : Labels(size) {
+  template <std::invocable<std::size_t> F> Labels(std::size_t size, const F& label) : Labels(size) {
     for (std::size_t i = 0; i < size; ++i) put(i, label(i));
   }
   std::size_t size() const noexcept { return size_; }
@@ -37,10 +36,7 @@ class Labels {
  private:
   explicit Labels(std::size_t size) : storage_(detail::Storage::make(size * sizeof(std::int64_t))), size_(size) {}
   std::int64_t* values() const noexcept { return static_cast<std::int64_t*>(storage_->data()); }
-  template <class I>
-  void put(std::size_t i, I label) noexcept {
-    values()[i] = static_cast<std::int64_t>(label);
-  }
+  template <class I> void put(std::size_t i, I label) noexcept { values()[i] = static_cast<std::int64_t>(label); }
   detail::Handle<detail::Storage> storage_;
   std::size_t size_;
 };
@@ -58,23 +54,20 @@ template <class T> Tensor<T> cross_entropy(const Tensor<T>& logits, const Labels
 
 /// L = mean (x - t)^2 over all elements.    dx = 2 (x - t) dL / size. The target has x's shape.
 template <class T, class U>
-  requires Operands<Tensor<T>, U>
-Tensor<T> mse_loss(const Tensor<T>& x, const U& target) {
+requires Operands<Tensor<T>, U> Tensor<T> mse_loss(const Tensor<T>& x, const U& target) {
   return detail::mse_loss<T>(x, target);
 }
 /// L = -mean (t log p + (1 - t) log(1 - p)) over all elements; 0 log 0 = 0.    dp = (p - t) / (p (1 - p)) dL / size
 /// Probabilities p in [0, 1] and targets t in [0, 1] of the same shape. From logits, the next one is more exact.
 /// Throws ValueError on a probability outside [0, 1].
 template <class T, class U>
-  requires Operands<Tensor<T>, U>
-Tensor<T> binary_cross_entropy(const Tensor<T>& p, const U& target) {
+requires Operands<Tensor<T>, U> Tensor<T> binary_cross_entropy(const Tensor<T>& p, const U& target) {
   return detail::binary_cross_entropy<T>(p, target);
 }
 /// L = mean (softplus(x) - t x) over all elements: the cross-entropy of sigmoid(x), for logits of any size.
 /// dx = (sigmoid(x) - t) dL / size
 template <class T, class U>
-  requires Operands<Tensor<T>, U>
-Tensor<T> binary_cross_entropy_with_logits(const Tensor<T>& x, const U& target) {
+requires Operands<Tensor<T>, U> Tensor<T> binary_cross_entropy_with_logits(const Tensor<T>& x, const U& target) {
   return detail::binary_cross_entropy_with_logits<T>(x, target);
 }
 

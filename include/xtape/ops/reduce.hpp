@@ -22,7 +22,8 @@ template <class T> Tensor<T> max(const Tensor<T>& x, const Axes& axes = all_axes
 /// y = min_k x_k; NaN if any is.    The first minimum in row-major order takes dy. Throws ShapeError for n = 0.
 template <class T> Tensor<T> min(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
 /// y = log sum_k e^(x_k), without overflow; -inf for n = 0.    dx_k = dy e^(x_k - y)
-template <class T> Tensor<T> logsumexp(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
+template <class T>
+Tensor<T> logsumexp(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
 
 struct VarianceOptions {
   bool keepdims = false;

@@ -1,0 +1,100 @@
+#include "common.hpp"
+
+#include <xtape/data/digits.hpp>
+#include <xtape/error.hpp>
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+namespace examples {
+namespace fs = std::filesystem;
+
+void CommonOptions::add_to(CLI::App& app, const std::string& default_out) {
+  out = default_out;
+  app.add_option("--seed", seed, "seed of all random numbers")->capture_default_str();
+  app.add_option("--data", data, "folder with MNIST's or the course's files (default: built-in digits)");
+  app.add_option("--out", out, "folder for pictures and figures")->capture_default_str();
+}
+
+namespace {
+
+// Makes the folder, and makes sure before hours of work that files can be written there.
+void prepare_folder(const std::string& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  const fs::path probe = fs::path(folder) / ".writable";
+  const bool writable = !error && std::ofstream(probe).good();
+  if (!writable)
+    throw xtape::DataError(fmt::format("cannot write to the output folder {}: {}", folder,
+                                       error ? error.message() : std::string(std::strerror(errno))));
+  fs::remove(probe, error);
+}
+
+}  // namespace
+
+int run(CLI::App& app, int argc, char** argv, const CommonOptions& options, const std::function<int()>& body) {
+  try {
+    app.parse(argc, argv);
+    prepare_folder(options.out);
+    return body();
+  } catch (const CLI::Success& e) {  // --help
+    return app.exit(e);
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "{}: {}\n", app.get_name(), e.what());
+    return 2;
+  }
+}
+
+xtape::data::Splits load_data(const CommonOptions& options) {
+  if (options.data.empty()) return xtape::data::builtin_digits(options.seed);
+  auto splits = xtape::data::load(options.data);
+  xtape::Rng rng(options.seed, 1);
+  splits.train = xtape::data::shuffled(splits.train, rng);
+  return splits;
+}
+
+std::string out_path(const CommonOptions& options, const std::string& file) {
+  return (fs::path(options.out) / file).string();
+}
+
+void Progress::update(const std::string& line) {
+  const auto now = std::chrono::steady_clock::now();
+  if (!isatty(STDOUT_FILENO) || now - last_ < std::chrono::milliseconds(100)) return;
+  last_ = now;
+  winsize size{};
+  const std::size_t width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1U : 79U;
+  fmt::print("\r{:<{}}", line.substr(0, width), width);
+  std::fflush(stdout);
+}
+
+void Progress::finish(const std::string& line) {
+  fmt::print("{}{}\n", isatty(STDOUT_FILENO) ? "\r\033[K" : "", line);
+  std::fflush(stdout);
+}
+
+Csv::Csv(const std::string& path, const std::vector<std::string>& columns)
+    : path_(path), file_(std::fopen(path.c_str(), "w")) {
+  if (!file_) throw xtape::DataError(fmt::format("{}: {}", path, std::strerror(errno)));
+  fmt::print(file_, "{}\n", fmt::join(columns, ","));
+}
+Csv::~Csv() { std::fclose(file_); }
+void Csv::row(const std::vector<double>& values) {
+  fmt::print(file_, "{}\n", fmt::join(values, ","));
+  if (std::fflush(file_) != 0) throw xtape::DataError(fmt::format("{}: {}", path_, std::strerror(errno)));
+}
+
+MeanError mean_error(const std::vector<double>& values) {
+  const auto n = static_cast<double>(values.size());
+  double mean = 0, squares = 0;
+  for (const double v : values) mean += v / n;
+  for (const double v : values) squares += (v - mean) * (v - mean);
+  return {mean, values.size() > 1 ? std::sqrt(squares / (n - 1) / n) : 0.0};
+}
+
+}  // namespace examples

@@ -1,0 +1,76 @@
+#pragma once
+// What the example programs share: options, data, progress, tables of figures.
+
+#include <xtape/data/readers.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace examples {
+
+// The options that every training program has.
+struct CommonOptions {
+  std::uint64_t seed = 1;
+  std::string data;  // empty: the built-in digits
+  std::string out;
+
+  void add_to(CLI::App& app, const std::string& default_out);
+};
+
+// Runs a program: parses the options, makes the output folder, calls body. Bad options, an output folder
+// that cannot be written, missing or bad data: one line on stderr and exit status 2.
+int run(CLI::App& app, int argc, char** argv, const CommonOptions& options, const std::function<int()>& body);
+
+// The data set asked for: a folder of files, or the built-in digits. Training rows are shuffled, since the
+// course's files are sorted by class.
+xtape::data::Splits load_data(const CommonOptions& options);
+
+// Path of a file in the output folder.
+std::string out_path(const CommonOptions& options, const std::string& file);
+
+// One line that is rewritten in place on a terminal. Elsewhere only what finish() says is printed.
+class Progress {
+ public:
+  void update(const std::string& line);
+  void finish(const std::string& line);
+
+ private:
+  std::chrono::steady_clock::time_point last_{};
+};
+
+// Comma-separated values, written row by row. The file is complete up to the last row at all times.
+class Csv {
+ public:
+  // Throws DataError if the file cannot be written.
+  Csv(const std::string& path, const std::vector<std::string>& columns);
+  ~Csv();
+  Csv(const Csv&) = delete;
+  Csv& operator=(const Csv&) = delete;
+  void row(const std::vector<double>& values);
+
+ private:
+  std::string path_;
+  std::FILE* file_;
+};
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+// Mean, and standard error of the mean (0 for a single value).
+struct MeanError {
+  double mean, error;
+};
+MeanError mean_error(const std::vector<double>& values);
+
+}  // namespace examples

@@ -1,0 +1,294 @@
+// Every check, applied to every row of the op table.
+#include <xtape/error.hpp>
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/reduce.hpp>
+#include <xtape/ops/shape.hpp>
+#include <xtape/tape.hpp>
+
+#include "op_table_reference.hpp"
+#include "test_ops_measure.hpp"
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <map>
+#include <set>
+
+using namespace xtape;
+using namespace xtape::test;
+
+namespace {
+
+const Errors& measured(const Row& row) {
+  static std::map<std::string, Errors> cache;
+  const auto [entry, is_new] = cache.try_emplace(row.name);
+  if (is_new) entry->second = measure(row);
+  return entry->second;
+}
+
+bool same_bits(const Tensor<double>& a, const Tensor<double>& b) {
+  return a.shape() == b.shape() && std::ranges::equal(a.span(), b.span(), [](double u, double v) {
+           return std::bit_cast<std::uint64_t>(u) == std::bit_cast<std::uint64_t>(v);
+         });
+}
+
+Tensors<double> parameters(const Tensors<double>& x) {
+  Tensors<double> leaves;
+  for (const auto& t : x) leaves.push_back(parameter(t));
+  return leaves;
+}
+
+std::set<std::string> names_on(const Tape& tape) {
+  std::set<std::string> names;
+  for (const auto name : tape.op_names()) names.emplace(name);
+  return names;
+}
+
+// Runs check(sample) on each sample of each row that has the flag.
+template <class F>
+void for_samples(unsigned flag, const F& check) {
+  for (const Row& row : op_table()) {
+    if ((row.flags & flag) != flag) continue;
+    for (const Sample& s : samples_of(row)) {
+      INFO(s.name);
+      check(s);
+    }
+  }
+}
+
+void print_op_table() {
+  fmt::print("{:42} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n", "largest relative error", "value", "first",
+             "second", "third", "check 1", "check 2", "float", "float dx");
+  for (const Row& row : op_table()) {
+    const Errors& e = measured(row);
+    fmt::print("{:42}", row.name);
+    for (const double error : {e.value, e.first, e.second, e.third, e.gradcheck_first, e.gradcheck_second, e.float_value,
+                               e.float_gradient})
+      fmt::print(" {:8.1e}", error);
+    fmt::print("\n");
+  }
+}
+
+}  // namespace
+
+TEST_CASE("op table: names are unique, and every row has cases") {
+  std::set<std::string> names;
+  for (const Row& row : op_table()) {
+    CAPTURE(row.name);
+    CHECK(names.insert(row.name).second);
+    CHECK(!row.cases.empty());
+  }
+}
+
+TEST_CASE("op table: values, derivatives to third order, float, one input alone, the same tensor twice") {
+  for (const Row& row : op_table()) {
+    const Errors& errors = measured(row);
+    CHECK_MESSAGE(errors.worst.empty(), errors.worst);
+  }
+}
+
+TEST_CASE("op table: errors are printed if XTAPE_PRINT_OP_TABLE is set") {
+  const char* wanted = std::getenv("XTAPE_PRINT_OP_TABLE");
+  if (wanted && *wanted && std::string_view(wanted) != "0") print_op_table();
+}
+
+TEST_CASE("op table: each row leaves on the tape the names it declares") {
+  for (const Row& row : op_table()) {
+    CAPTURE(row.name);
+    std::set<std::string> forward, backward;
+    for (const Sample& s : samples_of(row)) {
+      const auto x = parameters(s.x);
+      Tape tape;
+      const auto y = s.which->op.in_double(x);
+      forward.merge(names_on(tape));
+      if (!y.requires_grad()) continue;
+      // Twice differentiated, so that the ops of a pullback's pullback show too.
+      auto scalar = sum(square(y));
+      for (int order = 0; order < 2 && scalar.requires_grad(); ++order) {
+        const auto gradients = tape.gradient(scalar, x, {.create_graph = true});
+        scalar = Tensor<double>(0.0);
+        for (const auto& g : gradients) scalar = scalar + sum(square(g));
+      }
+      backward.merge(names_on(tape));
+    }
+    const auto declared = row.recorded_names();
+    if (row.flags & not_differentiable)
+      CHECK(forward.empty());
+    else
+      CHECK(forward == std::set<std::string>(declared.begin(), declared.end()));
+    for (const auto& helper : row.helpers) CHECK_MESSAGE(backward.contains(helper), helper, " is not recorded");
+    for (const auto& name : backward) {
+      const bool known = std::ranges::any_of(op_table(), [&](const Row& r) {
+        const auto names = r.recorded_names();
+        return std::ranges::count(names, name) + std::ranges::count(r.helpers, name) > 0;
+      });
+      CHECK_MESSAGE(known, name, " has no row");
+    }
+  }
+}
+
+TEST_CASE("op table: without a parameter, or without a tape, nothing is recorded and the values are the same") {
+  for_samples(none, [](const Sample& s) {
+    const auto without = s.which->op.in_double(parameters(s.x));
+    CHECK(!without.requires_grad());
+    Tape tape;
+    const auto constant = s.which->op.in_double(s.x);
+    CHECK(!constant.requires_grad());
+    CHECK(tape.size() == 0);
+    const auto recorded = s.which->op.in_double(parameters(s.x));
+    CHECK(same_bits(without, recorded));
+    CHECK(same_bits(without, constant));
+  });
+}
+
+TEST_CASE("op table: an elementwise op gives the same bits for an element among others and alone") {
+  std::size_t compared = 0;
+  for_samples(elementwise, [&](const Sample& s) {
+    const auto y = s.which->op.in_double(s.x);
+    Arrays inputs;
+    for (const auto& t : s.x) inputs.push_back({t.shape(), std::vector<Real>(t.data(), t.data() + t.size())});
+    if (joined_shape(inputs) != y.shape()) return;  // an expression beside the inputs has a shape of its own
+    std::size_t flat = 0, differing = 0;
+    static_cast<void>(tabulate(y.shape(), [&](const Index& i) -> Real {
+      Tensors<double> alone;
+      for (const Array& a : inputs) alone.emplace_back(static_cast<double>(at(a, i)));
+      const auto single = s.which->op.in_double(alone);
+      if (single.size() == 1) {
+        ++compared;
+        differing += !same_bits(single, Tensor<double>(y.data()[flat]));
+      }
+      ++flat;
+      return 0;
+    }));
+    CHECK(differing == 0);
+  });
+  CHECK(compared > 1000);
+}
+
+TEST_CASE("op table: a broadcast input gives the same as its repetition by hand") {
+  for_samples(broadcasting, [](const Sample& s) {
+    const auto y = s.which->op.in_double(s.x);
+    Tensors<double> repeated;
+    for (const auto& x : s.x) repeated.push_back(broadcast_to(x, y.shape()));
+    CHECK(same_bits(y, s.which->op.in_double(repeated)));
+  });
+}
+
+TEST_CASE("op table: a linear op is its gradient times its input") {
+  for_samples(linear, [](const Sample& s) {
+    const auto x = parameters(s.x);
+    Tensors<double> zero;
+    for (const auto& t : x) zero.push_back(zeros<double>(t.shape()));
+    Tape tape;
+    const auto y = s.which->op.in_double(x), offset = s.which->op.in_double(zero);
+    if (y.size() == 0 || !y.requires_grad()) return;
+    std::vector<double> weights(y.size());
+    for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = 1.0 + 0.25 * static_cast<double>(i % 5);
+    const Tensor<double> u(y.shape(), weights);
+    double by_gradient = 0, scale = 1;
+    const auto gradients = tape.vjp(y, u, x);
+    for (std::size_t k = 0; k < x.size(); ++k) {
+      by_gradient += sum(gradients[k] * x[k]).item();
+      scale += sum(abs(gradients[k] * x[k])).item();
+    }
+    const double by_value = sum(u * (y - offset)).item();
+    if (!std::isnan(by_value)) CHECK(std::abs(by_gradient - by_value) <= 1e-14 * scale);
+  });
+}
+
+TEST_CASE("op table: wrong shapes throw a ShapeError that names the op and the shapes") {
+  for (const Row& row : op_table())
+    for (std::size_t i = 0; i < row.refused.size(); ++i) {
+      const auto& [op, shapes] = row.refused[i];
+      CAPTURE(row.name);
+      CAPTURE(i);
+      const auto message_of = [&]<class T>(const auto& run, T) -> std::string {
+        Tensors<T> x;
+        for (const Shape& shape : shapes) x.push_back(ones<T>(shape));
+        try {
+          run(x);
+        } catch (const ShapeError& error) {
+          return error.what();
+        } catch (const std::exception& error) {
+          return std::string("not a ShapeError: ") + error.what();
+        }
+        return "nothing was thrown";
+      };
+      const std::string message = message_of(op.in_double, 0.0);
+      CHECK_MESSAGE(message.starts_with(row.name + ":"), message);
+      for (const Shape& shape : shapes)
+        CHECK_MESSAGE(message.find(to_string(shape)) != std::string::npos, message, " lacks ", to_string(shape));
+      CHECK(message_of(op.in_float, 0.0F) == message);
+    }
+}
+
+// ---- the checks themselves: each must find an op that is wrong -------------------------------------------------
+
+namespace {
+
+// y = x^2 with a pullback of the caller's.
+template <class F>
+Row squaring(F pullback) {
+  return {.name = "wrong",
+          .cases = {{[pullback]<class T>(const Tensors<T>& x) {
+                       return record("wrong", square(x[0]).detach(), {x[0]},
+                                     [x = x[0], pullback](const Tensor<T>& dy) { return Gradients(pullback(dy, x)); });
+                     },
+                     each([](Real x) { return x * x; }),
+                     {{{2, 3}}}}}};
+}
+
+}  // namespace
+
+TEST_CASE("op table: the checks find an op that is wrong") {
+  const Errors right = measure(squaring([](const auto& dy, const auto& x) { return dy * (2 * x); }));
+  CHECK_MESSAGE(right.worst.empty(), right.worst);
+  const auto wrong = [](const auto& pullback) { return measure(squaring(pullback)); };
+
+  const Errors off = wrong([](const auto& dy, const auto& x) { return dy * (2.000001 * x); });
+  CHECK(off.first > 1e-7);
+  CHECK(off.gradcheck_first > tolerances.gradcheck);
+  CHECK(off.worst.starts_with("wrong case 0 (2, 3): first order"));
+
+  const Errors no_history = wrong([](const auto& dy, const auto& x) { return dy * (2 * x.detach()); });
+  CHECK(no_history.first <= tolerances.first);
+  CHECK(no_history.second > 0.1);
+  CHECK(no_history.gradcheck_second > 0.1);
+  const Errors no_dy = wrong([](const auto& dy, const auto& x) { return dy.detach() * (2 * x); });
+  CHECK(no_dy.second > 0.1);
+
+  const Errors one_element = wrong([]<class T>(const Tensor<T>& dy, const Tensor<T>& x) {
+    return dy * (2 * x) * where(xt::xarray<double>{{1, 1, 1}, {1, 1, 0}}, T(1), T(1.001));
+  });
+  CHECK(one_element.first > 1e-4);
+
+  const Errors only_float = wrong([]<class T>(const Tensor<T>& dy, const Tensor<T>& x) {
+    return dy * (T(std::is_same_v<T, float> ? 2.001 : 2) * x);
+  });
+  CHECK(only_float.first <= tolerances.first);
+  CHECK(only_float.float_gradient > tolerances.float_gradient);
+
+  const Row two_inputs{.name = "wrong",
+                       .cases = {{[]<class T>(const Tensors<T>& x) {
+                                    return record("wrong", (x[0] * x[1]).detach(), {x[0], x[1]},
+                                                  [x](const Tensor<T>& dy, Wanted wanted) {
+                                                    // Right among all, wrong alone.
+                                                    const T factor = wanted[0] && wanted[1] ? T(1) : T(1.01);
+                                                    return Gradients(dy * x[1] * factor, dy * x[0] * factor);
+                                                  });
+                                  },
+                                  each([](Real a, Real b) { return a * b; }),
+                                  {{{2}, {2}}}}}};
+  CHECK(measure(two_inputs).one_alone > 1e-3);
+
+  const Row wrong_value{.name = "wrong",
+                        .cases = {{[](const auto& x) { return x[0] * 1.0000001; }, each([](Real a) { return a; }), {{{2}}}}}};
+  CHECK(measure(wrong_value).value > 1e-8);
+  const Row wrong_shape{.name = "wrong",
+                        .cases = {{[](const auto& x) { return expand_dims(x[0], 0); }, each([](Real a) { return a; }), {{{2}}}}}};
+  CHECK(measure(wrong_shape).value > 1);
+}
