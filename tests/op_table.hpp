@@ -18,8 +18,7 @@
 
 namespace xtape::test {
 
-template <class T>
-using Tensors = std::vector<Tensor<T>>;
+template <class T> using Tensors = std::vector<Tensor<T>>;
 
 /// A function of tensors in both precisions, from one generic lambda. The types are erased so that each check
 /// is compiled once, not once per op.
@@ -27,8 +26,7 @@ struct Op {
   std::function<Tensor<double>(const Tensors<double>&)> in_double;
   std::function<Tensor<float>(const Tensors<float>&)> in_float;
   template <class F>
-    requires std::is_invocable_r_v<Tensor<double>, F&, const Tensors<double>&>
-  Op(F f) : in_double(f), in_float(f) {}
+  requires std::is_invocable_r_v<Tensor<double>, F&, const Tensors<double>&> Op(F f) : in_double(f), in_float(f) {}
 };
 
 using Real = long double;
@@ -48,10 +46,11 @@ struct Case {
   std::vector<std::vector<Shape>> shapes;  ///< each entry: one shape per input
 };
 
-/// Input that must throw a ShapeError which names the row and the shapes.
+/// Input that must throw a ShapeError whose message starts with the row's name and mentions the shapes.
 struct Refused {
   Op op;
   std::vector<Shape> shapes;
+  std::vector<Shape> mentioned{};  ///< if not those of the input
 };
 
 /// Where inputs are sampled: [low, high], at least `margin` away from each kink.
@@ -75,15 +74,14 @@ enum Flags : unsigned {
 
 struct Row {
   std::string name;
-  std::vector<Domain> domains{{}};     ///< of each input; the last one serves the rest
+  std::vector<Domain> domains{{}};  ///< of each input; the last one serves the rest
   std::vector<Case> cases{};
   unsigned flags = none;
   std::vector<std::string> records{};  ///< names on the tape; empty: the row's name
   std::vector<std::string> helpers{};  ///< ops without a public name that only its recorded sweep uses
   std::vector<Refused> refused{};
-  std::string no_third_order{};        ///< why third derivatives are not to be had; empty: they are checked
-  std::string no_float{};              ///< why float cannot be held against double; empty: it is
-  double conditioning = 1;             ///< what rounding is multiplied by: rises where an op must cancel digits
+  std::string no_third_order{};  ///< why third derivatives are not to be had; empty: they are checked
+  std::string no_float{};        ///< why float cannot be held against double; empty: it is
 
   std::vector<std::string> recorded_names() const { return records.empty() ? std::vector{name} : records; }
 };

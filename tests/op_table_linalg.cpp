@@ -20,7 +20,8 @@ Reference product(bool transpose_a, bool transpose_b) {
     };
     const Shape a = swapped(x[0].shape, transpose_a), b = swapped(x[1].shape, transpose_b);
     Shape shape{a[a.size() - 2], b.back()};
-    if (a.size() == 3 || b.size() == 3) shape = {std::max(a.size() == 3 ? a[0] : 1, b.size() == 3 ? b[0] : 1), shape[0], shape[1]};
+    const std::size_t batch_a = a.size() == 3 ? a[0] : 1, batch_b = b.size() == 3 ? b[0] : 1;
+    if (a.size() == 3 || b.size() == 3) shape = {batch_a == 1 ? batch_b : batch_a, shape[0], shape[1]};
     return tabulate(shape, [&](const Index& i) {
       const std::size_t batch = i.size() == 3 ? i[0] : 0, row = i[i.size() - 2], column = i.back();
       Real s = 0;
@@ -33,9 +34,7 @@ Reference product(bool transpose_a, bool transpose_b) {
 }
 
 Case matmul_case(bool transpose_a, bool transpose_b, std::vector<std::vector<Shape>> shapes) {
-  return {[=](const auto& x) {
-            return matmul(x[0], x[1], {.transpose_a = transpose_a, .transpose_b = transpose_b});
-          },
+  return {[=](const auto& x) { return matmul(x[0], x[1], {.transpose_a = transpose_a, .transpose_b = transpose_b}); },
           product(transpose_a, transpose_b), std::move(shapes)};
 }
 
@@ -43,11 +42,11 @@ Case matmul_case(bool transpose_a, bool transpose_b, std::vector<std::vector<Sha
 struct Geometry {
   Pair stride = 1, padding = 0;
   Pair out(const Shape& image, const Shape& kernel) const {
-    return {(image[2] + 2 * padding.h - kernel[2]) / stride.h + 1, (image[3] + 2 * padding.w - kernel[3]) / stride.w + 1};
+    return {(image[2] + 2 * padding.h - kernel[2]) / stride.h + 1,
+            (image[3] + 2 * padding.w - kernel[3]) / stride.w + 1};
   }
   // Calls f(n, o, i, j, c, p, q, row, column) for every product that the convolution adds up.
-  template <class F>
-  void products(const Shape& x, const Shape& w, const F& f) const {
+  template <class F> void products(const Shape& x, const Shape& w, const F& f) const {
     const Pair size = out(x, w);
     for (std::size_t n = 0; n < x[0]; ++n)
       for (std::size_t o = 0; o < w[0]; ++o)
@@ -131,14 +130,19 @@ Row conv2d_row() {
                        {{1, 2, 3, 3}, {3, 2, 4, 4}}},
                       {[](const auto& x) { return conv2d(x[0], x[1], {.padding = ~std::size_t{0}}); },
                        {{1, 2, 3, 3}, {3, 2, 4, 4}}},
-                      {[](const auto& x) { return conv2d(x[0], x[1], x[2]); }, {{1, 2, 3, 3}, {3, 2, 2, 2}, {2}}}}};
+                      {[](const auto& x) { return conv2d(x[0], x[1], x[2]); },
+                       {{1, 2, 3, 3}, {3, 2, 2, 2}, {2}},
+                       {{3, 2, 2, 2}, {2}}}}};
   for (const auto& [geometry, image, kernel] : conv_settings) {
     const Conv2dOptions options = options_of(geometry);
-    row.cases.push_back({[options](const auto& x) { return conv2d(x[0], x[1], options); }, convolution(geometry), {{image, kernel}}});
+    row.cases.push_back(
+        {[options](const auto& x) { return conv2d(x[0], x[1], options); }, convolution(geometry), {{image, kernel}}});
     row.cases.push_back({[options](const auto& x) { return conv2d(x[0], x[1], x[2], options); },
-                         convolution(geometry), {{image, kernel, {kernel[0]}}}});
+                         convolution(geometry),
+                         {{image, kernel, {kernel[0]}}}});
   }
-  row.cases.push_back({[](const auto& x) { return conv2d(x[0], x[1]); }, convolution({}), {{{0, 1, 3, 3}, {2, 1, 2, 2}}}});
+  row.cases.push_back(
+      {[](const auto& x) { return conv2d(x[0], x[1]); }, convolution({}), {{{0, 1, 3, 3}, {2, 1, 2, 2}}}});
   return row;
 }
 
@@ -149,24 +153,43 @@ Row conv2d_gradient_row(bool of_input) {
     const Pair size = geometry.out(image, kernel);
     const Shape out{image[0], kernel[0], size.h, size.w};
     if (of_input)
-      row.cases.push_back({[options, shape = image](const auto& x) { return conv2d_input_gradient(x[0], x[1], shape, options); },
-                           input_gradient(geometry, image), {{out, kernel}}});
+      row.cases.push_back(
+          {[options, shape = image](const auto& x) { return conv2d_input_gradient(x[0], x[1], shape, options); },
+           input_gradient(geometry, image),
+           {{out, kernel}}});
     else
-      row.cases.push_back({[options, shape = kernel](const auto& x) { return conv2d_weight_gradient(x[0], x[1], shape, options); },
-                           weight_gradient(geometry, kernel), {{image, out}}});
+      row.cases.push_back(
+          {[options, shape = kernel](const auto& x) { return conv2d_weight_gradient(x[0], x[1], shape, options); },
+           weight_gradient(geometry, kernel),
+           {{image, out}}});
   }
   if (of_input)
-    row.refused = {{[](const auto& x) { return conv2d_input_gradient(x[0], x[1], {1, 2, 4, 4}); }, {{1, 3, 4, 4}, {3, 2, 2, 2}}},
-                   {[](const auto& x) { return conv2d_input_gradient(x[0], x[1], {1, 2, 4}); }, {{1, 3, 3, 3}, {3, 2, 2, 2}}}};
+    row.refused = {{[](const auto& x) {
+                      return conv2d_input_gradient(x[0], x[1], {1, 2, 4, 4});
+                    },
+                    {{1, 3, 4, 4}, {3, 2, 2, 2}},
+                    {{1, 3, 4, 4}, {1, 3, 3, 3}}},
+                   {[](const auto& x) {
+                      return conv2d_input_gradient(x[0], x[1], {1, 2, 4});
+                    },
+                    {{1, 3, 3, 3}, {3, 2, 2, 2}},
+                    {{1, 2, 4}, {3, 2, 2, 2}}}};
   else
-    row.refused = {{[](const auto& x) { return conv2d_weight_gradient(x[0], x[1], {3, 2, 2, 2}); }, {{1, 2, 4, 4}, {1, 3, 4, 4}}},
-                   {[](const auto& x) { return conv2d_weight_gradient(x[0], x[1], {3, 1, 2, 2}); }, {{1, 2, 4, 4}, {1, 3, 3, 3}}}};
+    row.refused = {{[](const auto& x) {
+                      return conv2d_weight_gradient(x[0], x[1], {3, 2, 2, 2});
+                    },
+                    {{1, 2, 4, 4}, {1, 3, 4, 4}},
+                    {{1, 3, 4, 4}, {1, 3, 3, 3}}},
+                   {[](const auto& x) {
+                      return conv2d_weight_gradient(x[0], x[1], {3, 1, 2, 2});
+                    },
+                    {{1, 2, 4, 4}, {1, 3, 3, 3}},
+                    {{1, 2, 4, 4}, {3, 1, 2, 2}}}};
   return row;
 }
 
 // f(elements inside the window, number of places in it) for each window.
-template <class F>
-Reference pooled(const PoolOptions& options, F f) {
+template <class F> Reference pooled(const PoolOptions& options, F f) {
   return [=](const Arrays& x) {
     const Pair window = options.window, pad = options.padding;
     const Geometry g{.stride = options.stride == Pair(0) ? window : options.stride, .padding = pad};
@@ -199,12 +222,16 @@ Row pooling(std::string name, unsigned flags, std::vector<std::string> helpers, 
           .flags = flags,
           .helpers = std::move(helpers),
           .refused = {{[f](const auto& x) { return f(x[0], {}); }, {{2, 3, 4}}},
-                      {[f](const auto& x) { return f(x[0], {.window = {4, 2}}); }, {{1, 1, 3, 3}}},
+                      {[f](const auto& x) {
+                         return f(x[0], {.window = {4, 2}});
+                       },
+                       {{1, 1, 3, 3}}},
                       {[f](const auto& x) { return f(x[0], {.window = 0}); }, {{1, 1, 3, 3}}},
                       {[f](const auto& x) { return f(x[0], {.window = 2, .padding = 2}); }, {{1, 1, 3, 3}}},
                       {[f](const auto& x) { return f(x[0], {.window = 2, .padding = 1}); }, {{1, 1, 0, 3}}}}};
   for (const auto& [options, shapes] : settings)
-    row.cases.push_back({[f, options = options](const auto& x) { return f(x[0], options); }, pooled(options, of_window), shapes});
+    row.cases.push_back(
+        {[f, options = options](const auto& x) { return f(x[0], options); }, pooled(options, of_window), shapes});
   return row;
 }
 
@@ -214,17 +241,40 @@ std::vector<Row> linalg_rows() {
   return {
       {.name = "matmul",
        .cases = {matmul_case(false, false,
-                             {{{2, 3}, {3, 2}}, {{1, 4}, {4, 1}}, {{5, 9}, {9, 3}}, {{2, 2, 3}, {2, 3, 2}}, {{2, 2, 3}, {3, 2}},
-                              {{2, 3}, {2, 3, 2}}, {{1, 2, 3}, {2, 3, 2}}, {{2, 2, 3}, {1, 3, 2}}, {{2, 0}, {0, 3}},
-                              {{0, 3}, {3, 2}}, {{2, 3}, {3, 0}}, {{2, 2}, {2, 2}}, {{0, 2, 3}, {3, 2}}}),
+                             {{{2, 3}, {3, 2}},
+                              {{1, 4}, {4, 1}},
+                              {{5, 9}, {9, 3}},
+                              {{2, 2, 3}, {2, 3, 2}},
+                              {{2, 2, 3}, {3, 2}},
+                              {{2, 3}, {2, 3, 2}},
+                              {{1, 2, 3}, {2, 3, 2}},
+                              {{2, 2, 3}, {1, 3, 2}},
+                              {{2, 0}, {0, 3}},
+                              {{0, 3}, {3, 2}},
+                              {{2, 3}, {3, 0}},
+                              {{2, 2}, {2, 2}},
+                              {{0, 2, 3}, {3, 2}}}),
                  matmul_case(true, false,
-                             {{{3, 2}, {3, 4}}, {{2, 3, 2}, {2, 3, 4}}, {{2, 3, 2}, {3, 2}}, {{3, 2}, {2, 3, 2}}, {{2, 2}, {2, 2}},
-                              {{0, 2}, {0, 3}}, {{2, 3, 2}, {1, 3, 2}}}),
+                             {{{3, 2}, {3, 4}},
+                              {{2, 3, 2}, {2, 3, 4}},
+                              {{2, 3, 2}, {3, 2}},
+                              {{3, 2}, {2, 3, 2}},
+                              {{2, 2}, {2, 2}},
+                              {{0, 2}, {0, 3}},
+                              {{2, 3, 2}, {1, 3, 2}}}),
                  matmul_case(false, true,
-                             {{{2, 3}, {4, 3}}, {{2, 2, 3}, {2, 4, 3}}, {{2, 2, 3}, {2, 3}}, {{2, 3}, {2, 2, 3}}, {{2, 2}, {2, 2}},
+                             {{{2, 3}, {4, 3}},
+                              {{2, 2, 3}, {2, 4, 3}},
+                              {{2, 2, 3}, {2, 3}},
+                              {{2, 3}, {2, 2, 3}},
+                              {{2, 2}, {2, 2}},
                               {{1, 2, 3}, {2, 2, 3}}}),
                  matmul_case(true, true,
-                             {{{3, 2}, {4, 3}}, {{2, 3, 2}, {2, 4, 3}}, {{2, 3, 2}, {2, 3}}, {{3, 2}, {2, 2, 3}}, {{2, 2}, {2, 2}}})},
+                             {{{3, 2}, {4, 3}},
+                              {{2, 3, 2}, {2, 4, 3}},
+                              {{2, 3, 2}, {2, 3}},
+                              {{3, 2}, {2, 2, 3}},
+                              {{2, 2}, {2, 2}}})},
        .records = {"matmul", "reshape"},
        .refused = {{[](const auto& x) { return matmul(x[0], x[1]); }, {{2, 3}, {4, 2}}},
                    {[](const auto& x) { return matmul(x[0], x[1], {.transpose_a = true}); }, {{2, 3}, {3, 2}}},
@@ -257,12 +307,14 @@ std::vector<Row> linalg_rows() {
       conv2d_row(),
       conv2d_gradient_row(true),
       conv2d_gradient_row(false),
-      pooling("max_pool2d", none, {"scatter_flat", "gather_flat"},
-              [](const auto& x, const PoolOptions& options) { return max_pool2d(x, options); },
-              [](const std::vector<Real>& inside, Real) { return *std::ranges::max_element(inside); }),
-      pooling("avg_pool2d", linear, {"avg_unpool2d"},
-              [](const auto& x, const PoolOptions& options) { return avg_pool2d(x, options); },
-              [](const std::vector<Real>& inside, Real places) { return sum_of(inside) / places; }),
+      pooling(
+          "max_pool2d", none, {"scatter_flat", "gather_flat"},
+          [](const auto& x, const PoolOptions& options) { return max_pool2d(x, options); },
+          [](const std::vector<Real>& inside, Real) { return *std::ranges::max_element(inside); }),
+      pooling(
+          "avg_pool2d", linear, {"avg_unpool2d"},
+          [](const auto& x, const PoolOptions& options) { return avg_pool2d(x, options); },
+          [](const std::vector<Real>& inside, Real places) { return sum_of(inside) / places; }),
   };
 }
 

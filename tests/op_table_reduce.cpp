@@ -11,8 +11,7 @@ namespace {
 
 // A reduction over all axes, one, neighbours, some apart, negative ones and none; with and without keepdims.
 // f(x, axes, keepdims) is the op, `of_slice` its value on the elements reduced to one result.
-template <class F, class R>
-std::vector<Case> reduction(F f, R of_slice) {
+template <class F, class R> std::vector<Case> reduction(F f, R of_slice) {
   const std::vector<std::pair<Axes, std::vector<std::vector<Shape>>>> settings{
       {all_axes, {{{2, 3}}, {{}}, {{1}}, {{37}}, {{2, 3, 4}}}},
       {0, {{{3, 2}}, {{5}}, {{37, 2}}, {{3, 0}}, {{1, 3}}}},
@@ -33,16 +32,20 @@ std::vector<Case> reduction(F f, R of_slice) {
 }
 
 // Axes that no reduction may take.
-template <class F>
-std::vector<Refused> refused_axes(F f) {
+template <class F> std::vector<Refused> refused_axes(F f) {
   return {{[f](const auto& x) { return f(x[0], 2, false); }, {{2, 3}}},
-          {[f](const auto& x) { return f(x[0], {0, -3}, true); }, {{2, 3}}},
-          {[f](const auto& x) { return f(x[0], {1, -1}, false); }, {{2, 3}}},
+          {[f](const auto& x) {
+             return f(x[0], {0, -3}, true);
+           },
+           {{2, 3}}},
+          {[f](const auto& x) {
+             return f(x[0], {1, -1}, false);
+           },
+           {{2, 3}}},
           {[f](const auto& x) { return f(x[0], 0, false); }, {{}}}};
 }
 
-template <class F>
-std::vector<Refused> refused_empty(F f) {
+template <class F> std::vector<Refused> refused_empty(F f) {
   std::vector<Refused> all = refused_axes(f);
   all.push_back({[f](const auto& x) { return f(x[0], all_axes, false); }, {{0}}});
   all.push_back({[f](const auto& x) { return f(x[0], 1, true); }, {{3, 0}}});
@@ -60,8 +63,7 @@ std::vector<Real> log_softmax_of(const std::vector<Real>& v) {
   return s;
 }
 
-template <class F, class R>
-Row along_axis(std::string name, F f, R of_slice) {
+template <class F, class R> Row along_axis(std::string name, F f, R of_slice) {
   return {.name = std::move(name),
           .domains = {{.low = -3, .high = 3}},
           .cases = {{[f](const auto& x) { return f(x[0], -1); },
@@ -74,10 +76,7 @@ Row along_axis(std::string name, F f, R of_slice) {
                       {[f](const auto& x) { return f(x[0], -1); }, {{}}}}};
 }
 
-template <class T>
-Tensor<T> to_tensor(const IndexArray& indices) {
-  return Tensor<T>(indices);
-}
+template <class T> Tensor<T> to_tensor(const IndexArray& indices) { return Tensor<T>(indices); }
 
 }  // namespace
 
@@ -91,7 +90,8 @@ std::vector<Row> reduce_rows() {
     return logsumexp(x, axes, {.keepdims = keep});
   };
   const auto variance = [](std::size_t ddof) {
-    return [ddof](const auto& x, const Axes& axes, bool keep) { return var(x, axes, {.keepdims = keep, .ddof = ddof}); };
+    return
+        [ddof](const auto& x, const Axes& axes, bool keep) { return var(x, axes, {.keepdims = keep, .ddof = ddof}); };
   };
   const auto variance_of = [](Real ddof) {
     return [ddof](const std::vector<Real>& v) -> Real {
@@ -103,14 +103,16 @@ std::vector<Row> reduce_rows() {
 
   std::vector<Row> rows{
       {.name = "sum",
+       .domains = {{.low = -1, .high = 3}},  // evenly spread about 0 the samples would cancel
        .cases = reduction(sum_, sum_of),
        .flags = linear,
-       .records = {"sum", "transpose"},
+       .records = {"sum", "reshape"},
        .refused = refused_axes(sum_)},
       {.name = "mean",
+       .domains = {{.low = -1, .high = 3}},
        .cases = reduction(mean_, mean_of),
        .flags = linear,
-       .records = {"sum", "divide", "transpose"},
+       .records = {"sum", "reshape", "divide"},
        .refused = refused_axes(mean_)},
       {.name = "max",
        .cases = reduction(max_, [](const auto& v) { return *std::ranges::max_element(v); }),
@@ -126,9 +128,7 @@ std::vector<Row> reduce_rows() {
        .cases = reduction(logsumexp_, logsumexp_of),
        .records = {"logsumexp", "transpose"},
        .refused = refused_axes(logsumexp_)},
-      {.name = "var",
-       .cases = reduction(variance(0), variance_of(0)),
-       .refused = refused_axes(variance(1))},
+      {.name = "var", .cases = reduction(variance(0), variance_of(0)), .refused = refused_axes(variance(1))},
       {.name = "norm",
        .domains = {{.low = -2, .high = 2, .kinks = {0}, .margin = 0.2}},
        .cases = reduction(norm_,
@@ -139,28 +139,32 @@ std::vector<Row> reduce_rows() {
                           }),
        .refused = refused_axes(norm_)},
       {.name = "argmax",
-       .cases = {{[]<class T>(const Tensors<T>& x) { return to_tensor<T>(argmax(x[0], 1)); },
-                  reduced(1, false,
-                          [](const auto& v) -> Real { return static_cast<Real>(std::ranges::max_element(v) - v.begin()); }),
-                  {{{2, 3}}, {{2, 5, 3}}, {{0, 2}}}},
-                 {[]<class T>(const Tensors<T>& x) { return to_tensor<T>(argmax(x[0], -3)); },
-                  reduced(0, false,
-                          [](const auto& v) -> Real { return static_cast<Real>(std::ranges::max_element(v) - v.begin()); }),
-                  {{{4, 2, 3}}}},
-                 {[]<class T>(const Tensors<T>& x) { return Tensor<T>(static_cast<T>(argmax(x[0]))); },
-                  reduced(all_axes, false,
-                          [](const auto& v) -> Real { return static_cast<Real>(std::ranges::max_element(v) - v.begin()); }),
-                  {{{2, 3}}, {{}}, {{19}}}}},
+       .cases =
+           {{[]<class T>(const Tensors<T>& x) { return to_tensor<T>(argmax(x[0], 1)); },
+             reduced(1, false,
+                     [](const auto& v) -> Real { return static_cast<Real>(std::ranges::max_element(v) - v.begin()); }),
+             {{{2, 3}}, {{2, 5, 3}}, {{0, 2}}}},
+            {[]<class T>(const Tensors<T>& x) { return to_tensor<T>(argmax(x[0], -3)); },
+             reduced(0, false,
+                     [](const auto& v) -> Real { return static_cast<Real>(std::ranges::max_element(v) - v.begin()); }),
+             {{{4, 2, 3}}}},
+            {[]<class T>(const Tensors<T>& x) { return Tensor<T>(static_cast<T>(argmax(x[0]))); },
+             reduced(all_axes, false,
+                     [](const auto& v) -> Real { return static_cast<Real>(std::ranges::max_element(v) - v.begin()); }),
+             {{{2, 3}}, {{}}, {{19}}}}},
        .flags = not_differentiable,
        .refused = {{[]<class T>(const Tensors<T>& x) { return to_tensor<T>(argmax(x[0], 2)); }, {{2, 3}}},
                    {[]<class T>(const Tensors<T>& x) { return to_tensor<T>(argmax(x[0], 1)); }, {{3, 0}}},
                    {[]<class T>(const Tensors<T>& x) { return Tensor<T>(static_cast<T>(argmax(x[0]))); }, {{0, 2}}}}},
-      along_axis("softmax", [](const auto& x, std::ptrdiff_t axis) { return softmax(x, axis); }, softmax_of),
-      along_axis("log_softmax", [](const auto& x, std::ptrdiff_t axis) { return log_softmax(x, axis); }, log_softmax_of),
+      along_axis(
+          "softmax", [](const auto& x, std::ptrdiff_t axis) { return softmax(x, axis); }, softmax_of),
+      along_axis(
+          "log_softmax", [](const auto& x, std::ptrdiff_t axis) { return log_softmax(x, axis); }, log_softmax_of),
   };
   for (Row& row : rows)
     if (row.name == "var")
-      row.cases.push_back({[](const auto& x) { return var(x[0], 0, {.ddof = 1}); }, reduced(0, false, variance_of(1)),
+      row.cases.push_back({[](const auto& x) { return var(x[0], 0, {.ddof = 1}); },
+                           reduced(0, false, variance_of(1)),
                            {{{3, 2}}, {{4}}}});
   return rows;
 }

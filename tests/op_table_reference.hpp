@@ -11,8 +11,7 @@ namespace xtape::test {
 using Index = std::vector<std::size_t>;
 
 /// The array of f(index) over all indices of the shape.
-template <class F>
-Array tabulate(const Shape& shape, const F& f) {
+template <class F> Array tabulate(const Shape& shape, const F& f) {
   Array result{shape, {}};
   const std::size_t size = shape.elements();
   Index index(shape.size());
@@ -44,8 +43,7 @@ inline Shape joined_shape(const Arrays& arrays) {
 }
 
 /// f elementwise over one to three arrays, broadcast together.
-template <class F>
-Reference each(F f) {
+template <class F> Reference each(F f) {
   return [f](const Arrays& x) {
     return tabulate(joined_shape(x), [&](const Index& i) -> Real {
       if constexpr (std::invocable<F, Real>)
@@ -70,8 +68,7 @@ inline bool contains(const Axes& axes, std::size_t axis, const Shape& shape) {
 }
 
 /// f(slice) for each slice of x along `axes`, its elements in row-major order.
-template <class F>
-Reference reduced(const Axes& axes, bool keepdims, F f) {
+template <class F> Reference reduced(const Axes& axes, bool keepdims, F f) {
   return [=](const Arrays& x) {
     const Shape& in = x[0].shape;
     Shape slots, kept, slice;  // slots: the kept extents, 1 where reduced; slice: the other way round
@@ -94,8 +91,7 @@ Reference reduced(const Axes& axes, bool keepdims, F f) {
 }
 
 /// f(slice) along one axis, for an f that gives as many elements as it gets.
-template <class F>
-Reference along(std::ptrdiff_t axis, F f) {
+template <class F> Reference along(std::ptrdiff_t axis, F f) {
   return [=](const Arrays& x) {
     const std::size_t a = from_front(axis, x[0].shape);
     return tabulate(x[0].shape, [&](Index i) -> Real {
@@ -108,8 +104,7 @@ Reference along(std::ptrdiff_t axis, F f) {
 }
 
 /// y[i] = x[source(i)], with y of a given shape.
-template <class F>
-Reference moved(const Shape& shape, F source) {
+template <class F> Reference moved(const Shape& shape, F source) {
   return [=](const Arrays& x) { return tabulate(shape, [&](const Index& i) { return at(x[0], source(i)); }); };
 }
 

@@ -44,18 +44,44 @@ std::vector<Row> shape_rows() {
   const auto second_first_third = [](const Index& i) { return Index{i[1], i[0], i[2]}; };
   return {
       {.name = "reshape",
-       .cases = {{[](const auto& x) { return reshape(x[0], {3, 4}); }, reshaped({3, 4}), {{{2, 6}}, {{12}}, {{2, 3, 2}}}},
-                 {[](const auto& x) { return reshape(x[0], {-1, 2}); }, reshaped({3, 2}), {{{6}}, {{2, 3}}}},
+       .cases = {{[](const auto& x) {
+                    return reshape(x[0], {3, 4});
+                  },
+                  reshaped({3, 4}),
+                  {{{2, 6}}, {{12}}, {{2, 3, 2}}}},
+                 {[](const auto& x) {
+                    return reshape(x[0], {-1, 2});
+                  },
+                  reshaped({3, 2}),
+                  {{{6}}, {{2, 3}}}},
                  {[](const auto& x) { return reshape(x[0], {}); }, reshaped({}), {{{1}}, {{1, 1}}, {{}}}},
-                 {[](const auto& x) { return reshape(x[0], {0, 5}); }, reshaped({0, 5}), {{{3, 0}}}}},
+                 {[](const auto& x) {
+                    return reshape(x[0], {0, 5});
+                  },
+                  reshaped({0, 5}),
+                  {{{3, 0}}}}},
        .flags = linear,
        .refused = {{[](const auto& x) { return reshape(x[0], {5}); }, {{2, 3}}},
-                   {[](const auto& x) { return reshape(x[0], {-1, 4}); }, {{2, 3}}},
-                   {[](const auto& x) { return reshape(x[0], {-1, -1}); }, {{2, 3}}},
-                   {[](const auto& x) { return reshape(x[0], {-2, -3}); }, {{2, 3}}},
-                   {[](const auto& x) { return reshape(x[0], {-1, 0}); }, {{0, 3}}}}},
+                   {[](const auto& x) {
+                      return reshape(x[0], {-1, 4});
+                    },
+                    {{2, 3}}},
+                   {[](const auto& x) {
+                      return reshape(x[0], {-1, -1});
+                    },
+                    {{2, 3}}},
+                   {[](const auto& x) {
+                      return reshape(x[0], {-2, -3});
+                    },
+                    {{2, 3}}},
+                   {[](const auto& x) {
+                      return reshape(x[0], {-1, 0});
+                    },
+                    {{0, 3}}}}},
       {.name = "flatten",
-       .cases = {{[](const auto& x) { return flatten(x[0]); }, reshaped({2, 12}), {{{2, 3, 4}}, {{2, 12}}, {{2, 3, 2, 2}}}},
+       .cases = {{[](const auto& x) { return flatten(x[0]); },
+                  reshaped({2, 12}),
+                  {{{2, 3, 4}}, {{2, 12}}, {{2, 3, 2, 2}}}},
                  {[](const auto& x) { return flatten(x[0], 0); }, reshaped({6}), {{{2, 3}}, {{6}}, {{3, 1, 2}}}},
                  {[](const auto& x) { return flatten(x[0], -2); }, reshaped({2, 6}), {{{2, 3, 2}}}},
                  {[](const auto& x) { return flatten(x[0]); }, reshaped({0, 6}), {{{0, 3, 2}}}}},
@@ -66,7 +92,11 @@ std::vector<Row> shape_rows() {
       {.name = "squeeze",
        .cases = {{[](const auto& x) { return squeeze(x[0]); }, reshaped({2, 3}), {{{1, 2, 1, 3, 1}}, {{2, 3}}}},
                  {[](const auto& x) { return squeeze(x[0]); }, reshaped({}), {{{1, 1}}, {{}}}},
-                 {[](const auto& x) { return squeeze(x[0], {0, -1}); }, reshaped({1, 4}), {{{1, 1, 4, 1}}}},
+                 {[](const auto& x) {
+                    return squeeze(x[0], {0, -1});
+                  },
+                  reshaped({1, 4}),
+                  {{{1, 1, 4, 1}}}},
                  {[](const auto& x) { return squeeze(x[0], 1); }, reshaped({3, 2}), {{{3, 1, 2}}}}},
        .flags = linear,
        .records = {"reshape"},
@@ -84,39 +114,82 @@ std::vector<Row> shape_rows() {
                    {[](const auto& x) { return expand_dims(x[0], -4); }, {{2, 3}}}}},
       {.name = "transpose",
        .cases = {{[](const auto& x) { return transpose(x[0]); },
-                  moved({3, 2}, [](const Index& i) { return Index{i[1], i[0]}; }),
+                  moved({3, 2},
+                        [](const Index& i) {
+                          return Index{i[1], i[0]};
+                        }),
                   {{{2, 3}}}},
                  {[](const auto& x) { return transpose(x[0]); },
-                  moved({4, 3, 2}, [](const Index& i) { return Index{i[2], i[1], i[0]}; }),
+                  moved({4, 3, 2},
+                        [](const Index& i) {
+                          return Index{i[2], i[1], i[0]};
+                        }),
                   {{{2, 3, 4}}}},
                  {[](const auto& x) { return transpose(x[0]); }, reshaped({5}), {{{5}}}},
                  {[](const auto& x) { return transpose(x[0]); }, reshaped({}), {{{}}}},
                  {[](const auto& x) { return transpose(x[0]); }, reshaped({3, 0}), {{{0, 3}}}},
-                 {[](const auto& x) { return transpose(x[0], {2, 0, 1}); },
-                  moved({4, 2, 3}, [](const Index& i) { return Index{i[1], i[2], i[0]}; }),
+                 {[](const auto& x) {
+                    return transpose(x[0], {2, 0, 1});
+                  },
+                  moved({4, 2, 3},
+                        [](const Index& i) {
+                          return Index{i[1], i[2], i[0]};
+                        }),
                   {{{2, 3, 4}}}},
-                 {[](const auto& x) { return transpose(x[0], {0, -1, 1}); },
-                  moved({2, 19, 3}, [](const Index& i) { return Index{i[0], i[2], i[1]}; }),
+                 {[](const auto& x) {
+                    return transpose(x[0], {0, -1, 1});
+                  },
+                  moved({2, 19, 3},
+                        [](const Index& i) {
+                          return Index{i[0], i[2], i[1]};
+                        }),
                   {{{2, 3, 19}}}},
-                 {[](const auto& x) { return transpose(x[0], {3, 1, 0, 2}); },
-                  moved({3, 2, 2, 2}, [](const Index& i) { return Index{i[2], i[1], i[3], i[0]}; }),
+                 {[](const auto& x) {
+                    return transpose(x[0], {3, 1, 0, 2});
+                  },
+                  moved({3, 2, 2, 2},
+                        [](const Index& i) {
+                          return Index{i[2], i[1], i[3], i[0]};
+                        }),
                   {{{2, 2, 2, 3}}}}},
        .flags = linear,
-       .refused = {{[](const auto& x) { return transpose(x[0], {0, 0}); }, {{2, 3}}},
+       .refused = {{[](const auto& x) {
+                      return transpose(x[0], {0, 0});
+                    },
+                    {{2, 3}}},
                    {[](const auto& x) { return transpose(x[0], {0}); }, {{2, 3}}},
-                   {[](const auto& x) { return transpose(x[0], {0, 2}); }, {{2, 3}}}}},
+                   {[](const auto& x) {
+                      return transpose(x[0], {0, 2});
+                    },
+                    {{2, 3}}}}},
       {.name = "permute",
-       .cases = {{[](const auto& x) { return permute(x[0], {1, 0, 2}); }, moved({3, 2, 4}, second_first_third), {{{2, 3, 4}}}}},
+       .cases = {{[](const auto& x) {
+                    return permute(x[0], {1, 0, 2});
+                  },
+                  moved({3, 2, 4}, second_first_third),
+                  {{{2, 3, 4}}}}},
        .flags = linear,
        .records = {"transpose"}},
       {.name = "broadcast_to",
-       .cases = {{[](const auto& x) { return broadcast_to(x[0], {2, 3, 4}); },
-                  [](const Arrays& x) { return tabulate({2, 3, 4}, [&](const Index& i) { return at(x[0], i); }); },
+       .cases = {{[](const auto& x) {
+                    return broadcast_to(x[0], {2, 3, 4});
+                  },
+                  [](const Arrays& x) {
+                    return tabulate({2, 3, 4}, [&](const Index& i) { return at(x[0], i); });
+                  },
                   {{{3, 1}}, {{}}, {{4}}, {{2, 1, 4}}, {{1}}, {{2, 3, 4}}}},
-                 {[](const auto& x) { return broadcast_to(x[0], {2, 0}); }, [](const Arrays&) { return Array{{2, 0}, {}}; },
+                 {[](const auto& x) {
+                    return broadcast_to(x[0], {2, 0});
+                  },
+                  [](const Arrays&) {
+                    return Array{{2, 0}, {}};
+                  },
                   {{{1}}, {{2, 1}}, {{0}}}}},
        .flags = linear,
-       .refused = {{[](const auto& x) { return broadcast_to(x[0], {2, 4}); }, {{3}}},
+       .refused = {{[](const auto& x) {
+                      return broadcast_to(x[0], {2, 4});
+                    },
+                    {{3}}},
                    {[](const auto& x) { return broadcast_to(x[0], {1}); }, {{3}}},
                    {[](const auto& x) { return broadcast_to(x[0], {3}); }, {{1, 3}}}}},
       {.name = "concatenate",
@@ -142,38 +215,81 @@ std::vector<Row> shape_rows() {
                    {[](const auto& x) { return stack(x); }, {}}}},
       {.name = "slice",
        .cases = {{[](const auto& x) { return slice(x[0], {range(1, 3)}); },
-                  moved({2, 3}, [](const Index& i) { return Index{i[0] + 1, i[1]}; }),
+                  moved({2, 3},
+                        [](const Index& i) {
+                          return Index{i[0] + 1, i[1]};
+                        }),
                   {{{4, 3}}}},
-                 {[](const auto& x) { return slice(x[0], {all(), range(0, 5, 2)}); },
-                  moved({2, 3}, [](const Index& i) { return Index{i[0], 2 * i[1]}; }),
+                 {[](const auto& x) {
+                    return slice(x[0], {all(), range(0, 5, 2)});
+                  },
+                  moved({2, 3},
+                        [](const Index& i) {
+                          return Index{i[0], 2 * i[1]};
+                        }),
                   {{{2, 5}}, {{2, 6}}}},
-                 {[](const auto& x) { return slice(x[0], {range(-2, Range::open), range(Range::open, Range::open, -1)}); },
-                  moved({2, 5}, [](const Index& i) { return Index{i[0] + 2, 4 - i[1]}; }),
+                 {[](const auto& x) {
+                    return slice(x[0], {range(-2, Range::open), range(Range::open, Range::open, -1)});
+                  },
+                  moved({2, 5},
+                        [](const Index& i) {
+                          return Index{i[0] + 2, 4 - i[1]};
+                        }),
                   {{{4, 5}}}},
-                 {[](const auto& x) { return slice(x[0], {range(4, 0, -2), range(-100, 100)}); },
-                  moved({2, 3}, [](const Index& i) { return Index{4 - 2 * i[0], i[1]}; }),
+                 {[](const auto& x) {
+                    return slice(x[0], {range(4, 0, -2), range(-100, 100)});
+                  },
+                  moved({2, 3},
+                        [](const Index& i) {
+                          return Index{4 - 2 * i[0], i[1]};
+                        }),
                   {{{5, 3}}}},
                  {[](const auto& x) { return slice(x[0], {1}); },
-                  moved({2, 2}, [](const Index& i) { return Index{1, i[0], i[1]}; }),
+                  moved({2, 2},
+                        [](const Index& i) {
+                          return Index{1, i[0], i[1]};
+                        }),
                   {{{3, 2, 2}}}},
-                 {[](const auto& x) { return slice(x[0], {all(), -1, range(1, -1)}); },
-                  moved({2, 2}, [](const Index& i) { return Index{i[0], wrapped(3, -1), i[1] + 1}; }),
+                 {[](const auto& x) {
+                    return slice(x[0], {all(), -1, range(1, -1)});
+                  },
+                  moved({2, 2},
+                        [](const Index& i) {
+                          return Index{i[0], wrapped(3, -1), i[1] + 1};
+                        }),
                   {{{2, 3, 4}}}},
-                 {[](const auto& x) { return slice(x[0], {0, -2}); },
-                  moved({}, [](const Index&) { return Index{0, wrapped(3, -2)}; }),
+                 {[](const auto& x) {
+                    return slice(x[0], {0, -2});
+                  },
+                  moved({},
+                        [](const Index&) {
+                          return Index{0, wrapped(3, -2)};
+                        }),
                   {{{2, 3}}}},
                  {[](const auto& x) { return slice(x[0], {range(2, 1)}); },
-                  [](const Arrays&) { return Array{{0, 3}, {}}; },
+                  [](const Arrays&) {
+                    return Array{{0, 3}, {}};
+                  },
                   {{{4, 3}}, {{0, 3}}}},
-                 {[](const auto& x) { return slice(x[0], {all(), range(3, 3)}); },
-                  [](const Arrays&) { return Array{{2, 0}, {}}; },
+                 {[](const auto& x) {
+                    return slice(x[0], {all(), range(3, 3)});
+                  },
+                  [](const Arrays&) {
+                    return Array{{2, 0}, {}};
+                  },
                   {{{2, 3}}}},
                  {[](const auto& x) { return slice(x[0], {}); }, reshaped({}), {{{}}}}},
        .flags = linear,
        .helpers = {"unslice"},
-       .refused = {{[](const auto& x) { return slice(x[0], {all(), all()}); }, {{3}}},
+       .refused = {{[](const auto& x) {
+                      return slice(x[0], {all(), all()});
+                    },
+                    {{3}}},
                    {[](const auto& x) { return slice(x[0], {2}); }, {{2, 3}}},
-                   {[](const auto& x) { return slice(x[0], {all(), -4}); }, {{2, 3}}},
+                   {[](const auto& x) {
+                      return slice(x[0], {all(), -4});
+                    },
+                    {{2, 3}}},
                    {[](const auto& x) { return slice(x[0], {range(0, 2, 0)}); }, {{2, 3}}}}},
   };
 }

@@ -8,17 +8,18 @@
 
 namespace xtape::test {
 
-/// The largest errors allowed, relative to the entry compared, or to a hundredth of the largest entry (and of 1)
-/// where it is smaller than that: digits that cancel are not the op's fault. A row's `conditioning` multiplies them.
+/// The largest errors allowed, relative to the entry compared, or to a hundredth (in float a tenth) of the
+/// largest entry and of 1 where the entry is smaller: digits that cancel are not the op's fault. Derivatives along
+/// directions: relative to the derivative, or to the terms summed up.
 struct Tolerances {
-  double value = 4e-14;            ///< against the reference
-  double first = 4e-13;            ///< first derivatives, against differences of the reference in long double
-  double second = 4e-12;           ///< second derivatives along directions, likewise
-  double third = 1e-8;             ///< and third ones; here differences in long double are themselves this far off
-  double gradcheck = 1e-7;         ///< the library's own checks, by differences in double, first and second order
-  double one_alone = 1e-15;        ///< gradients of one input alone, against those of all together
-  double float_value = 2e-6;       ///< float against double
-  double float_gradient = 1e-5;
+  double value = 5e-15;       ///< against the reference
+  double first = 1e-13;       ///< first derivatives, against differences of the reference in long double
+  double second = 2e-12;      ///< second ones; here such differences are themselves 1e-12 off
+  double third = 5e-9;        ///< and third ones, where they are 1e-9 off
+  double gradcheck = 3e-8;    ///< the library's own checks, by differences in double, first and second order
+  double one_alone = 1e-15;   ///< gradients of one input alone, against those of all together
+  double float_value = 1e-6;  ///< float against double
+  double float_gradient = 2e-6;
 };
 inline constexpr Tolerances tolerances;
 
@@ -40,11 +41,15 @@ struct Sample {
   std::string name;  ///< "matmul case 3 (2, 3) (3, 2)"
 };
 
+/// Numbers from the row's domains for inputs of these shapes; the same ones in each run.
+Tensors<double> inputs_of(const Row& row, const std::vector<Shape>& shapes);
+
 /// All samples of a row. The numbers are the same in each run; each is one that float has too.
 std::vector<Sample> samples_of(const Row& row);
 
 /// Error of a against b as Tolerances has it.
-double error_of(const Shape& a_shape, std::span<const double> a, const Shape& b_shape, std::span<const Real> b);
+double error_of(const Shape& a_shape, std::span<const double> a, const Shape& b_shape, std::span<const Real> b,
+                double floor = 0.01);
 
 Errors measure(const Row& row);
 

@@ -1,0 +1,34 @@
+#pragma once
+/// \file energy/contrastive_divergence.hpp  The gradient that trains a restricted Boltzmann machine.
+
+#include <xtape/energy/rbm.hpp>
+
+namespace xtape {
+
+template <class T> struct CdOptions {
+  std::size_t k = 1;  ///< Gibbs steps from the data, or from the fantasy particles
+  /// Fantasy particles (chains, visible) for persistent contrastive divergence: the negative phase starts
+  /// from them and leaves them where it ends. Their number need not be the batch's. Null: start from the data.
+  Tensor<T>* particles = nullptr;
+  /// Let visible units take probabilities instead of samples in the chain. Quicker to learn from, but it
+  /// biases the gradient strongly (Hinton 2010, 3.2): for reconstructions, not for likelihood.
+  bool visible_probabilities = false;
+  /// Sparsity (Hinton 2010, 11): adds cost (q_j - target) to the gradient of a_j, with q_j hidden unit j's
+  /// mean probability over the batch; its visible weights get the same through the units' input.
+  T sparsity_target = T(0);
+  T sparsity_cost = T(0);
+};
+
+/// Contrastive divergence (Hinton 2002; persistent: Tieleman 2008). Adds to the parameters' grad()
+///     dW = 1/m v^kᵀ p(h|v^k) - 1/n v⁰ᵀ p(h|v⁰),    db = mean v^k - mean v⁰,    da = mean p(h|v^k) - mean p(h|v⁰),
+/// the gradient of mean F(v⁰) - mean F(v^k) with v^k held constant: what an optimiser subtracts. Each phase is
+/// divided by its own count: n rows of data, m chains. Within the chain hidden states are samples; in both
+/// statistics hidden units stand as probabilities.
+///
+/// v: (n, visible) in [0, 1]. Returns the reconstruction cross-entropy of one mean-field step from the data,
+///     -mean_n sum_i [v_i log r_i + (1 - v_i) log(1 - r_i)],    r = p(v | h ~ p(h|v)),    in nats an image.
+/// Throws ShapeError if v or the particles do not fit the machine or v is empty, ValueError for k = 0.
+template <class T>
+T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::type_identity_t<T>>& options, Rng& rng);
+
+}  // namespace xtape

@@ -1,0 +1,81 @@
+#include <xtape/energy/rbm.hpp>
+
+#include <xtape/init.hpp>
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/linalg.hpp>
+#include <xtape/ops/reduce.hpp>
+#include <xtape/tape.hpp>
+
+#include "../kernels/gemm.hpp"
+#include "common.hpp"
+#include "../kernels/gibbs.hpp"
+
+namespace xtape {
+
+template <class T>
+Rbm<T>::Rbm(std::size_t visible_units, std::size_t hidden_units, Rng& rng, T standard_deviation)
+    : Rbm(init::normal<T>({visible_units, hidden_units}, T(0), standard_deviation, rng), zeros<T>({visible_units}),
+          zeros<T>({hidden_units})) {}
+
+template <class T>
+Rbm<T>::Rbm(const Tensor<T>& weights, const Tensor<T>& visible_bias, const Tensor<T>& hidden_bias)
+    : W(parameter(weights)), b(parameter(visible_bias)), a(parameter(hidden_bias)) {
+  if (W.dimension() != 2 || b.shape() != Shape{W.shape()[0]} || a.shape() != Shape{W.shape()[1]})
+    throw ShapeError(fmt::format("rbm: weights {} do not go with visible biases {} and hidden biases {}",
+                                 to_string(W.shape()), to_string(b.shape()), to_string(a.shape())));
+}
+
+template <class T> Tensor<T> hidden_probability(const Rbm<T>& rbm, const Tensor<T>& v) {
+  detail::check_rows("hidden_probability", v, rbm.visible());
+  return sigmoid(matmul(v, rbm.W) + rbm.a);
+}
+
+template <class T> Tensor<T> visible_probability(const Rbm<T>& rbm, const Tensor<T>& h) {
+  detail::check_rows("visible_probability", h, rbm.hidden());
+  return sigmoid(matmul(h, rbm.W, {.transpose_b = true}) + rbm.b);
+}
+
+template <class T> Tensor<T> free_energy(const Rbm<T>& rbm, const Tensor<T>& v) {
+  detail::check_rows("free_energy", v, rbm.visible());
+  return -(sum(v * rbm.b, 1) + sum(softplus(matmul(v, rbm.W) + rbm.a), 1));
+}
+
+template <class T> Tensor<T> energy(const Rbm<T>& rbm, const Tensor<T>& v, const Tensor<T>& h) {
+  detail::check_rows("energy", v, rbm.visible());
+  detail::check_rows("energy", h, rbm.hidden());
+  if (v.shape()[0] != h.shape()[0])
+    throw ShapeError(fmt::format("energy: as many rows of v as of h, got {} and {}", to_string(v.shape()),
+                                 to_string(h.shape())));
+  return -(sum((matmul(v, rbm.W) + rbm.a) * h, 1) + sum(v * rbm.b, 1));
+}
+
+template <class T> Tensor<T> sample_hidden(const Rbm<T>& rbm, const Tensor<T>& v, Rng& rng) {
+  detail::check_rows("sample_hidden", v, rbm.visible());
+  const std::size_t n = v.shape()[0];
+  const Tensor<T> h = Tensor<T>::uninitialised({n, rbm.hidden()});
+  kernels::gemm(false, false, n, rbm.hidden(), rbm.visible(), v.data(), rbm.W.data(), T(0), h.mutable_data());
+  kernels::half_step<T>(h.data(), rbm.a.data(), n, rbm.hidden(), T(1), nullptr, h.mutable_data(), rng);
+  return h;
+}
+
+template <class T> Tensor<T> sample_visible(const Rbm<T>& rbm, const Tensor<T>& h, Rng& rng) {
+  detail::check_rows("sample_visible", h, rbm.hidden());
+  const std::size_t n = h.shape()[0];
+  const Tensor<T> v = Tensor<T>::uninitialised({n, rbm.visible()});
+  kernels::gemm(false, true, n, rbm.visible(), rbm.hidden(), h.data(), rbm.W.data(), T(0), v.mutable_data());
+  kernels::half_step<T>(v.data(), rbm.b.data(), n, rbm.visible(), T(1), nullptr, v.mutable_data(), rng);
+  return v;
+}
+
+#define XTAPE_RBM(T)                                                                       \
+  template struct Rbm<T>;                                                                  \
+  template Tensor<T> hidden_probability(const Rbm<T>&, const Tensor<T>&);                  \
+  template Tensor<T> visible_probability(const Rbm<T>&, const Tensor<T>&);                 \
+  template Tensor<T> free_energy(const Rbm<T>&, const Tensor<T>&);                         \
+  template Tensor<T> energy(const Rbm<T>&, const Tensor<T>&, const Tensor<T>&);            \
+  template Tensor<T> sample_hidden(const Rbm<T>&, const Tensor<T>&, Rng&);                 \
+  template Tensor<T> sample_visible(const Rbm<T>&, const Tensor<T>&, Rng&);
+XTAPE_INSTANTIATE(XTAPE_RBM)
+
+}  // namespace xtape

@@ -1,0 +1,120 @@
+// Memory in steady state: a training step asks nothing of the system, and holds on to nothing.
+
+#include <doctest/doctest.h>
+#include <xtape/init.hpp>
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/conv.hpp>
+#include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/linalg.hpp>
+#include <xtape/ops/loss.hpp>
+#include <xtape/ops/pool.hpp>
+#include <xtape/ops/shape.hpp>
+#include <xtape/optim.hpp>
+#include <xtape/tape.hpp>
+
+#include <atomic>
+#include <cstdlib>
+#include <fstream>
+#include <new>
+#include <unistd.h>
+
+using namespace xtape;
+
+namespace {
+
+std::atomic<std::size_t> allocations{0};
+
+std::size_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::size_t total = 0, resident = 0;
+  file >> total >> resident;
+  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
+// Every operator new of the process goes through here.
+void* operator new(std::size_t bytes) {
+  ++allocations;
+  if (void* p = std::malloc(bytes)) return p;
+  throw std::bad_alloc();
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+
+TEST_CASE("memory: a training step in steady state allocates nothing") {
+  Rng rng(1);
+  const auto normal = [&](const Shape& shape) { return init::normal<float>(shape, 0.F, 0.1F, rng); };
+  const Tensor w1 = parameter(normal({784, 100})), b1 = parameter(zeros<float>({100}));
+  const Tensor w2 = parameter(normal({100, 10})), b2 = parameter(zeros<float>({10}));
+  const Tensor k = parameter(normal({4, 1, 5, 5})), c = parameter(zeros<float>({4}));
+  const Tensor w3 = parameter(normal({4 * 12 * 12, 10}));
+  const Tensor x = normal({32, 784});
+  const std::vector<int> labels(32, 3);
+  optim::Sgd sgd{{w1, b1, w2, b2, k, c, w3}, {.learning_rate = 0.1, .momentum = 0.5}};
+
+  const auto mlp = [&] {
+    Tape tape;
+    const auto h = sigmoid(matmul(x, w1) + b1);
+    tape.backward(cross_entropy(matmul(h, w2) + b2, labels));
+    sgd.step();
+  };
+  const auto conv = [&] {
+    Tape tape;
+    const auto h = max_pool2d(relu(conv2d(reshape(x, {32, 1, 28, 28}), k, c)));
+    tape.backward(cross_entropy(matmul(flatten(h), w3), labels));
+    sgd.step();
+  };
+  for (const auto& step : {std::function<void()>(mlp), std::function<void()>(conv)}) {
+    step();
+    step();
+    const std::size_t before = allocations, blocks = detail::system_allocations();
+    for (int i = 0; i < 5; ++i) step();
+    CHECK(allocations == before);
+    CHECK(detail::system_allocations() == blocks);
+  }
+}
+
+TEST_CASE("memory: flat over 10,000 training steps") {
+  Rng rng(1);
+  const Tensor w = parameter(init::normal<float>({20, 5}, 0.F, 0.1F, rng));
+  const Tensor x = init::normal<float>({8, 20}, 0.F, 1.F, rng);
+  const std::vector<int> labels(8, 3);
+  optim::Sgd sgd{{w}, {.learning_rate = 0.1}};
+  std::size_t resident = 0, blocks = 0;
+  for (int i = 0; i < 10'000; ++i) {
+    Tape tape;
+    tape.backward(cross_entropy(tanh(matmul(x, w)), labels));
+    sgd.step();
+    if (i == 100) {
+      resident = resident_bytes();
+      blocks = detail::system_allocations();
+    }
+  }
+  CHECK(detail::system_allocations() == blocks);
+  CHECK(resident_bytes() < resident + (std::size_t{1} << 20));
+}
+
+TEST_CASE("memory: blocks come back, of the size class asked for") {
+  for (const std::size_t bytes : {1UL, 64UL, 65UL, 1000UL, 1024UL, 1025UL, 5000UL, 100'000UL, 3'000'000UL}) {
+    void* a = detail::allocate(bytes);
+    CHECK(reinterpret_cast<std::uintptr_t>(a) % 64 == 0);
+    static_cast<unsigned char*>(a)[bytes - 1] = 1;
+    detail::deallocate(a, bytes);
+    const std::size_t calls = detail::system_allocations();
+    void* b = detail::allocate(bytes);
+    CHECK(b == a);
+    CHECK(detail::system_allocations() == calls);
+    detail::deallocate(b, bytes);
+  }
+  detail::trim_memory();
+  const std::size_t calls = detail::system_allocations();
+  detail::deallocate(detail::allocate(64), 64);
+  CHECK(detail::system_allocations() == calls + 1);
+}
+
+TEST_CASE("memory: more than the machine has is an error") {
+  CHECK_THROWS_AS(detail::allocate(std::size_t{1} << 62), Error);
+  CHECK_THROWS_AS(zeros<double>({std::size_t{1} << 32, std::size_t{1} << 32}), ShapeError);
+  CHECK_THROWS_AS(zeros<double>({std::size_t{1} << 31, std::size_t{1} << 31, 0, std::size_t{1} << 31}), ShapeError);
+}

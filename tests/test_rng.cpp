@@ -1,0 +1,96 @@
+// Random numbers: known answers, and the moments that they should have.
+
+#include <doctest/doctest.h>
+#include <xtape/rng.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <vector>
+
+using xtape::Rng;
+
+TEST_CASE("rng: the known answer of Philox4x32-10 for counter 0 and key 0") {
+  Rng rng(0, 0);
+  CHECK(rng() == 0x6627e8d5U);
+  CHECK(rng() == 0xe169c58dU);
+  CHECK(rng() == 0xbc57ac4cU);
+  CHECK(rng() == 0x9b00dbd8U);
+}
+
+TEST_CASE("rng: same seed, same numbers; other seed or stream, others") {
+  const auto first = [](Rng rng) { return rng(); };
+  CHECK(first(Rng(7)) == first(Rng(7)));
+  std::set<std::uint32_t> seen;
+  for (std::uint64_t seed = 0; seed < 50; ++seed)
+    for (std::uint64_t stream = 0; stream < 20; ++stream) seen.insert(first(Rng(seed, stream)));
+  CHECK(seen.size() == 1000);
+  Rng parent(3);
+  Rng a = parent.split(), b = parent.split();
+  CHECK(a() != b());
+}
+
+TEST_CASE("rng: the state brings a generator back, wherever it stands") {
+  Rng rng(5);
+  for (int i = 0; i < 9; ++i, rng()) {
+    Rng again = Rng::from_state(rng.state());
+    Rng here = rng;
+    for (int k = 0; k < 10; ++k) CHECK(again() == here());
+  }
+}
+
+TEST_CASE("rng: moments of uniform and normal numbers") {
+  Rng rng(11);
+  constexpr std::size_t n = 200'000;
+  std::vector<double> u(n), z(n);
+  rng.fill_uniform(std::span<double>(u));
+  rng.fill_normal(std::span<double>(z));
+  double mean_u = 0, var_u = 0, mean_z = 0, var_z = 0, skew = 0, kurtosis = 0, pairs = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    CHECK_UNARY(u[i] >= 0 && u[i] < 1);
+    mean_u += u[i] / n;
+    var_u += (u[i] - 0.5) * (u[i] - 0.5) / n;
+    mean_z += z[i] / n;
+    var_z += z[i] * z[i] / n;
+    skew += z[i] * z[i] * z[i] / n;
+    kurtosis += z[i] * z[i] * z[i] * z[i] / n;
+    if (i > 0) pairs += z[i] * z[i - 1] / n;
+  }
+  // Five standard errors.
+  const double root = std::sqrt(double(n));
+  CHECK(std::abs(mean_u - 0.5) < 5 * 0.2887 / root);
+  CHECK(std::abs(var_u - 1.0 / 12) < 5 * 0.0745 / root);
+  CHECK(std::abs(mean_z) < 5 / root);
+  CHECK(std::abs(var_z - 1) < 5 * std::sqrt(2.0) / root);
+  CHECK(std::abs(skew) < 5 * std::sqrt(15.0) / root);
+  CHECK(std::abs(kurtosis - 3) < 5 * std::sqrt(96.0) / root);
+  CHECK(std::abs(pairs) < 5 / root);
+}
+
+TEST_CASE("rng: a filled block begins the same whatever its length") {
+  for (const std::size_t n : {1UL, 2UL, 3UL, 5UL, 17UL}) {
+    Rng a(9), b(9);
+    std::vector<float> shorter(n), longer(n + 7);
+    a.fill_normal(std::span<float>(shorter));
+    b.fill_normal(std::span<float>(longer));
+    for (std::size_t i = 0; i < n; ++i) CHECK(shorter[i] == longer[i]);
+  }
+}
+
+TEST_CASE("rng: below() is unbiased, shuffle permutes") {
+  Rng rng(13);
+  std::vector<int> counts(7);
+  for (int i = 0; i < 70'000; ++i) ++counts[rng.below(7)];
+  double chi_square = 0;
+  for (const int c : counts) chi_square += (c - 10'000.0) * (c - 10'000.0) / 10'000.0;
+  CHECK(chi_square < 22.5);  // 0.1 % point of chi-square with 6 degrees of freedom
+  CHECK(rng.below(1) == 0);
+  CHECK(rng.below(0) == 0);
+  std::vector<int> values(100);
+  for (int i = 0; i < 100; ++i) values[static_cast<std::size_t>(i)] = i;
+  auto shuffled = values;
+  rng.shuffle(std::span<int>(shuffled));
+  CHECK(shuffled != values);
+  std::sort(shuffled.begin(), shuffled.end());
+  CHECK(shuffled == values);
+}

@@ -1,0 +1,146 @@
+// Tensors: where they come from, what they share, and how they stand beside xtensor's expressions.
+
+#include <doctest/doctest.h>
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/reduce.hpp>
+#include <xtape/ops/shape.hpp>
+#include <xtape/tape.hpp>
+#include <xtensor/xmath.hpp>
+#include <xtensor/xtensor.hpp>
+#include <xtensor/xview.hpp>
+
+#include <fmt/format.h>
+#include <thread>
+
+#include "flags_other.hpp"
+
+using namespace xtape;
+using D = Tensor<double>;
+
+namespace {
+
+bool holds(const D& tensor, const Shape& shape, std::initializer_list<double> values) {
+  return tensor.shape() == shape && std::equal(tensor.data(), tensor.data() + tensor.size(), values.begin(), values.end());
+}
+
+}  // namespace
+
+TEST_CASE("tensor: made from any xtensor expression") {
+  const xt::xarray<double> a{{1, 2, 3}, {4, 5, 6}};
+  const xt::xtensor<double, 2> fixed = a;
+  const xt::xarray<double, xt::layout_type::column_major> columns = a;
+  CHECK(holds(D(a), {2, 3}, {1, 2, 3, 4, 5, 6}));
+  CHECK(holds(D(fixed), {2, 3}, {1, 2, 3, 4, 5, 6}));
+  CHECK(holds(D(columns), {2, 3}, {1, 2, 3, 4, 5, 6}));
+  CHECK(holds(D(xt::transpose(a)), {3, 2}, {1, 4, 2, 5, 3, 6}));
+  CHECK(holds(D(xt::view(a, xt::all(), 1)), {2}, {2, 5}));
+  CHECK(holds(D(xt::view(a, 0, xt::range(0, 3, 2))), {2}, {1, 3}));
+  CHECK(holds(D(2.0 * a + 1.0), {2, 3}, {3, 5, 7, 9, 11, 13}));
+  CHECK(holds(D(xt::pow<2>(a)), {2, 3}, {1, 4, 9, 16, 25, 36}));
+  CHECK(holds(D(xt::xarray<int>{1, 2}), {2}, {1, 2}));
+  CHECK(holds(D(xt::xarray<float>{0.5F}), {1}, {0.5}));
+  CHECK(Tensor<float>(a).data()[5] == 6.0F);
+  const Tensor deduced = 2.0 * a;
+  static_assert(std::is_same_v<decltype(deduced), const D>);
+  const Tensor single = xt::xarray<float>{1.0F};
+  static_assert(std::is_same_v<decltype(single), const Tensor<float>>);
+}
+
+TEST_CASE("tensor: array() is an xtensor expression without a copy, and outlives its tensor") {
+  const D a({2, 2}, {1, 2, 3, 4});
+  CHECK(a.array().data() == a.data());
+  CHECK(xt::sum(a.array())() == 10);
+  CHECK(xt::view(a.array(), 1, 0)() == 3);
+  const xt::xarray<double> copy = a.array() * 10.0;
+  CHECK(copy(1, 1) == 40);
+  const auto lazy = (a + a).array() * 2.0;  // the temporary is gone when the expression is evaluated
+  const D other = a * 100.0, another = a * 200.0;
+  CHECK(holds(D(lazy), {2, 2}, {4, 8, 12, 16}));
+}
+
+TEST_CASE("tensor: beside arrays and numbers the result is a Tensor") {
+  const D t({2}, {1, 2});
+  const xt::xarray<double> array{10, 20};
+  static_assert(std::is_same_v<decltype(t + array), D>);
+  static_assert(std::is_same_v<decltype(array + t), D>);
+  static_assert(std::is_same_v<decltype(t + (array * 2.0)), D>);
+  static_assert(std::is_same_v<decltype((array * 2.0) - t), D>);
+  static_assert(std::is_same_v<decltype(t * t.array()), D>);
+  static_assert(std::is_same_v<decltype(2 * t), D>);
+  static_assert(std::is_same_v<decltype(t / 2.0F), D>);
+  static_assert(std::is_same_v<decltype(maximum(t, array)), D>);
+  static_assert(std::is_same_v<decltype(minimum(array, t)), D>);
+  static_assert(std::is_same_v<decltype(pow(t, array)), D>);
+  static_assert(std::is_same_v<decltype(where(array > 5.0, t, 0)), D>);
+  static_assert(std::is_same_v<decltype(t < array), D>);
+  CHECK(holds(t + array, {2}, {11, 22}));
+  CHECK(holds(array - t, {2}, {9, 18}));
+  CHECK(holds(t + (array * 2.0), {2}, {21, 42}));
+  CHECK(holds(array / t, {2}, {10, 10}));
+  CHECK(holds(1 - t, {2}, {0, -1}));
+  CHECK(holds(where(array > 15.0, t, -1), {2}, {-1, 2}));
+  CHECK(holds(pow(t, 3), {2}, {1, 8}));
+  D x = parameter(t);
+  Tape tape;
+  tape.backward(sum(array * x));
+  CHECK(holds(x.grad(), {2}, {10, 20}));
+}
+
+TEST_CASE("tensor: copies, views and detach share; assign changes one leaf and no view of it") {
+  D w = parameter(D({2, 2}, {1, 2, 3, 4}));
+  const D copy = w, flat = reshape(w, {4}), detached = w.detach();
+  const auto array = w.array();
+  CHECK(copy.data() == w.data());
+  CHECK(flat.data() == w.data());
+  CHECK(detached.data() == w.data());
+  CHECK(!detached.requires_grad());
+  w.assign(w.array() * 2.0);  // reads the elements that it replaces
+  CHECK(holds(w, {2, 2}, {2, 4, 6, 8}));
+  CHECK(holds(copy, {2, 2}, {2, 4, 6, 8}));  // the same leaf
+  CHECK(holds(flat, {4}, {1, 2, 3, 4}));
+  CHECK(holds(detached, {2, 2}, {1, 2, 3, 4}));
+  CHECK(array(1, 1) == 4);
+  w.assign(xt::transpose(w.array()));
+  CHECK(holds(w, {2, 2}, {2, 6, 4, 8}));
+  CHECK_THROWS_AS(w.assign(xt::xarray<double>{1, 2}), ShapeError);
+  const double* before = w.data();
+  w.assign(D({2, 2}, {0, 0, 0, 0}));
+  CHECK(w.data() == before);  // nobody shares the elements now: in place
+}
+
+TEST_CASE("tensor: 0-d, empty, size 1, many axes") {
+  CHECK(D(3.0).item() == 3);
+  CHECK(D(3.0).dimension() == 0);
+  CHECK(D({1, 1}, {7}).item() == 7);
+  const D empty({0, 3}, {});
+  CHECK(empty.size() == 0);
+  CHECK((empty + 1.0).shape() == Shape{0, 3});
+  CHECK(sum(empty).item() == 0);
+  CHECK(sum(empty, 1).shape() == Shape{0});
+  CHECK(zeros<double>({1, 1, 1, 1, 1, 1, 1, 2}).shape(-1) == 2);
+  CHECK_THROWS_AS((Shape{1, 1, 1, 1, 1, 1, 1, 1, 1}), ShapeError);
+  CHECK_THROWS_AS(zeros<double>({2, -1}), ShapeError);
+  CHECK_THROWS_AS(zeros<float>({1UL << 40, 1UL << 40}), ShapeError);
+  CHECK_THROWS_AS(D({2}, {1, 2, 3}), ShapeError);
+  CHECK_THROWS_AS(static_cast<void>(D({2}, {1, 2}).item()), ShapeError);
+  CHECK_THROWS_AS(static_cast<void>(D({2}, {1, 2}).shape(1)), ShapeError);
+  CHECK_THROWS_AS(static_cast<void>(D().size()), Error);
+  CHECK_THROWS_AS(D() + 1.0, Error);
+  CHECK(to_string(Shape{}) == "()");
+  CHECK(to_string(Shape{3}) == "(3,)");
+  CHECK(to_string(Shape{32, 784}) == "(32, 784)");
+}
+
+TEST_CASE("tensor: outlives the thread that made it") {
+  D made;
+  std::thread([&] { made = D({3}, {1, 2, 3}) * 2.0; }).join();
+  CHECK(holds(made, {3}, {2, 4, 6}));
+}
+
+TEST_CASE("tensor: a user's compiler flags change no public type") {
+  CHECK(other_flags::sizes() == other_flags::Sizes{sizeof(D), sizeof(IndexArray), sizeof(D::Array), sizeof(Tape)});
+  CHECK(holds(other_flags::twice(D({3}, {1, 2, 3})), {3}, {2, 4, 6}));
+  const IndexArray from_there = other_flags::places(D({2, 2}, {1, 9, 7, 3}));
+  CHECK(from_there(0) == 1);
+  CHECK(from_there(1) == 0);
+}
