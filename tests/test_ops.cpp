@@ -215,12 +215,12 @@ TEST_CASE("op table: a linear op is its gradient times its input") {
 TEST_CASE("op table: wrong shapes throw a ShapeError that names the op and the shapes") {
   for (const Row& row : op_table())
     for (std::size_t i = 0; i < row.refused.size(); ++i) {
-      const auto& [op, shapes, mentioned] = row.refused[i];
+      const Refused& refused = row.refused[i];
       CAPTURE(row.name);
       CAPTURE(i);
       const auto message_of = [&]<class T>(const auto& run, T) -> std::string {
         Tensors<T> x;
-        for (const Shape& shape : shapes) x.push_back(ones<T>(shape));
+        for (const Shape& shape : refused.shapes) x.push_back(ones<T>(shape));
         try {
           run(x);
         } catch (const ShapeError& error) {
@@ -230,11 +230,11 @@ TEST_CASE("op table: wrong shapes throw a ShapeError that names the op and the s
         }
         return "nothing was thrown";
       };
-      const std::string message = message_of(op.in_double, 0.0);
+      const std::string message = message_of(refused.op.in_double, 0.0);
       CHECK_MESSAGE(message.starts_with(row.name + ":"), message);
-      for (const Shape& shape : mentioned.empty() ? shapes : mentioned)
+      for (const Shape& shape : refused.mentioned.empty() ? refused.shapes : refused.mentioned)
         CHECK_MESSAGE(message.find(to_string(shape)) != std::string::npos, message, " lacks ", to_string(shape));
-      CHECK(message_of(op.in_float, 0.0F) == message);
+      CHECK(message_of(refused.op.in_float, 0.0F) == message);
     }
 }
 

@@ -313,9 +313,9 @@ TEST_CASE("extreme values: NaN in, NaN out") {
       {"var", [](const auto& x) { return var(x); }},
       {"sum", [](const auto& x) { return sum(x); }},
   };
-  for (const auto& [name, f] : functions) {
-    CAPTURE(name);
-    const auto y = f(Tensor<double>({3}, {1, not_a_number, 0.5}));
+  for (const auto& function : functions) {
+    CAPTURE(function.first);
+    const auto y = function.second(Tensor<double>({3}, {1, not_a_number, 0.5}));
     CHECK(std::isnan(y.data()[y.size() == 1 ? 0 : 1]));
   }
 }

@@ -64,7 +64,7 @@ struct Exp {
 /// e^x - 1, exact near 0. From x, since y + 1 loses digits for x << 0.
 struct Expm1 {
   static constexpr const char* name = "expm1";
-  template <class B> B value(const B& x) const noexcept { return xsimd::expm1(x); }
+  template <class B> B value(const B& x) const noexcept { return simd::expm1(x); }
   template <class V> V pull(const V& dy, const V& x) const { return dy * exp(x); }
 };
 
@@ -160,9 +160,12 @@ struct Elu {
   double alpha;
   template <class B> B value(const B& x) const noexcept {
     using T = typename B::value_type;
-    return xsimd::select(x > B(T(0)), x, B(T(alpha)) * xsimd::expm1(x));
+    return xsimd::select(x > B(T(0)), x, B(T(alpha)) * simd::expm1(x));
   }
-  template <class V> V pull(const V& dy, const V& x) const { return select(x > 0, dy, alpha * (dy * exp(x))); }
+  template <class V> V pull(const V& dy, const V& x) const {
+    // e^x is kept from overflowing where it is not taken, for the sake of the second derivative.
+    return select(x > 0, dy, alpha * (dy * exp(select(x > 0, 0, x))));
+  }
 };
 
 /// x Phi(x), with the normal distribution function Phi(x) = erfc(-x / sqrt 2) / 2 (Hendrycks & Gimpel 2016),

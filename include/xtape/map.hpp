@@ -53,8 +53,6 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
     if (Tape::recording()) {
       if constexpr (Order > 0)
         return wanted.gradients([&] { return map_partial<Order - 1, I>(f, dy, x); }...);
-      else
-        throw_map_order();
     }
     // One pass: f on dual numbers gives all partial derivatives.
     const std::array<const Shape*, K + 1> in_shapes{&x[I].shape()..., &dy.shape()};
@@ -71,7 +69,11 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
                             const Dual<B, K> result = f(duals[I]...);
                             return std::array<B, K>{(v[K] * result.partial[I])...};
                           });
-    return Gradients(dx[I]...);
+    // Recorded all the same where a further derivative is not available, so that asking for it is an error.
+    const auto deeper = [&](const Tensor<T>& g) {
+      return g.defined() ? record("map", g, {dy, x[I]...}, [](const Tensor<T>&) -> Gradients { throw_map_order(); }) : g;
+    };
+    return Gradients(deeper(dx[I])...);
   });
 }
 

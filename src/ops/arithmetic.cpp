@@ -68,7 +68,7 @@ template <class T> Tensor<T> pow(const Operand<T>& a, const Operand<T>& b) {
 template <class T> Tensor<T> where(const Operand<T>& condition, const Operand<T>& x, const Operand<T>& y) {
   using B = simd::Batch<T>;
   Tensor<T> result = broadcast_loop<3, T>("where", {&condition, &x, &y}, [](const std::array<B, 3>& v) {
-    return xsimd::select(v[0] != B(T(0)), v[1], v[2]);
+    return xsimd::select(v[0] == B(T(0)), v[2], v[1]);  // NaN is not 0
   });
   return record("where", std::move(result), {x.tensor, y.tensor}, [condition](const Tensor<T>& dy, Wanted wanted) {
     return wanted.gradients([&] { return where<T>(condition, dy, 0); }, [&] { return where<T>(condition, 0, dy); });
@@ -78,9 +78,10 @@ template <class T> Tensor<T> where(const Operand<T>& condition, const Operand<T>
 template <class T> Tensor<T> compare(Comparison comparison, const Operand<T>& a, const Operand<T>& b) {
   using B = simd::Batch<T>;
   constexpr const char* names[] = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"};
-  const auto loop = [&](auto holds) {
+  // `holds` compares so that NaN gives false; not_equal is what equal is not.
+  const auto loop = [&](auto holds, T yes = 1, T no = 0) {
     return broadcast_loop<2, T>(names[static_cast<std::size_t>(comparison)], {&a, &b}, [&](const std::array<B, 2>& v) {
-      return xsimd::select(holds(v[0], v[1]), B(T(1)), B(T(0)));
+      return xsimd::select(holds(v[0], v[1]), B(yes), B(no));
     });
   };
   switch (comparison) {
@@ -89,7 +90,7 @@ template <class T> Tensor<T> compare(Comparison comparison, const Operand<T>& a,
     case Comparison::greater: return loop([](const B& u, const B& v) { return u > v; });
     case Comparison::greater_equal: return loop([](const B& u, const B& v) { return u >= v; });
     case Comparison::equal: return loop([](const B& u, const B& v) { return u == v; });
-    default: return loop([](const B& u, const B& v) { return u != v; });
+    default: return loop([](const B& u, const B& v) { return u == v; }, 0, 1);
   }
 }
 

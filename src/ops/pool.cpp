@@ -16,9 +16,11 @@ kernels::PoolSize pool_size(const char* op, const Shape& x, const PoolOptions& o
   if (x.size() != 4) fail("(N, C, H, W) images are needed");
   if (window.h == 0 || window.w == 0) fail("the window is empty");
   if (pad.h > window.h / 2 || pad.w > window.w / 2) fail("the padding is more than half the window");
-  // Halved, so that the sums cannot wrap around.
-  if (window.h / 2 > x[2] || window.w / 2 > x[3] || window.h > x[2] + 2 * pad.h || window.w > x[3] + 2 * pad.w)
-    fail("the window is larger than the padded image");
+  // Written without sums that could wrap around. With that, every window holds part of the image.
+  const auto fits = [](std::size_t size, std::size_t extent, std::size_t padding) {
+    return extent > 0 && padding <= (std::size_t{1} << 40) && (size <= extent || size - extent <= 2 * padding);
+  };
+  if (!fits(window.h, x[2], pad.h) || !fits(window.w, x[3], pad.w)) fail("the window is larger than the padded image");
   if (x.elements() > 0xffffffffU) fail("more than 2^32 elements");
   return {x[0] * x[1],
           x[2],

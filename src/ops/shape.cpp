@@ -58,7 +58,6 @@ struct Resolved {
   std::ptrdiff_t start, count;
 };
 Resolved resolve(const Range& range, std::ptrdiff_t extent) {
-  if (range.step == 0) throw ShapeError("slice: the step of a range is 0");
   const bool forward = range.step > 0;
   const auto bound = [&](std::ptrdiff_t given, std::ptrdiff_t otherwise) {
     if (given == Range::open) return otherwise;
@@ -67,8 +66,24 @@ Resolved resolve(const Range& range, std::ptrdiff_t extent) {
   };
   const std::ptrdiff_t start = bound(range.start, forward ? 0 : extent - 1);
   const std::ptrdiff_t stop = bound(range.stop, forward ? extent : -1);
-  const std::ptrdiff_t length = forward ? stop - start : start - stop, step = forward ? range.step : -range.step;
-  return {start, length > 0 ? (length + step - 1) / step : 0};
+  const std::ptrdiff_t length = forward ? stop - start : start - stop;
+  // Unsigned: the negative of the smallest step is no ptrdiff_t.
+  const std::size_t step = forward ? static_cast<std::size_t>(range.step) : 0 - static_cast<std::size_t>(range.step);
+  return {start, length > 0 ? static_cast<std::ptrdiff_t>((static_cast<std::size_t>(length) - 1) / step + 1) : 0};
+}
+
+// The shape with an axis of extent 1 put in at position `axis`.
+Shape with_axis(const char* op, const Shape& shape, std::ptrdiff_t axis) {
+  const auto rank = static_cast<std::ptrdiff_t>(shape.size()) + 1;
+  if (axis < -rank || axis >= rank)
+    throw ShapeError(fmt::format("{}: axis {} is out of range for shape {}", op, axis, to_string(shape)));
+  const auto at = static_cast<std::size_t>(axis < 0 ? axis + rank : axis);
+  Shape result;
+  for (std::size_t i = 0; i <= shape.size(); ++i) {
+    if (i == at) result.push_back(1);
+    if (i < shape.size()) result.push_back(shape[i]);
+  }
+  return result;
 }
 
 }  // namespace
@@ -122,16 +137,7 @@ template <class T> Tensor<T> squeeze(const Tensor<T>& x, const Axes& axes) {
 }
 
 template <class T> Tensor<T> expand_dims(const Tensor<T>& x, std::ptrdiff_t axis) {
-  const auto rank = static_cast<std::ptrdiff_t>(x.dimension()) + 1;
-  if (axis < -rank || axis >= rank)
-    throw ShapeError(fmt::format("expand_dims: axis {} is out of range for shape {}", axis, to_string(x.shape())));
-  const auto at = static_cast<std::size_t>(axis < 0 ? axis + rank : axis);
-  Shape shape;
-  for (std::size_t i = 0; i <= x.dimension(); ++i) {
-    if (i == at) shape.push_back(1);
-    if (i < x.dimension()) shape.push_back(x.shape()[i]);
-  }
-  return reshape(x, shape);
+  return reshape(x, with_axis("expand_dims", x.shape(), axis));
 }
 
 template <class T> Tensor<T> transpose(const Tensor<T>& x, const Axes& axes) {
@@ -222,7 +228,7 @@ template <class T> Tensor<T> stack(const std::vector<Tensor<T>>& tensors, std::p
     if (tensor.shape() != tensors[0].shape())
       throw ShapeError(
           fmt::format("stack: shapes {} and {} differ", to_string(tensors[0].shape()), to_string(tensor.shape())));
-    expanded.push_back(expand_dims(tensor, axis));
+    expanded.push_back(reshape(tensor, with_axis("stack", tensor.shape(), axis)));
   }
   return concatenate(expanded, axis);
 }
@@ -243,10 +249,12 @@ template <class T> Tensor<T> slice(const Tensor<T>& x, std::initializer_list<Sli
             fmt::format("slice: index {} is out of range for axis {} of shape {}", r.start, i, to_string(x.shape())));
       if (r.start < 0) r.start += extent;
     } else {
+      if (index.range.step == 0)
+        throw ShapeError(fmt::format("slice: the step is 0 for axis {} of shape {}", i, to_string(x.shape())));
       r = resolve(index.range, extent);
       kept.push_back(static_cast<std::size_t>(r.count));
     }
-    s.stride[i] = strides[i] * index.range.step;
+    s.stride[i] = r.count > 1 ? strides[i] * index.range.step : strides[i];  // a step not taken may be of any size
     s.shape.push_back(static_cast<std::size_t>(r.count));
     s.offset += r.start * strides[i];
   }

@@ -23,12 +23,18 @@ template <class T, class A, class F> xsimd::batch<T, A> each(const xsimd::batch<
 template <class T, class A> xsimd::batch<T, A> exp(const xsimd::batch<T, A>& x) noexcept {
   using B = xsimd::batch<T, A>;
   const B y = xsimd::exp(x);
-  // xsimd gives 0 where the result is subnormal.
-  const B limit(sizeof(T) == 4 ? T(-87) : T(-708));
-  const auto tiny = x < limit;
-  if (!xsimd::any(tiny)) return y;
+  // xsimd gives 0 where the result is subnormal, and inf a little before it overflows.
+  const auto far = xsimd::abs(x) > B(sizeof(T) == 4 ? T(87) : T(708));
+  if (!xsimd::any(far)) return y;
   const B root = xsimd::exp(x * B(T(0.5)));
-  return xsimd::select(tiny, root * root, y);
+  return xsimd::select(far, root * root, y);
+}
+
+template <class T, class A> xsimd::batch<T, A> expm1(const xsimd::batch<T, A>& x) noexcept {
+  using B = xsimd::batch<T, A>;
+  const B y = xsimd::expm1(x);
+  const auto large = x > B(sizeof(T) == 4 ? T(80) : T(700));
+  return xsimd::any(large) ? xsimd::select(large, simd::exp(x), y) : y;
 }
 
 template <class T, class A> xsimd::batch<T, A> log(const xsimd::batch<T, A>& x) noexcept {
