@@ -41,7 +41,9 @@ TEST_CASE("map: every function, to second order, equals the unfused op") {
   Rng rng(2);
   const D x = init::uniform({7, 5}, 0.2, 1.8, rng), y = init::uniform({7, 5}, -1.5, 1.5, rng);
   const D signs = init::uniform({7, 5}, -2.0, 2.0, rng);
-#define CHECK_SAME(expression, first) same(#expression, [](const auto& a, const auto& b) { return expression; }, first, y)
+#define CHECK_SAME(expression, first) \
+  same(                               \
+      #expression, [](const auto& a, const auto& b) { return expression; }, first, y)
   CHECK_SAME(a + b * 2.0 - 3 / (b * b + 1), x);
   CHECK_SAME(-a / (2 + b * b) + (1 - b) - +a, x);
   CHECK_SAME(square(a) * b, signs);

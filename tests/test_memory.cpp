@@ -12,11 +12,11 @@
 #include <xtape/optim.hpp>
 #include <xtape/tape.hpp>
 
+#include <unistd.h>
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
 #include <new>
-#include <unistd.h>
 
 using namespace xtape;
 

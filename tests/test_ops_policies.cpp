@@ -291,7 +291,10 @@ TEST_CASE("policies: numbers of any size as bounds, steps and extents") {
   CHECK_THROWS_AS(broadcast_to(Tensor<double>(1.0), {huge, huge}), const ShapeError&);
   CHECK_THROWS_AS(reshape(x, {huge, huge, -1}), const ShapeError&);
   CHECK_THROWS_AS(max_pool2d(zeros<double>({1, 1, 4, 4}), {.window = ~std::size_t{0}}), const ShapeError&);
-  CHECK_THROWS_AS(avg_pool2d(zeros<double>({1, 1, 4, 4}), {.window = huge, .padding = huge / 2}), const ShapeError&);
+  CHECK_THROWS_AS(avg_pool2d(zeros<double>({1, 1, 4, 4}), {.window = ~std::size_t{0}, .padding = ~std::size_t{0} / 2}),
+                  const ShapeError&);
+  // Sixteen ones, and padding: the number of places in the window does not fit 64 bits.
+  CHECK(is(avg_pool2d(ones<double>({1, 1, 4, 4}), {.window = huge, .padding = huge / 2}), {0x1p-76}));
   CHECK(max_pool2d(zeros<double>({1, 1, 4, 4}), {.window = 2, .stride = ~std::size_t{0}}).shape() == Shape{1, 1, 1, 1});
   // At most eight axes.
   const Tensor<double> deep = ones<double>({1, 1, 1, 1, 1, 1, 1, 1});

@@ -15,8 +15,7 @@ using D = Tensor<double>;
 namespace {
 
 D cube(const D& x) {
-  return record("cube", D(xt::pow<3>(x.array())), {x},
-                [x](const D& dy) { return Gradients{3.0 * square(x) * dy}; });
+  return record("cube", D(xt::pow<3>(x.array())), {x}, [x](const D& dy) { return Gradients{3.0 * square(x) * dy}; });
 }
 
 // The result as the pullback's second argument.
@@ -122,9 +121,7 @@ TEST_CASE("record: an op that returns its input, many inputs, and both element t
 TEST_CASE("record: pullbacks are destroyed once, and not kept without need") {
   const auto counter = std::make_shared<int>(0);
   D x = parameter(D(2.0));
-  const auto op = [&] {
-    return record("op", D(1.0), {x}, [counter](const D& dy) { return Gradients{dy}; });
-  };
+  const auto op = [&] { return record("op", D(1.0), {x}, [counter](const D& dy) { return Gradients{dy}; }); };
   op();
   CHECK(counter.use_count() == 1);  // no tape
   {

@@ -20,7 +20,8 @@ using D = Tensor<double>;
 namespace {
 
 bool holds(const D& tensor, const Shape& shape, std::initializer_list<double> values) {
-  return tensor.shape() == shape && std::equal(tensor.data(), tensor.data() + tensor.size(), values.begin(), values.end());
+  return tensor.shape() == shape &&
+         std::equal(tensor.data(), tensor.data() + tensor.size(), values.begin(), values.end());
 }
 
 }  // namespace

@@ -40,7 +40,9 @@ TEST_CASE("verify: a wrong gradient fails, with the worst entry and both values"
   CHECK(report.hand_and_tape.second == doctest::Approx(right(point).data()[2]));
   CHECK(fmt::format("{}", report).find("FAIL") != std::string::npos);
   CHECK_THROWS_AS(verify("shape", zeros<double>({3}), loss, point), ShapeError);
-  CHECK_THROWS_AS(verify("constant", point, [](const D&) { return D(1.0); }, point), TapeError);
+  CHECK_THROWS_AS(verify(
+                      "constant", point, [](const D&) { return D(1.0); }, point),
+                  TapeError);
 }
 
 TEST_CASE("verify: NaN never passes") {

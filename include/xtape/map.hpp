@@ -51,8 +51,7 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
   });
   return record("map", std::move(y), {x[I]...}, [f, x](const Tensor<T>& dy, Wanted wanted) {
     if (Tape::recording()) {
-      if constexpr (Order > 0)
-        return wanted.gradients([&] { return map_partial<Order - 1, I>(f, dy, x); }...);
+      if constexpr (Order > 0) return wanted.gradients([&] { return map_partial<Order - 1, I>(f, dy, x); }...);
     }
     // One pass: f on dual numbers gives all partial derivatives.
     const std::array<const Shape*, K + 1> in_shapes{&x[I].shape()..., &dy.shape()};
@@ -71,7 +70,8 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
                           });
     // Recorded all the same where a further derivative is not available, so that asking for it is an error.
     const auto deeper = [&](const Tensor<T>& g) {
-      return g.defined() ? record("map", g, {dy, x[I]...}, [](const Tensor<T>&) -> Gradients { throw_map_order(); }) : g;
+      return g.defined() ? record("map", g, {dy, x[I]...}, [](const Tensor<T>&) -> Gradients { throw_map_order(); })
+                         : g;
     };
     return Gradients(deeper(dx[I])...);
   });

@@ -108,8 +108,7 @@ void check_magic(InputFile& file, std::uint32_t expected, std::string_view kind)
 }
 
 /// Hands the `total` bytes that follow to `use`, chunk by chunk, and insists that nothing comes after.
-template <class Use>
-void read_body(InputFile& file, std::uint64_t total, std::string_view promise, Use use) {
+template <class Use> void read_body(InputFile& file, std::uint64_t total, std::string_view promise, Use use) {
   std::vector<char> chunk(chunk_size);
   for (std::uint64_t left = total; left > 0;) {
     const std::span part(chunk.data(), static_cast<std::size_t>(std::min<std::uint64_t>(left, chunk_size)));

@@ -14,8 +14,7 @@ namespace {
 constexpr std::size_t most_pixels = std::size_t{1} << 28;
 
 // Products of sizes that are only compared: too large is as good as infinite.
-template <class... Sizes>
-std::size_t saturating_product(std::size_t first, Sizes... rest) {
+template <class... Sizes> std::size_t saturating_product(std::size_t first, Sizes... rest) {
   std::size_t product = first;
   for (const std::size_t factor : {static_cast<std::size_t>(rest)...})
     if (__builtin_mul_overflow(product, factor, &product)) product = static_cast<std::size_t>(-1);
