@@ -1,4 +1,4 @@
-// Optimisers, against the update written out.
+// Optimisers, against their updates written out.
 
 #include <doctest/doctest.h>
 #include <xtape/ops/arithmetic.hpp>
@@ -6,38 +6,97 @@
 #include <xtape/optim.hpp>
 #include <xtape/tape.hpp>
 
+#include <cmath>
+
 using namespace xtape;
 using D = Tensor<double>;
 
-TEST_CASE("sgd: momentum as written, gradients cleared") {
-  for (const double momentum : {0.0, 0.9}) {
-    D w = parameter(D({3}, {1, -2, 3})), untouched = parameter(D(7.0));
-    optim::Sgd<double> sgd({w, untouched}, {.learning_rate = 0.1, .momentum = momentum});
-    double value[] = {1, -2, 3}, velocity[] = {0, 0, 0};
-    for (int step = 0; step < 5; ++step) {
-      {
-        Tape tape;
-        tape.backward(sum(w * w * w));
-      }
-      sgd.step();
-      CHECK(!w.grad().defined());
-      for (int i = 0; i < 3; ++i) {
-        velocity[i] = momentum * velocity[i] + 3 * value[i] * value[i];
-        value[i] -= 0.1 * velocity[i];
-        CHECK(w.data()[i] == doctest::Approx(value[i]).epsilon(1e-14));
-      }
+namespace {
+
+constexpr double start[] = {1, -2, 3};
+
+// Five steps of an optimiser on sum w³, against `update`, which changes a value given its gradient and step.
+template <class Optimiser, class Options, class Update> void compare(const Options& options, const Update& update) {
+  D w = parameter(D({3}, {1, -2, 3})), untouched = parameter(D(7.0));
+  Optimiser optimiser({w, untouched}, options);
+  double value[] = {start[0], start[1], start[2]};
+  for (int step = 1; step <= 5; ++step) {
+    {
+      Tape tape;
+      tape.backward(sum(w * w * w));
     }
-    CHECK(untouched.item() == 7);
-    CHECK(w.requires_grad());
+    optimiser.step();
+    CHECK(!w.grad().defined());
+    for (std::size_t i = 0; i < 3; ++i) {
+      update(i, value[i], 3 * value[i] * value[i], step);
+      CHECK(w.data()[i] == doctest::Approx(value[i]).epsilon(1e-14));
+    }
+  }
+  CHECK(untouched.item() == 7);
+  CHECK(w.requires_grad());
+}
+
+}  // namespace
+
+TEST_CASE("sgd: momentum, Nesterov's momentum and weight decay as written") {
+  for (const double momentum : {0.0, 0.9})
+    for (const bool nesterov : {false, true})
+      for (const double decay : {0.0, 0.3}) {
+        if (nesterov && momentum == 0) continue;
+        double velocity[3] = {};
+        compare<optim::Sgd<double>>(
+            optim::SgdOptions{.learning_rate = 0.02, .momentum = momentum, .nesterov = nesterov, .weight_decay = decay},
+            [&](std::size_t i, double& p, double g, int) {
+              g += decay * p;
+              velocity[i] = momentum * velocity[i] + g;
+              p -= 0.02 * (nesterov ? g + momentum * velocity[i] : velocity[i]);
+            });
+      }
+}
+
+TEST_CASE("adam: as written, with decoupled weight decay") {
+  for (const double decay : {0.0, 0.3}) {
+    double m[3] = {}, s[3] = {};
+    compare<optim::Adam<double>>(
+        optim::AdamOptions{.learning_rate = 0.1, .beta1 = 0.8, .beta2 = 0.95, .weight_decay = decay},
+        [&](std::size_t i, double& p, double g, int t) {
+          m[i] = 0.8 * m[i] + 0.2 * g;
+          s[i] = 0.95 * s[i] + 0.05 * g * g;
+          const double mean = m[i] / (1 - std::pow(0.8, t)), square = s[i] / (1 - std::pow(0.95, t));
+          p = p - 0.1 * decay * p - 0.1 * mean / (std::sqrt(square) + 1e-8);
+        });
   }
 }
 
-TEST_CASE("sgd: bad settings") {
+TEST_CASE("clip_gradient_norm: one factor for all, nothing below the bound") {
+  D a = parameter(D({2}, {0, 0})), b = parameter(D(0.0)), none = parameter(D(0.0));
+  const auto set = [&] {
+    a.set_grad(D({2}, {3, 0}));
+    b.set_grad(D(4.0));
+  };
+  set();
+  CHECK(optim::clip_gradient_norm<double>({a, b, none}, 10) == 5);
+  CHECK(a.grad().data()[0] == 3);
+  CHECK(optim::clip_gradient_norm<double>({a, b, none}, 1) == 5);
+  CHECK(a.grad().data()[0] == doctest::Approx(0.6));
+  CHECK(b.grad().item() == doctest::Approx(0.8));
+  CHECK(!none.grad().defined());
+  CHECK_THROWS_AS(optim::clip_gradient_norm<double>({a}, 0), ValueError);
+}
+
+TEST_CASE("optimisers: bad settings") {
   D w = parameter(D(1.0)), constant(1.0);
-  const auto make = [](std::vector<D> parameters, optim::SgdOptions options) {
+  const auto sgd = [](std::vector<D> parameters, optim::SgdOptions options) {
     return optim::Sgd<double>(std::move(parameters), options);
   };
-  CHECK_THROWS_AS(make({w}, {.learning_rate = -1}), ValueError);
-  CHECK_THROWS_AS(make({w}, {.momentum = 1}), ValueError);
-  CHECK_THROWS_AS(make({constant}, {}), TapeError);
+  CHECK_THROWS_AS(sgd({w}, {.learning_rate = -1}), ValueError);
+  CHECK_THROWS_AS(sgd({w}, {.momentum = 1}), ValueError);
+  CHECK_THROWS_AS(sgd({w}, {.nesterov = true}), ValueError);
+  CHECK_THROWS_AS(sgd({w}, {.weight_decay = -1}), ValueError);
+  CHECK_THROWS_AS(sgd({constant}, {}), TapeError);
+  CHECK_THROWS_AS(optim::Adam<double>({w}, {.beta2 = 1}), ValueError);
+  CHECK_THROWS_AS(optim::Adam<double>({w}, {.epsilon = 0}), ValueError);
+  auto late = sgd({w}, {});
+  late.options.learning_rate = std::nan("");
+  CHECK_THROWS_AS(late.step(), ValueError);
 }

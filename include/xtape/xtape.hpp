@@ -4,6 +4,9 @@
 #include <xtape/data/batches.hpp>
 #include <xtape/data/digits.hpp>
 #include <xtape/data/readers.hpp>
+#include <xtape/energy/contrastive_divergence.hpp>
+#include <xtape/energy/gibbs.hpp>
+#include <xtape/energy/rbm.hpp>
 #include <xtape/error.hpp>
 #include <xtape/init.hpp>
 #include <xtape/map.hpp>

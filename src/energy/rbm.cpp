@@ -8,8 +8,8 @@
 #include <xtape/tape.hpp>
 
 #include "../kernels/gemm.hpp"
-#include "common.hpp"
 #include "../kernels/gibbs.hpp"
+#include "common.hpp"
 
 namespace xtape {
 
@@ -45,8 +45,8 @@ template <class T> Tensor<T> energy(const Rbm<T>& rbm, const Tensor<T>& v, const
   detail::check_rows("energy", v, rbm.visible());
   detail::check_rows("energy", h, rbm.hidden());
   if (v.shape()[0] != h.shape()[0])
-    throw ShapeError(fmt::format("energy: as many rows of v as of h, got {} and {}", to_string(v.shape()),
-                                 to_string(h.shape())));
+    throw ShapeError(
+        fmt::format("energy: as many rows of v as of h, got {} and {}", to_string(v.shape()), to_string(h.shape())));
   return -(sum((matmul(v, rbm.W) + rbm.a) * h, 1) + sum(v * rbm.b, 1));
 }
 
@@ -68,13 +68,13 @@ template <class T> Tensor<T> sample_visible(const Rbm<T>& rbm, const Tensor<T>& 
   return v;
 }
 
-#define XTAPE_RBM(T)                                                                       \
-  template struct Rbm<T>;                                                                  \
-  template Tensor<T> hidden_probability(const Rbm<T>&, const Tensor<T>&);                  \
-  template Tensor<T> visible_probability(const Rbm<T>&, const Tensor<T>&);                 \
-  template Tensor<T> free_energy(const Rbm<T>&, const Tensor<T>&);                         \
-  template Tensor<T> energy(const Rbm<T>&, const Tensor<T>&, const Tensor<T>&);            \
-  template Tensor<T> sample_hidden(const Rbm<T>&, const Tensor<T>&, Rng&);                 \
+#define XTAPE_RBM(T)                                                            \
+  template struct Rbm<T>;                                                       \
+  template Tensor<T> hidden_probability(const Rbm<T>&, const Tensor<T>&);       \
+  template Tensor<T> visible_probability(const Rbm<T>&, const Tensor<T>&);      \
+  template Tensor<T> free_energy(const Rbm<T>&, const Tensor<T>&);              \
+  template Tensor<T> energy(const Rbm<T>&, const Tensor<T>&, const Tensor<T>&); \
+  template Tensor<T> sample_hidden(const Rbm<T>&, const Tensor<T>&, Rng&);      \
   template Tensor<T> sample_visible(const Rbm<T>&, const Tensor<T>&, Rng&);
 XTAPE_INSTANTIATE(XTAPE_RBM)
 

@@ -22,11 +22,11 @@ void half_step(const T* x, const T* bias, std::size_t rows, std::size_t units, T
       const std::size_t n = std::min(tile, units - j), at = r * units + j;
       if (state) rng.fill_uniform(std::span<T>(draws, n));
       xtape::detail::run_row<T, 3, 2>(n, {x + at, bias + j, draws}, {1, 1, 1},
-                               {probability ? probability + at : nullptr, state ? state + at : nullptr},
-                               [&](const std::array<B, 3>& v) {
-                                 const B p = fn::Sigmoid{}.value(factor * (v[0] + v[1]));
-                                 return std::array<B, 2>{p, xsimd::select(v[2] < p, B(T(1)), B(T(0)))};
-                               });
+                                      {probability ? probability + at : nullptr, state ? state + at : nullptr},
+                                      [&](const std::array<B, 3>& v) {
+                                        const B p = fn::Sigmoid{}.value(factor * (v[0] + v[1]));
+                                        return std::array<B, 2>{p, xsimd::select(v[2] < p, B(T(1)), B(T(0)))};
+                                      });
     }
 }
 

@@ -53,7 +53,7 @@ template <class T> void max_pool2d(const PoolSize& s, const T* x, T* y, std::uin
 }
 
 template <class T> void avg_pool2d(const PoolSize& s, const T* x, T* y) {
-  const T area = static_cast<T>(s.window_h * s.window_w);
+  const T area = static_cast<T>(s.window_h) * static_cast<T>(s.window_w);
   for_windows(s, [&](std::size_t out, std::size_t image, const Window& rows, const Window& columns) {
     T total = 0;
     for (std::size_t r = rows.first; r < rows.last; ++r)
@@ -64,7 +64,7 @@ template <class T> void avg_pool2d(const PoolSize& s, const T* x, T* y) {
 
 // The transpose of avg_pool2d; dx starts at 0.
 template <class T> void avg_unpool2d(const PoolSize& s, const T* dy, T* dx) {
-  const T area = static_cast<T>(s.window_h * s.window_w);
+  const T area = static_cast<T>(s.window_h) * static_cast<T>(s.window_w);
   for_windows(s, [&](std::size_t out, std::size_t image, const Window& rows, const Window& columns) {
     const T share = dy[out] / area;
     for (std::size_t r = rows.first; r < rows.last; ++r)

@@ -45,9 +45,12 @@ template <class T> Tensor<T> sum(const Tensor<T>& x, const Axes& axes, const Red
   // Axes that are no neighbours are summed one stretch after the other, from the back: no transpose.
   const auto reduced = axis_flags("sum", axes, x.shape());
   Axes last, others;
+  bool gap = false;
   for (std::size_t i = x.dimension(); i-- > 0;) {
-    const bool joins = last.empty() || reduced[i + 1] || x.shape()[i + 1] == 1;
-    if (reduced[i]) (others.empty() && joins ? last : others).push_back(static_cast<std::ptrdiff_t>(i));
+    if (reduced[i])
+      (gap ? others : last).push_back(static_cast<std::ptrdiff_t>(i));
+    else
+      gap = gap || (!last.empty() && x.shape()[i] != 1);
   }
   if (!others.empty()) {
     const Tensor<T> y = sum(sum(x, last, {.keepdims = true}), others, {.keepdims = true});

@@ -1,0 +1,266 @@
+// The restricted Boltzmann machine against exact enumeration of small ones.
+
+#include <doctest/doctest.h>
+#include <xtape/energy/contrastive_divergence.hpp>
+#include <xtape/energy/gibbs.hpp>
+#include <xtape/init.hpp>
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/linalg.hpp>
+#include <xtape/ops/reduce.hpp>
+#include <xtape/ops/shape.hpp>
+#include <xtape/verify.hpp>
+
+#include <cmath>
+
+using namespace xtape;
+using D = Tensor<double>;
+
+namespace {
+
+Rbm<double> machine(std::size_t visible, std::size_t hidden, std::uint64_t seed) {
+  Rng rng(seed);
+  return {init::normal<double>({visible, hidden}, 0.0, 1.0, rng), init::normal<double>({visible}, 0.0, 0.5, rng),
+          init::normal<double>({hidden}, 0.0, 0.5, rng)};
+}
+
+// All 2^units states as rows; bit i of the row's number is unit i.
+D all_states(std::size_t units) {
+  const D states = D::uninitialised({std::size_t{1} << units, units});
+  for (std::size_t s = 0; s < states.shape()[0]; ++s)
+    for (std::size_t i = 0; i < units; ++i) states.mutable_data()[s * units + i] = static_cast<double>((s >> i) & 1);
+  return states;
+}
+
+// p(v) of every visible state, from the energies of all pairs.
+std::vector<double> exact_distribution(const Rbm<double>& rbm) {
+  const D v = all_states(rbm.visible()), h = all_states(rbm.hidden());
+  std::vector<double> p(v.shape()[0], 0.0);
+  double z = 0;
+  for (std::size_t s = 0; s < p.size(); ++s) {
+    const D row = slice(v, {range(static_cast<std::ptrdiff_t>(s), static_cast<std::ptrdiff_t>(s) + 1)});
+    const D energies = energy(rbm, broadcast_to(row, {h.shape()[0], rbm.visible()}), h);
+    for (const double e : energies.span()) p[s] += std::exp(-e);
+    z += p[s];
+  }
+  for (double& value : p) value /= z;
+  return p;
+}
+
+// Rows drawn from the exact distribution.
+D exact_samples(const Rbm<double>& rbm, std::size_t n, Rng& rng) {
+  const auto p = exact_distribution(rbm);
+  const D states = all_states(rbm.visible()), samples = D::uninitialised({n, rbm.visible()});
+  for (std::size_t r = 0; r < n; ++r) {
+    std::size_t s = 0;
+    for (double u = rng.uniform(); s + 1 < p.size() && u >= p[s]; ++s) u -= p[s];
+    std::copy_n(states.data() + s * rbm.visible(), rbm.visible(), samples.mutable_data() + r * rbm.visible());
+  }
+  return samples;
+}
+
+// Pearson's statistic of the rows' states against the expected distribution.
+double chi_square(const D& rows, const std::vector<double>& expected) {
+  const std::size_t units = rows.shape()[1], n = rows.shape()[0];
+  std::vector<double> counts(expected.size(), 0.0);
+  for (std::size_t r = 0; r < n; ++r) {
+    std::size_t s = 0;
+    for (std::size_t i = 0; i < units; ++i) s |= static_cast<std::size_t>(rows.data()[r * units + i]) << i;
+    ++counts[s];
+  }
+  double total = 0;
+  for (std::size_t s = 0; s < expected.size(); ++s) {
+    const double e = expected[s] * static_cast<double>(n);
+    total += (counts[s] - e) * (counts[s] - e) / e;
+  }
+  return total;
+}
+constexpr double chi_square_7_at_1_in_1000 = 24.32;
+
+}  // namespace
+
+TEST_CASE("rbm: conditionals and free energy by enumeration") {
+  const auto rbm = machine(4, 3, 1);
+  const D v = all_states(4), h = all_states(3);
+  const D f = free_energy(rbm, v), ph = hidden_probability(rbm, v);
+  for (std::size_t s = 0; s < 16; ++s) {
+    const auto i = static_cast<std::ptrdiff_t>(s);
+    const D weights = exp(-energy(rbm, broadcast_to(slice(v, {range(i, i + 1)}), {8, 4}), h));
+    CHECK(f.data()[s] == doctest::Approx(-std::log(sum(weights).item())).epsilon(1e-14));
+    const D expected = matmul(expand_dims(weights, 0), h) / sum(weights);
+    for (std::size_t j = 0; j < 3; ++j)
+      CHECK(ph.data()[s * 3 + j] == doctest::Approx(expected.data()[j]).epsilon(1e-14));
+  }
+  const auto of_parameters = [&](const std::vector<D>& x) {
+    auto moved = rbm;
+    moved.W = x[0];
+    moved.b = x[1];
+    moved.a = x[2];
+    return free_energy(moved, x[3]) + energy(moved, x[3], x[4]);
+  };
+  const D some = slice(v, {range(3, 6)}), others = slice(h, {range(2, 5)});
+  CHECK(gradcheck(of_parameters, {rbm.W.detach(), rbm.b.detach(), rbm.a.detach(), some, others}, {.second_order = true})
+            .passed);
+}
+
+TEST_CASE("contrastive divergence: the tape's gradient of mean F(v0) - mean F(vk)") {
+  auto rbm = machine(7, 5, 2);
+  Rng rng(3);
+  for (const std::size_t chains : {6UL, 4UL, 11UL})  // each phase is divided by its own count
+    for (const std::size_t k : {1UL, 3UL}) {
+      const D v0 = init::uniform({6, 7}, 0.0, 1.0, rng);
+      D particles = init::uniform({chains, 7}, 0.0, 1.0, rng) < 0.5;
+      for (auto p : rbm.parameters()) p.zero_grad();
+      contrastive_divergence(rbm, v0, {.k = k, .particles = &particles}, rng);
+      Tape tape;
+      const auto expected =
+          tape.gradient(mean(free_energy(rbm, v0)) - mean(free_energy(rbm, particles)), rbm.parameters());
+      for (std::size_t i = 0; i < 3; ++i)
+        CHECK(compare_gradients(rbm.parameters()[i].grad(), expected[i]).largest_error < 1e-12);
+    }
+}
+
+TEST_CASE("contrastive divergence: gradients add up, and the same seed gives the same bits") {
+  auto rbm = machine(5, 3, 2);
+  Rng data(1);
+  const D v = init::uniform({4, 5}, 0.0, 1.0, data);
+  Rng first(9), second(9);
+  const double error = contrastive_divergence(rbm, v, {.k = 2}, first);
+  const D once = rbm.W.grad();
+  CHECK(contrastive_divergence(rbm, v, {.k = 2}, second) == error);
+  for (std::size_t i = 0; i < once.size(); ++i) CHECK(rbm.W.grad().data()[i] == 2 * once.data()[i]);
+}
+
+TEST_CASE("contrastive divergence: its mean is that of the exact transition matrix, nearer the likelihood as k grows") {
+  auto rbm = machine(4, 3, 5);
+  Rng rng(8);
+  const D v0 = exact_samples(machine(4, 3, 6), 8, rng);  // data of another machine
+  // T(v, v') = sum_h p(h|v) p(v'|h)
+  const D v = all_states(4), h = all_states(3), ph = hidden_probability(rbm, v), pv = visible_probability(rbm, h);
+  const auto product = [](const D& p, std::size_t row, const D& states, std::size_t s) {
+    double result = 1;
+    const std::size_t units = p.shape()[1];
+    for (std::size_t i = 0; i < units; ++i) {
+      const double q = p.data()[row * units + i];
+      result *= states.data()[s * units + i] == 1 ? q : 1 - q;
+    }
+    return result;
+  };
+  const D T = zeros<double>({16, 16});
+  for (std::size_t a = 0; a < 16; ++a)
+    for (std::size_t b = 0; b < 16; ++b)
+      for (std::size_t s = 0; s < 8; ++s) T.mutable_data()[a * 16 + b] += product(ph, a, h, s) * product(pv, s, v, b);
+  const D start = zeros<double>({1, 16});
+  for (std::size_t r = 0; r < 8; ++r) {
+    std::size_t s = 0;
+    for (std::size_t i = 0; i < 4; ++i) s |= static_cast<std::size_t>(v0.data()[r * 4 + i]) << i;
+    start.mutable_data()[s] += 1.0 / 8;
+  }
+  // dL/dW with the negative phase's states distributed as `weights`.
+  const auto gradient = [&](const D& weights) {
+    const D negative = matmul(v * reshape(weights, {16, 1}), ph, {.transpose_a = true});
+    return negative - matmul(v0, hidden_probability(rbm, v0), {.transpose_a = true}) / 8;
+  };
+  const auto p = exact_distribution(rbm);
+  const D exact = gradient(D({16}, std::span<const double>(p)));
+  const auto distance = [&](const D& g) { return norm(g - exact).item() / norm(exact).item(); };
+
+  D weights = start;
+  double previous = 1e9;
+  for (const std::size_t k : {1UL, 2UL, 5UL, 20UL}) {
+    weights = start;
+    for (std::size_t i = 0; i < k; ++i) weights = matmul(weights, T);
+    const D expected = gradient(weights);
+    CHECK(distance(expected) < previous);
+    previous = distance(expected);
+    // The mean of many draws, within five standard errors entry by entry.
+    constexpr int draws = 4000;
+    D total = zeros<double>({4, 3}), squares = total;
+    for (int i = 0; i < draws; ++i) {
+      rbm.W.zero_grad();
+      contrastive_divergence(rbm, v0, {.k = k}, rng);
+      total = total + rbm.W.grad();
+      squares = squares + square(rbm.W.grad());
+    }
+    const D average = total / draws, error = sqrt((squares / draws - square(average)) / draws);
+    CHECK(max(abs(average - expected) / error).item() < 5);
+  }
+  CHECK(previous < 1e-3);
+}
+
+TEST_CASE("contrastive divergence: probabilities in place of visible samples bias it, as the options say") {
+  auto rbm = machine(6, 4, 7);
+  Rng rng(8);
+  const D v0 = exact_samples(rbm, 40'000, rng);  // data of the machine itself: the gradient is 0 but for noise
+  const auto length = [&](bool probabilities) {
+    rbm.W.zero_grad();
+    contrastive_divergence(rbm, v0, {.k = 1, .visible_probabilities = probabilities}, rng);
+    return norm(rbm.W.grad()).item();
+  };
+  CHECK(length(true) > 3 * length(false));
+}
+
+TEST_CASE("contrastive divergence: sparsity adds cost (q - target) to the hidden biases") {
+  auto rbm = machine(5, 3, 2);
+  Rng data(1), a(4), b(4);
+  const D v = init::uniform({4, 5}, 0.0, 1.0, data);
+  contrastive_divergence(rbm, v, {}, a);
+  const D plain = rbm.a.grad(), plain_W = rbm.W.grad();
+  for (auto p : rbm.parameters()) p.zero_grad();
+  contrastive_divergence(rbm, v, {.sparsity_target = 0.1, .sparsity_cost = 2.0}, b);
+  const D push = 2.0 * (mean(hidden_probability(rbm, v), 0) - 0.1);
+  CHECK(compare_gradients(rbm.a.grad(), plain + push).largest_error < 1e-13);
+  CHECK(compare_gradients(rbm.W.grad(), plain_W + outer(mean(v, 0), push.detach())).largest_error < 1e-13);
+}
+
+TEST_CASE("gibbs chain: long-run frequencies are the exact distribution, and a wrong sampler is found out") {
+  const auto rbm = machine(3, 2, 11);
+  const auto p = exact_distribution(rbm);
+  Rng rng(12);
+  GibbsChain<double> chain(rbm, 20'000, rng);
+  chain.step(60);
+  CHECK(chi_square(chain.visible(), p) < chi_square_7_at_1_in_1000);
+  // The power of the test: a machine without hidden biases, and one step from a fair coin, must both fail it.
+  const Rbm<double> wrong(rbm.W, rbm.b, zeros<double>({2}));
+  GibbsChain<double> wrong_chain(wrong, 20'000, rng);
+  wrong_chain.step(60);
+  CHECK(chi_square(wrong_chain.visible(), p) > 10 * chi_square_7_at_1_in_1000);
+  GibbsChain<double> young(rbm, zeros<double>({20'000, 3}), rng);
+  young.step(1);
+  CHECK(chi_square(young.visible(), p) > chi_square_7_at_1_in_1000);
+}
+
+TEST_CASE("gibbs chain: same seed, same bits; states held are kept; one call of n steps is n calls") {
+  const auto rbm = machine(6, 4, 11);
+  Rng a(5), b(5);
+  GibbsChain<double> first(rbm, 10, a), second(rbm, 10, b);
+  first.step(5);
+  const D held = first.visible();
+  const std::vector<double> before(held.data(), held.data() + held.size());
+  for (int i = 0; i < 5; ++i) second.step();
+  CHECK(std::equal(before.begin(), before.end(), second.visible().data()));
+  first.step();
+  CHECK(std::equal(before.begin(), before.end(), held.data()));
+  for (const double x : first.hidden().span()) CHECK_UNARY(x == 0 || x == 1);
+  for (const double x : first.visible_probability().span()) CHECK_UNARY(x > 0 && x < 1);
+}
+
+TEST_CASE("rbm: what does not fit is refused by name") {
+  auto rbm = machine(4, 3, 1);
+  Rng rng(1);
+  const D wrong = zeros<double>({2, 5}), none = zeros<double>({0, 4}), v = zeros<double>({2, 4});
+  D particles = zeros<double>({3, 5});
+  CHECK_THROWS_WITH_AS(hidden_probability(rbm, wrong),
+                       "hidden_probability: rows of 4 units are needed, got shape (2, 5)", ShapeError);
+  CHECK_THROWS_AS(visible_probability(rbm, wrong), ShapeError);
+  CHECK_THROWS_AS(free_energy(rbm, wrong), ShapeError);
+  CHECK_THROWS_AS(energy(rbm, v, zeros<double>({3, 3})), ShapeError);
+  CHECK_THROWS_AS(sample_hidden(rbm, wrong, rng), ShapeError);
+  CHECK_THROWS_AS(sample_visible(rbm, wrong, rng), ShapeError);
+  CHECK_THROWS_AS(contrastive_divergence(rbm, wrong, {}, rng), ShapeError);
+  CHECK_THROWS_AS(contrastive_divergence(rbm, none, {}, rng), ShapeError);
+  CHECK_THROWS_AS(contrastive_divergence(rbm, v, {.k = 0}, rng), ValueError);
+  CHECK_THROWS_AS(contrastive_divergence(rbm, v, {.particles = &particles}, rng), ShapeError);
+  CHECK_THROWS_AS(GibbsChain<double>(rbm, wrong, rng), ShapeError);
+  CHECK_THROWS_AS(Rbm<double>(zeros<double>({4, 3}), zeros<double>({3}), zeros<double>({3})), ShapeError);
+}
