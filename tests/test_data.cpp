@@ -12,7 +12,8 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <random>
+
+#include "files.hpp"
 
 using namespace xtape;
 using namespace xtape::data;
@@ -20,44 +21,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A new folder, removed with all that is in it.
-class Folder {
- public:
-  Folder() {
-    std::random_device random;
-    do path_ = fs::temp_directory_path() / ("xtape_data_" + std::to_string(random()));
-    while (!fs::create_directory(path_));
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  std::string string() const { return path_.string(); }
-  std::string name() const { return path_.filename().string(); }
-
- private:
-  fs::path path_;
-};
-
-std::string write_plain(const std::string& path, const std::string& content) {
-  std::ofstream(path, std::ios::binary) << content;
-  return path;
-}
-
 std::string write_gz(const std::string& path, const std::string& content) {
   const gzFile file = gzopen(path.c_str(), "wb");
   REQUIRE(file != nullptr);
   REQUIRE(gzwrite(file, content.data(), static_cast<unsigned>(content.size())) == static_cast<int>(content.size()));
   REQUIRE(gzclose(file) == Z_OK);
   return path;
-}
-
-std::string content_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 /// `read` must throw a DataError whose message holds all `parts`.
@@ -164,8 +133,8 @@ TEST_CASE("data: image, subset, shuffled") {
 TEST_CASE("data: IDX files, plain and compressed") {
   const Folder folder;
   const std::string images = idx_images(3, 2, 4, counting(24)), labels = idx_labels(3, std::string("\x09\x00\x05", 3));
-  write_plain(folder / "i", images);
-  write_plain(folder / "l", labels);
+  write_file(folder / "i", images);
+  write_file(folder / "l", labels);
   write_gz(folder / "i.gz", images);
   write_gz(folder / "l.gz", labels);
   const Dataset set = read_idx(folder / "i", folder / "l");
@@ -192,18 +161,18 @@ TEST_CASE("data: IDX files, plain and compressed") {
 
 TEST_CASE("data: bad IDX files") {
   const Folder folder;
-  const std::string good_images = write_plain(folder / "images", idx_images(2, 2, 2, counting(8)));
-  const std::string good_labels = write_plain(folder / "labels", idx_labels(2, std::string("\1\2", 2)));
+  const std::string good_images = write_file(folder / "images", idx_images(2, 2, 2, counting(8)));
+  const std::string good_labels = write_file(folder / "labels", idx_labels(2, std::string("\1\2", 2)));
   const std::string bad = folder / "bad";
   const auto bad_images = [&](const std::string& content, std::vector<std::string> parts) {
-    write_plain(bad, content);
+    write_file(bad, content);
     parts.insert(parts.begin(), "read_idx: " + bad + ": ");
     check_bad([&] { read_idx(bad, good_labels); }, parts);
     write_gz(bad, content);
     check_bad([&] { read_idx(bad, good_labels); }, parts);
   };
   const auto bad_labels = [&](const std::string& content, std::vector<std::string> parts) {
-    write_plain(bad, content);
+    write_file(bad, content);
     parts.insert(parts.begin(), "read_idx: " + bad + ": ");
     check_bad([&] { read_idx(good_images, bad); }, parts);
     write_gz(bad, content);
@@ -237,24 +206,24 @@ TEST_CASE("data: bad IDX files") {
   const std::uint32_t most = 0xffffffffU;
   bad_images(idx_images(most, most, most, counting(8)), {"4294967295 pictures", "no file can hold"});
   bad_images(idx_images(2, most, 100, counting(8)), {"truncated at byte 24", "2 pictures of 4294967295 x 100"});
-  write_plain(folder / "many_images", idx_images(most, 2, 2, counting(8)));
-  write_plain(folder / "many_labels", idx_labels(most, "\1\2"));
+  write_file(folder / "many_images", idx_images(most, 2, 2, counting(8)));
+  write_file(folder / "many_labels", idx_labels(most, "\1\2"));
   check_bad([&] { read_idx(folder / "many_images", folder / "many_labels"); }, {"truncated at byte 10"});
 
   // Compressed streams cut or damaged anywhere, the checksum at the end included.
   write_gz(folder / "whole.gz", idx_images(2, 28, 28, counting(1568)));
   const std::string whole = content_of(folder / "whole.gz");
   for (std::size_t length = 0; length < whole.size(); ++length) {
-    write_plain(bad, whole.substr(0, length));
+    write_file(bad, whole.substr(0, length));
     CHECK_THROWS_AS(read_idx(bad, good_labels), DataError);
   }
-  write_plain(bad, whole.substr(0, whole.size() / 2));
+  write_file(bad, whole.substr(0, whole.size() / 2));
   check_bad([&] { read_idx(bad, good_labels); }, {bad, "truncated gzip stream", "byte"});
-  write_plain(bad, whole.substr(0, whole.size() - 3));
+  write_file(bad, whole.substr(0, whole.size() - 3));
   check_bad([&] { read_idx(bad, good_labels); }, {bad, "truncated gzip stream", "byte 1584"});
   std::string damaged = whole;
   damaged[damaged.size() - 6] = static_cast<char>(damaged[damaged.size() - 6] ^ 1);
-  write_plain(bad, damaged);
+  write_file(bad, damaged);
   check_bad([&] { read_idx(bad, good_labels); }, {bad, "corrupt gzip stream"});
 }
 
@@ -262,7 +231,7 @@ TEST_CASE("data: the course's text") {
   const Folder folder;
   const std::string text = course_line("3") + "\n" + course_line("0", " ") + "  \r\n" + course_line("9", " ,\t") +
                            course_line("5.0", ", ", 784, "1e-1");
-  const Dataset set = read_course(write_plain(folder / "t.txt", text));
+  const Dataset set = read_course(write_file(folder / "t.txt", text));
   CHECK(set.size() == 4);
   CHECK(set.rows == 28);
   CHECK(set.cols == 28);
@@ -275,7 +244,7 @@ TEST_CASE("data: the course's text") {
   std::string windows = course_line("7") + course_line("8");
   windows.insert(windows.find('\n'), "\r");
   windows.pop_back();  // no newline at the end
-  CHECK(read_course(write_plain(folder / "w.txt", windows)).labels == std::vector<std::int32_t>{7, 8});
+  CHECK(read_course(write_file(folder / "w.txt", windows)).labels == std::vector<std::int32_t>{7, 8});
 }
 
 TEST_CASE("data: bad text") {
@@ -283,7 +252,7 @@ TEST_CASE("data: bad text") {
   const std::string bad = folder / "bad.txt";
   const auto bad_text = [&](const std::string& content, std::vector<std::string> parts) {
     parts.insert(parts.begin(), "read_course: " + bad + ": ");
-    write_plain(bad, content);
+    write_file(bad, content);
     check_bad([&] { read_course(bad); }, parts);
     write_gz(bad, content);
     check_bad([&] { read_course(bad); }, parts);
@@ -317,10 +286,10 @@ TEST_CASE("data: bad text") {
   write_gz(folder / "whole.gz", good + good);
   const std::string whole = content_of(folder / "whole.gz");
   for (std::size_t length = 0; length < whole.size(); ++length) {
-    write_plain(bad, whole.substr(0, length));
+    write_file(bad, whole.substr(0, length));
     CHECK_THROWS_AS(read_course(bad), DataError);
   }
-  write_plain(bad, whole.substr(0, whole.size() - 2));
+  write_file(bad, whole.substr(0, whole.size() - 2));
   check_bad([&] { read_course(bad); }, {bad, "truncated gzip stream"});
 }
 
@@ -333,8 +302,8 @@ TEST_CASE("data: folders") {
   write_gz(folder / "digitstrain.txt.gz", course_line("1") + course_line("2"));
   check_bad([&] { load(folder.string()); },
             {folder.string(), "course folder without digitsvalid.txt[.gz], digitstest.txt"});
-  write_plain(folder / "digitsvalid.txt", course_line("3"));
-  write_plain(folder / "digitstest.txt", course_line("4"));
+  write_file(folder / "digitsvalid.txt", course_line("3"));
+  write_file(folder / "digitstest.txt", course_line("4"));
   const Splits course = load(folder.string() + "/");
   CHECK(course.train.labels == std::vector<std::int32_t>{1, 2});
   CHECK(course.valid.labels == std::vector<std::int32_t>{3});
@@ -342,12 +311,12 @@ TEST_CASE("data: folders") {
   CHECK(course.name == folder.name());
 
   const std::string labels = std::string("\0\1\2\3\4\5\6\7\x08\x09\0\1\2", 13);
-  write_plain(folder / "train-images.idx3-ubyte", idx_images(13, 3, 2, counting(78)));
+  write_file(folder / "train-images.idx3-ubyte", idx_images(13, 3, 2, counting(78)));
   write_gz(folder / "train-labels-idx1-ubyte.gz", idx_labels(13, labels));
   check_bad([&] { load(folder.string()); },
             {folder.string(), "MNIST folder without t10k-images-idx3-ubyte[.gz], t10k-labels-idx1-ubyte[.gz]"});
-  write_plain(folder / "t10k-images-idx3-ubyte", idx_images(2, 3, 2, counting(12)));
-  write_plain(folder / "t10k-labels.idx1-ubyte", idx_labels(2, "\7\6"));
+  write_file(folder / "t10k-images-idx3-ubyte", idx_images(2, 3, 2, counting(12)));
+  write_file(folder / "t10k-labels.idx1-ubyte", idx_labels(2, "\7\6"));
   const Splits mnist = load(folder.string());
   CHECK(mnist.train.size() == 11);
   CHECK(mnist.train.pixels.size() == 66);
@@ -356,7 +325,7 @@ TEST_CASE("data: folders") {
   CHECK(mnist.valid.rows == 3);
   CHECK(mnist.valid.classes == 10);
   CHECK(mnist.test.labels == std::vector<std::int32_t>{7, 6});
-  write_plain(folder / "t10k-images-idx3-ubyte", idx_images(2, 2, 3, counting(12)));
+  write_file(folder / "t10k-images-idx3-ubyte", idx_images(2, 2, 3, counting(12)));
   check_bad([&] { load(folder.string()); }, {"t10k-images-idx3-ubyte: 2 x 3 pictures", "3 x 2"});
 }
 

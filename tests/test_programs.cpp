@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "files.hpp"
+
 namespace {
 namespace fs = std::filesystem;
 
@@ -23,32 +24,12 @@ struct Run {
   std::string out, err;
 };
 
-std::string slurp(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-// A folder that goes with the test.
-struct Folder {
-  fs::path path = fs::temp_directory_path() / fmt::format("xtape-test-{}-{}", getpid(), counter()++);
-  Folder() { fs::create_directories(path); }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
-  static int& counter() {
-    static int value = 0;
-    return value;
-  }
-};
-
 Run run(const std::string& program, const std::string& arguments) {
   const Folder folder;
-  const auto out = folder.path / "out", err = folder.path / "err";
+  const auto out = folder / "out", err = folder / "err";
   const int status = std::system(
-      fmt::format("'{}/{}' {} >'{}' 2>'{}' </dev/null", XTAPE_PROGRAMS, program, arguments, out.string(), err.string())
-          .c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, slurp(out), slurp(err)};
+      fmt::format("'{}/{}' {} >'{}' 2>'{}' </dev/null", XTAPE_PROGRAMS, program, arguments, out, err).c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, content_of(out), content_of(err)};
 }
 
 std::size_t lines(const std::string& text) {
@@ -69,14 +50,14 @@ TEST_CASE("programs: --help explains, and ends well") {
 
 TEST_CASE("programs: bad options, folders and data are a one-line error and status 2") {
   const Folder folder;
-  const std::string plain_file = (folder.path / "file").string();
+  const std::string plain_file = folder / "file";
   std::ofstream(plain_file) << "not a folder";
-  const std::string out = " --out '" + (folder.path / "out").string() + "'";
+  const std::string out = " --out '" + (folder / "out") + "'";
   for (const auto& program : programs_with_options)
     for (const auto& arguments :
          {std::string("--no-such-option"), std::string("--seed many"), "--out '" + plain_file + "/below'",
-          std::string("--out /proc/nothing"), "--data '" + (folder.path / "missing").string() + "'" + out,
-          "--data '" + folder.path.string() + "'" + out}) {
+          std::string("--out /proc/nothing"), "--data '" + (folder / "missing") + "'" + out,
+          "--data '" + folder.string() + "'" + out}) {
       const Run result = run(program, arguments);
       CAPTURE(program);
       CAPTURE(arguments);
@@ -93,10 +74,10 @@ TEST_CASE("programs: bad options, folders and data are a one-line error and stat
 
 TEST_CASE("train_classifier: a truncated data file is named") {
   const Folder folder;
-  std::ofstream(folder.path / "digitstrain.txt") << "0.5,0.5\n";
-  std::ofstream(folder.path / "digitsvalid.txt");
-  std::ofstream(folder.path / "digitstest.txt");
-  const Run result = run("train_classifier", fmt::format("--data '{0}' --out '{0}/out'", folder.path.string()));
+  std::ofstream(folder / "digitstrain.txt") << "0.5,0.5\n";
+  std::ofstream(folder / "digitsvalid.txt");
+  std::ofstream(folder / "digitstest.txt");
+  const Run result = run("train_classifier", fmt::format("--data '{0}' --out '{0}/out'", folder.string()));
   CHECK(result.status == 2);
   CHECK_MESSAGE(result.err.find("digitstrain.txt") != std::string::npos, result.err);
 }
@@ -106,12 +87,11 @@ TEST_CASE("train_classifier: learns the built-in digits, writes its files, and r
   for (auto& figure : figures) {
     const Folder folder;
     const Run result =
-        run("train_classifier", fmt::format("--model mlp --epochs 2 --seed 5 --out '{}'", folder.path.string()));
+        run("train_classifier", fmt::format("--model mlp --epochs 2 --seed 5 --out '{}'", folder.string()));
     REQUIRE_MESSAGE(result.status == 0, result.err);
-    for (const char* file : {"metrics.csv", "filters.png", "confusion.png"})
-      CHECK(fs::file_size(folder.path / file) > 100);
+    for (const char* file : {"metrics.csv", "filters.png", "confusion.png"}) CHECK(fs::file_size(folder / file) > 100);
     // All columns but the last, the time.
-    std::istringstream csv(slurp(folder.path / "metrics.csv"));
+    std::istringstream csv(content_of(folder / "metrics.csv"));
     double accuracy = 0;
     for (std::string line; std::getline(csv, line);) {
       figure += line.substr(0, line.rfind(',')) + "\n";
@@ -125,7 +105,7 @@ TEST_CASE("train_classifier: learns the built-in digits, writes its files, and r
 
 TEST_CASE("train_classifier: the convolutional net does what a linear classifier cannot") {
   const Folder folder;
-  const Run result = run("train_classifier", fmt::format("--epochs 2 --out '{}'", folder.path.string()));
+  const Run result = run("train_classifier", fmt::format("--epochs 2 --out '{}'", folder.string()));
   REQUIRE_MESSAGE(result.status == 0, result.err);
   const auto at = result.out.find("seconds\n");
   REQUIRE(at != std::string::npos);
@@ -141,11 +121,11 @@ TEST_CASE("verify_gradients: every verdict is the expected one") {
 }
 
 TEST_CASE("README: the example is the quickstart program, and that runs") {
-  const std::string readme = slurp(fs::path(XTAPE_SOURCE_DIR) / "README.md");
+  const std::string readme = content_of(XTAPE_SOURCE_DIR "/README.md");
   const auto begin = readme.find("```cpp\n");
   REQUIRE(begin != std::string::npos);
   const auto end = readme.find("```", begin + 7);
-  CHECK(readme.substr(begin + 7, end - begin - 7) == slurp(fs::path(XTAPE_SOURCE_DIR) / "examples/quickstart.cpp"));
+  CHECK(readme.substr(begin + 7, end - begin - 7) == content_of(XTAPE_SOURCE_DIR "/examples/quickstart.cpp"));
   const Run result = run("quickstart", "");
   CHECK(result.status == 0);
   CHECK_MESSAGE(result.out.find("d/dx: PASS") != std::string::npos, result.out);

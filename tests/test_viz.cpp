@@ -11,46 +11,15 @@
 #include <fstream>
 #include <functional>
 #include <limits>
-#include <random>
 #include <string>
+
+#include "files.hpp"
 
 using namespace xtape;
 using namespace xtape::viz;
 namespace fs = std::filesystem;
 
 namespace {
-
-/// A new folder, removed with all that is in it.
-class Folder {
- public:
-  Folder() {
-    std::random_device random;
-    do path_ = fs::temp_directory_path() / ("xtape_viz_" + std::to_string(random()));
-    while (!fs::create_directory(path_));
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  std::string string() const { return path_.string(); }
-  std::ptrdiff_t files() const { return std::distance(fs::directory_iterator(path_), fs::directory_iterator()); }
-
- private:
-  fs::path path_;
-};
-
-std::string content_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-std::string write_file(const std::string& path, const std::string& content) {
-  std::ofstream(path, std::ios::binary) << content;
-  return path;
-}
 
 void check_bad(const std::function<void()>& act, const std::vector<std::string>& parts) {
   try {

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "pixel.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -61,16 +63,7 @@ Colour paint(float value, Range range, Palette palette) {
 
 void fill(Image& image, std::size_t x, std::size_t y, std::size_t width, std::size_t height, Colour colour) {
   for (std::size_t v = y; v < y + height; ++v)
-    for (std::size_t u = x; u < x + width; ++u) {
-      std::uint8_t* const pixel = image.pixels.data() + (v * image.width + u) * image.channels;
-      if (image.channels == 1) {
-        pixel[0] = colour.green;
-      } else {
-        pixel[0] = colour.red;
-        pixel[1] = colour.green;
-        pixel[2] = colour.blue;
-      }
-    }
+    for (std::size_t u = x; u < x + width; ++u) set_pixel(image, u, v, colour);
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "pixel.hpp"
+
 #include <algorithm>
 #include <array>
 
@@ -134,15 +136,7 @@ void draw_text(Image& image, std::size_t x, std::size_t y, std::string_view text
     throw ShapeError(fmt::format("draw_text: {} bytes do not make an image of {} x {} with {} channels",
                                  image.pixels.size(), image.height, image.width, image.channels));
   const auto put = [&](std::size_t px, std::size_t py) {
-    if (px >= image.width || py >= image.height) return;
-    std::uint8_t* const pixel = image.pixels.data() + (py * image.width + px) * image.channels;
-    if (image.channels == 1) {
-      pixel[0] = colour.green;
-    } else {
-      pixel[0] = colour.red;
-      pixel[1] = colour.green;
-      pixel[2] = colour.blue;
-    }
+    if (px < image.width && py < image.height) set_pixel(image, px, py, colour);
   };
   for (std::size_t i = 0; i < text.size() && x + i * advance * scale < image.width; ++i) {
     const std::string_view rows = rows_of(text[i]);
