@@ -36,21 +36,6 @@ std::string to_string(const Shape& shape) {
                            : fmt::format("({})", fmt::join(shape.begin(), shape.end(), ", "));
 }
 
-Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
-  if (a == b) return a;
-  const Shape& longer = a.size() >= b.size() ? a : b;
-  const Shape& shorter = a.size() >= b.size() ? b : a;
-  Shape result = longer;
-  const std::size_t offset = longer.size() - shorter.size();
-  for (std::size_t i = 0; i < shorter.size(); ++i) {
-    const std::size_t m = longer[offset + i], n = shorter[i];
-    if (m != n && m != 1 && n != 1)
-      throw ShapeError(fmt::format("{}: shapes {} and {} do not broadcast", op, to_string(a), to_string(b)));
-    result[offset + i] = m == 1 ? n : m;
-  }
-  return result;
-}
-
 std::size_t normalise_axis(const char* op, std::ptrdiff_t axis, const Shape& shape) {
   const auto rank = static_cast<std::ptrdiff_t>(shape.size());
   if (axis < -rank || axis >= rank)

@@ -102,10 +102,6 @@ inline constexpr Axes all_axes = Axes::all();
 /// "(32, 784)", "(3,)", "()": as NumPy prints it.
 std::string to_string(const Shape& shape);
 
-/// NumPy's rule: aligned at the last axis, extents equal or 1.
-/// Throws ShapeError "<op>: shapes (2, 3) and (4,) do not broadcast".
-Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b);
-
 /// The axis counted from the front. Throws ShapeError naming op, axis and shape if out of range.
 std::size_t normalise_axis(const char* op, std::ptrdiff_t axis, const Shape& shape);
 
