@@ -79,7 +79,8 @@ template <Softmax kind, class T> void softmax(const T* x, T* y, std::size_t oute
   if (n == 0) return;
   const SliceBuffer<T> buffer(n);
   for_slices(x, y, outer, n, inner, n, buffer.data(), [n](const T* slice, T* result, T* scratch) {
-    const auto [m, others] = slice_sum(slice, n, scratch);
+    const SliceSum<T> s = slice_sum(slice, n, scratch);
+    const T m = s.maximum, others = s.others;
     if (!std::isfinite(m)) {
       for (std::size_t i = 0; i < n; ++i) {
         const bool top = slice[i] == m;

@@ -33,7 +33,7 @@ template <class T> Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b, cons
     kernels::gemm(options.transpose_a, options.transpose_b, n, m, k, a.data() + (batch_a == 1 ? 0 : i * n * k),
                   b.data() + (batch_b == 1 ? 0 : i * k * m), T(0), y.mutable_data() + i * n * m);
   return record("matmul", std::move(y), {a, b}, [a, b, options](const Tensor<T>& dy, Wanted wanted) {
-    const auto [ta, tb] = options;
+    const bool ta = options.transpose_a, tb = options.transpose_b;
     return wanted.gradients(
         [&] {
           return ta ? matmul(b, dy, {.transpose_a = tb, .transpose_b = true}) : matmul(dy, b, {.transpose_b = !tb});

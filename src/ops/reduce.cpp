@@ -80,9 +80,10 @@ template <class T> Tensor<T> logsumexp(const Tensor<T>& x, const Axes& axes, con
   Tensor<T> y = Tensor<T>::uninitialised(group.kept);
   kernels::logsumexp(in.data(), y.mutable_data(), group.outer, group.n, group.inner);
   // y as a function of `in` again, so that its derivative is the softmax over the same group.
-  return record("logsumexp", std::move(y), {in}, [in, group](const Tensor<T>& dy) {
-    return Gradients(detail::spread(dy, group.spread, in.shape()) * detail::softmax_group(in, group));
-  });
+  return record("logsumexp", std::move(y), {in},
+                [in = in, group = group](const Tensor<T>& dy) {  // named anew for Clang 14
+                  return Gradients(detail::spread(dy, group.spread, in.shape()) * detail::softmax_group(in, group));
+                });
 }
 
 template <class T> Tensor<T> var(const Tensor<T>& x, const Axes& axes, const VarianceOptions& options) {
