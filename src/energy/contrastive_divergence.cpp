@@ -78,25 +78,21 @@ T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::t
                           last ? nullptr : h.mutable_data(), rng);
     if (last) break;
   }
-  const Tensor<T>& hk = h;
   if (persistent) options.particles->assign(vk);
 
-  // dW = vkᵀ hk / m - v0ᵀ h0 / n: scale the smaller factor, then two products into one result.
-  const Tensor<T> dW = Tensor<T>::uninitialised({visible, hidden});
-  const Tensor<T> positive = h0 * (T(-1) / static_cast<T>(n)), negative = hk / static_cast<T>(m);
+  // h holds p(h|vk) now. dW = vkᵀ h / m - v0ᵀ h0 / n: scale the smaller factor, then two products into one result.
+  Tensor<T> dW = Tensor<T>::uninitialised({visible, hidden});
+  const Tensor<T> positive = h0 * (T(-1) / static_cast<T>(n)), negative = h / static_cast<T>(m);
   kernels::gemm(true, false, visible, hidden, m, vk.data(), negative.data(), T(0), dW.mutable_data());
   kernels::gemm(true, false, visible, hidden, n, v.data(), positive.data(), T(1), dW.mutable_data());
   const Tensor<T> mean_h0 = row_mean(h0), mean_v0 = row_mean(v);
-  Tensor<T> da = row_mean(hk) - mean_h0;
-  Tensor<T> dW_total = dW;
+  Tensor<T> da = row_mean(h) - mean_h0;
   if (options.sparsity_cost != T(0)) {
     const Tensor<T> push = options.sparsity_cost * (mean_h0 - options.sparsity_target);
     da = da + push;
-    Tensor<T> column = mean_v0;
-    column = Tensor<T>(detail::TensorImpl::view(*column.impl(), Shape{visible, 1}));
-    dW_total = dW + column * push;
+    dW = dW + detail::view(mean_v0, Shape{visible, 1}) * push;
   }
-  add_to_grad(rbm.W, dW_total);
+  add_to_grad(rbm.W, dW);
   add_to_grad(rbm.b, row_mean(vk) - mean_v0);
   add_to_grad(rbm.a, da);
   return error;

@@ -26,7 +26,7 @@ template <class T> struct CdOptions {
 /// statistics hidden units stand as probabilities.
 ///
 /// v: (n, visible) in [0, 1]. Returns the reconstruction cross-entropy of one mean-field step from the data,
-///     -mean_n sum_i [v_i log r_i + (1 - v_i) log(1 - r_i)],    r = p(v | h ~ p(h|v)),    in nats an image.
+///     -mean_n sum_i [v_i log r_i + (1 - v_i) log(1 - r_i)],    r = σ(p(h|v) Wᵀ + b),    in nats an image.
 /// Throws ShapeError if v or the particles do not fit the machine or v is empty, ValueError for k = 0.
 template <class T>
 T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::type_identity_t<T>>& options, Rng& rng);
