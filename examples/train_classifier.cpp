@@ -112,8 +112,7 @@ Outcome train(const Options& options, const data::Splits& data, std::uint64_t se
     std::size_t right = 0, seen = 0;
     for (const auto& [x, label] : data::batches(data.train, options.batch, rng)) {
       // The rate falls linearly to a twentieth: large steps first, small ones to settle.
-      const double done = static_cast<double>(step++) / static_cast<double>(steps * options.epochs);
-      sgd.options.learning_rate = rate * (1 - 0.95 * done);
+      sgd.options.learning_rate = schedule::linear(rate, rate / 20, schedule::progress(step++, steps * options.epochs));
       Tape tape;
       const auto logits = model.logits(x);
       const auto loss = cross_entropy(logits, label);

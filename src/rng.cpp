@@ -4,6 +4,9 @@
 
 #include <Random123/philox.h>
 
+#include "kernels/philox.hpp"
+
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -99,22 +102,22 @@ std::uint64_t Rng::below(std::uint64_t n) noexcept {
 
 template <class T> void Rng::fill_uniform(std::span<T> out, T low, T high) noexcept {
   words_ = (words_ + 3) / 4 * 4;  // whole blocks, so that a block depends on its index alone
-  const std::uint64_t first = words_ / 4;
-  constexpr std::size_t per_block = sizeof(T) == 4 ? 4 : 2;
-  const std::size_t blocks = (out.size() + per_block - 1) / per_block;
-  for (std::size_t b = 0; b < blocks; ++b) {
-    const auto w = philox(seed_, stream_, first + b);
-    T unit[per_block];
-    if constexpr (per_block == 4) {
-      for (std::size_t i = 0; i < 4; ++i) unit[i] = static_cast<T>(w[i] >> 8) * T(0x1p-24);
-    } else {
-      unit[0] = static_cast<T>(to_unit(w[0], w[1]));
-      unit[1] = static_cast<T>(to_unit(w[2], w[3]));
-    }
-    for (std::size_t i = 0; i < per_block && b * per_block + i < out.size(); ++i)
-      out[b * per_block + i] = low + (high - low) * unit[i];
+  constexpr std::size_t per_block = sizeof(T) == 4 ? 4 : 2, group = kernels::philox_lanes;
+  std::uint32_t w[4 * group];
+  T unit[per_block * group];
+  for (std::size_t i = 0; i < out.size(); i += per_block * group) {
+    kernels::philox(seed_, stream_, words_ / 4, w);
+    const std::size_t n = std::min(out.size() - i, per_block * group);
+    T* const to = n == per_block * group ? out.data() + i : unit;
+    if constexpr (per_block == 4)
+      for (std::size_t j = 0; j < 4 * group; ++j) to[j] = static_cast<T>(static_cast<std::int32_t>(w[j] >> 8)) * T(0x1p-24);
+    else
+      for (std::size_t j = 0; j < 2 * group; ++j) to[j] = static_cast<T>(to_unit(w[2 * j], w[2 * j + 1]));
+    if (low != T(0) || high != T(1))
+      for (std::size_t j = 0; j < n; ++j) to[j] = low + (high - low) * to[j];
+    if (to == unit) std::copy_n(unit, n, out.data() + i);
+    words_ += 4 * ((n + per_block - 1) / per_block);
   }
-  words_ += 4 * blocks;
 }
 
 template <class T> void Rng::fill_normal(std::span<T> out, T mean, T standard_deviation) noexcept {

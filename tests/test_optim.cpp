@@ -4,6 +4,7 @@
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/reduce.hpp>
 #include <xtape/optim.hpp>
+#include <xtape/schedule.hpp>
 #include <xtape/tape.hpp>
 
 #include <cmath>
@@ -99,4 +100,25 @@ TEST_CASE("optimisers: bad settings") {
   auto late = sgd({w}, {});
   late.options.learning_rate = std::nan("");
   CHECK_THROWS_AS(late.step(), ValueError);
+}
+
+TEST_CASE("schedules: where they start, pass and end") {
+  using namespace xtape::schedule;
+  CHECK(progress(0, 10) == 0);
+  CHECK(progress(5, 10) == 0.5);
+  CHECK(progress(20, 10) == 1);
+  CHECK(progress(0, 0) == 1);
+  CHECK(linear(0.5, 0.1, 0.25) == doctest::Approx(0.4));
+  CHECK(exponential(1, 0.01, 0.5) == doctest::Approx(0.1));
+  CHECK(cosine(3, 1, 0) == 3);
+  CHECK(cosine(3, 1, 0.5) == doctest::Approx(2));
+  CHECK(cosine(3, 1, 1.0 / 3) == doctest::Approx(2.5));
+  CHECK(cosine(3, 1, 1) == doctest::Approx(1));
+  CHECK(steps(8, 0.5, 10, 9) == 8);
+  CHECK(steps(8, 0.5, 10, 10) == 4);
+  CHECK(steps(8, 0.5, 10, 39) == 1);
+  CHECK(steps(8, 0.5, 0, 39) == 8);
+  CHECK(warmup(4, 0) == 0.25);
+  CHECK(warmup(4, 3) == 1);
+  CHECK(warmup(0, 0) == 1);
 }

@@ -30,6 +30,22 @@ TEST_CASE("rng: same seed, same numbers; other seed or stream, others") {
   CHECK(a() != b());
 }
 
+TEST_CASE("rng: filling takes the same words as drawing them one by one, for any length and place") {
+  for (const std::uint64_t seed : {0ULL, 0x123456789abcdef0ULL})
+    for (const std::size_t n : {1UL, 3UL, 4UL, 100UL, 127UL, 128UL, 129UL, 1000UL}) {
+      // Also where the block's number runs over 32 bits.
+      Rng filled = Rng::from_state({seed, 77, (1ULL << 34) - 160}), drawn = filled;
+      std::vector<float> u(n);
+      filled.fill_uniform(std::span<float>(u));
+      for (const float x : u) CHECK(x == static_cast<float>(drawn() >> 8) * 0x1p-24F);
+      while (drawn.state().words % 4 != 0) drawn();
+      CHECK(filled.state() == drawn.state());
+      std::vector<double> d(n);
+      filled.fill_uniform(std::span<double>(d), -1.0, 3.0);
+      for (const double x : d) CHECK(x == -1.0 + 4.0 * drawn.uniform());
+    }
+}
+
 TEST_CASE("rng: the state brings a generator back, wherever it stands") {
   Rng rng(5);
   for (int i = 0; i < 9; ++i, rng()) {

@@ -4,8 +4,10 @@
 #include <xtape/data/batches.hpp>
 #include <xtape/data/digits.hpp>
 #include <xtape/data/readers.hpp>
+#include <xtape/energy/ais.hpp>
 #include <xtape/energy/contrastive_divergence.hpp>
 #include <xtape/energy/gibbs.hpp>
+#include <xtape/energy/measures.hpp>
 #include <xtape/energy/rbm.hpp>
 #include <xtape/error.hpp>
 #include <xtape/init.hpp>
@@ -23,6 +25,7 @@
 #include <xtape/optim.hpp>
 #include <xtape/record.hpp>
 #include <xtape/rng.hpp>
+#include <xtape/schedule.hpp>
 #include <xtape/tape.hpp>
 #include <xtape/tensor.hpp>
 #include <xtape/verify.hpp>

@@ -38,6 +38,8 @@ Batches batches(const Dataset& set, std::size_t batch_size, Rng& rng) {
   return {set, batch_size, std::move(order)};
 }
 
+Tensor<float> images(const Dataset& set) { return {{set.size(), set.features()}, std::span<const float>(set.pixels)}; }
+
 Batches batches(const Dataset& set, std::size_t batch_size) { return {set, batch_size, in_order(set)}; }
 
 }  // namespace xtape::data

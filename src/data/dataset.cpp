@@ -38,4 +38,26 @@ Dataset shuffled(const Dataset& set, Rng& rng) {
   return subset(set, order);
 }
 
+Dataset head(const Dataset& set, std::size_t count) {
+  std::vector<std::size_t> order(std::min(count, set.size()));
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  return subset(set, order);
+}
+
+Dataset binarised(const Dataset& set, float threshold) {
+  Dataset out = set;
+  for (float& pixel : out.pixels) pixel = pixel >= threshold ? 1.0F : 0.0F;
+  return out;
+}
+
+Dataset sampled(const Dataset& set, Rng& rng) {
+  Dataset out = set;
+  std::vector<float> draws(set.features());
+  for (std::size_t i = 0; i < out.pixels.size(); i += draws.size()) {
+    rng.fill_uniform(std::span<float>(draws));
+    for (std::size_t j = 0; j < draws.size(); ++j) out.pixels[i + j] = draws[j] < out.pixels[i + j] ? 1.0F : 0.0F;
+  }
+  return out;
+}
+
 }  // namespace xtape::data

@@ -3,6 +3,8 @@
 
 #include <xtape/energy/rbm.hpp>
 
+#include "../kernels/gemm.hpp"
+#include "../kernels/gibbs.hpp"
 #include "../ops/common.hpp"
 
 namespace xtape::detail {
@@ -10,6 +12,18 @@ namespace xtape::detail {
 template <class T> void check_rows(const char* op, const Tensor<T>& x, std::size_t units) {
   if (x.dimension() != 2 || x.shape()[1] != units)
     throw ShapeError(fmt::format("{}: rows of {} units are needed, got shape {}", op, units, to_string(x.shape())));
+}
+template <class T> void check_some_rows(const char* op, const Tensor<T>& x, std::size_t units) {
+  check_rows(op, x, units);
+  if (x.shape()[0] == 0) throw ShapeError(fmt::format("{}: there are no rows", op));
+}
+
+// Inputs of the hidden units from rows of visible states, without bias; and the other way round.
+template <class T> void hidden_input(const Rbm<T>& rbm, std::size_t rows, const T* v, T* out) {
+  kernels::gemm(false, false, rows, rbm.hidden(), rbm.visible(), v, rbm.W.data(), T(0), out);
+}
+template <class T> void visible_input(const Rbm<T>& rbm, std::size_t rows, const T* h, T* out) {
+  kernels::gemm(false, true, rows, rbm.visible(), rbm.hidden(), h, rbm.W.data(), T(0), out);
 }
 
 }  // namespace xtape::detail

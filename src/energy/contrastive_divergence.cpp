@@ -1,33 +1,27 @@
 #include <xtape/energy/contrastive_divergence.hpp>
 
+#include <xtape/init.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/loss.hpp>
 #include <xtape/tape.hpp>
 
-#include "../kernels/gemm.hpp"
-#include "../kernels/gibbs.hpp"
-#include "../kernels/reduce.hpp"
 #include "common.hpp"
 
 namespace xtape {
 namespace {
-
-// Inputs of the hidden units from visible states, without bias; and the other way round.
-template <class T> void hidden_input(const Rbm<T>& rbm, const Tensor<T>& v, const Tensor<T>& out) {
-  kernels::gemm(false, false, v.shape()[0], rbm.hidden(), rbm.visible(), v.data(), rbm.W.data(), T(0),
-                out.mutable_data());
-}
-template <class T> void visible_input(const Rbm<T>& rbm, const Tensor<T>& h, const Tensor<T>& out) {
-  kernels::gemm(false, true, h.shape()[0], rbm.visible(), rbm.hidden(), h.data(), rbm.W.data(), T(0),
-                out.mutable_data());
-}
 
 template <class T> void add_to_grad(Tensor<T> parameter, const Tensor<T>& gradient) {
   const Tensor<T> before = parameter.grad();
   parameter.set_grad(before.defined() ? before + gradient : gradient);
 }
 
-// out = mean over the rows of x
+// Probabilities become states.
+template <class T> void sample_states(const Tensor<T>& p, Rng& rng) {
+  const Tensor<T> draws = init::uniform<T>(p.shape(), T(0), T(1), rng);
+  for (std::size_t i = 0; i < p.size(); ++i) p.mutable_data()[i] = draws.data()[i] < p.data()[i] ? T(1) : T(0);
+}
+
+// Mean over the rows of x.
 template <class T> Tensor<T> row_mean(const Tensor<T>& x) {
   const Tensor<T> mean = Tensor<T>::uninitialised({x.shape()[1]});
   kernels::sum(x.data(), mean.mutable_data(), 1, x.shape()[0], x.shape()[1]);
@@ -39,48 +33,49 @@ template <class T> Tensor<T> row_mean(const Tensor<T>& x) {
 template <class T>
 T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::type_identity_t<T>>& options, Rng& rng) {
   const NoGrad pause;
-  detail::check_rows("contrastive_divergence", v, rbm.visible());
-  if (v.shape()[0] == 0) throw ShapeError("contrastive_divergence: the batch is empty");
+  detail::check_some_rows("contrastive_divergence", v, rbm.visible());
   if (options.k == 0) throw ValueError("contrastive_divergence: k is at least 1");
-  if (options.particles) {
-    detail::check_rows("contrastive_divergence: particles", *options.particles, rbm.visible());
-    if (options.particles->shape()[0] == 0) throw ShapeError("contrastive_divergence: there are no particles");
-  }
+  if (options.particles)
+    detail::check_some_rows("contrastive_divergence: particles", *options.particles, rbm.visible());
   const std::size_t n = v.shape()[0], visible = rbm.visible(), hidden = rbm.hidden();
 
   // Positive phase. From the data, its samples also start the chain.
   const Tensor<T> h0 = Tensor<T>::uninitialised({n, hidden});
-  hidden_input(rbm, v, h0);
+  detail::hidden_input(rbm, n, v.data(), h0.mutable_data());
   const bool persistent = options.particles != nullptr;
   const std::size_t m = persistent ? options.particles->shape()[0] : n;
   const Tensor<T> h = Tensor<T>::uninitialised({m, hidden}), vk = Tensor<T>::uninitialised({m, visible});
   kernels::half_step<T>(h0.data(), rbm.a.data(), n, hidden, T(1), h0.mutable_data(),
                         persistent ? nullptr : h.mutable_data(), rng);
   if (persistent) {
-    hidden_input(rbm, *options.particles, h);
+    detail::hidden_input(rbm, m, options.particles->data(), h.mutable_data());
     kernels::half_step<T>(h.data(), rbm.a.data(), m, hidden, T(1), nullptr, h.mutable_data(), rng);
   }
 
   // The reconstruction for the figure returned: mean field, so that it does not depend on the draws.
   const Tensor<T> logits = Tensor<T>::uninitialised({n, visible});
-  visible_input(rbm, h0, logits);
+  detail::visible_input(rbm, n, h0.data(), logits.mutable_data());
   const T error = binary_cross_entropy_with_logits(logits + rbm.b.detach(), v).item() * static_cast<T>(visible);
 
-  // Negative phase: v, h, v, ... ending with the probabilities of h.
+  // Negative phase: v, h, v, ... The last v and h are what the statistics ask for.
+  Tensor<T> particles = vk;  // the last visible states, also where probabilities stand for them in the statistics
   for (std::size_t step = 1;; ++step) {
-    visible_input(rbm, h, vk);
-    kernels::half_step<T>(vk.data(), rbm.b.data(), m, visible, T(1),
-                          options.visible_probabilities ? vk.mutable_data() : nullptr,
-                          options.visible_probabilities ? nullptr : vk.mutable_data(), rng);
-    hidden_input(rbm, vk, h);
-    const bool last = step == options.k;
-    kernels::half_step<T>(h.data(), rbm.a.data(), m, hidden, T(1), last ? h.mutable_data() : nullptr,
-                          last ? nullptr : h.mutable_data(), rng);
+    const bool last = step == options.k, mean_v = last && options.visible_probabilities;
+    if (mean_v) particles = Tensor<T>::uninitialised({m, visible});
+    detail::visible_input(rbm, m, h.data(), vk.mutable_data());
+    kernels::half_step<T>(vk.data(), rbm.b.data(), m, visible, T(1), mean_v ? vk.mutable_data() : nullptr,
+                          particles.mutable_data(), rng);
+    detail::hidden_input(rbm, m, vk.data(), h.mutable_data());
+    const bool mean_h = last && !options.hidden_samples;
+    kernels::half_step<T>(h.data(), rbm.a.data(), m, hidden, T(1), mean_h ? h.mutable_data() : nullptr,
+                          mean_h ? nullptr : h.mutable_data(), rng);
     if (last) break;
   }
-  if (persistent) options.particles->assign(vk);
+  if (persistent) options.particles->assign(particles);
+  // The mean field h0 has served the reconstruction.
+  if (options.hidden_samples) sample_states(h0, rng);
 
-  // h holds p(h|vk) now. dW = vkᵀ h / m - v0ᵀ h0 / n: scale the smaller factor, then two products into one result.
+  // dW = vkᵀ h / m - v0ᵀ h0 / n: scale the smaller factor, then two products into one result.
   Tensor<T> dW = Tensor<T>::uninitialised({visible, hidden});
   const Tensor<T> positive = h0 * (T(-1) / static_cast<T>(n)), negative = h / static_cast<T>(m);
   kernels::gemm(true, false, visible, hidden, m, vk.data(), negative.data(), T(0), dW.mutable_data());

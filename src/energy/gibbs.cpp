@@ -2,39 +2,115 @@
 
 #include <xtape/init.hpp>
 #include <xtape/ops/arithmetic.hpp>
+#include <xtape/tape.hpp>
 
-#include "../kernels/gemm.hpp"
-#include "../kernels/gibbs.hpp"
 #include "common.hpp"
 
+#include <cmath>
+
 namespace xtape {
+namespace {
+
+// The first rows of x, sharing its elements.
+template <class T> Tensor<T> first_rows(const Tensor<T>& x, std::size_t rows) {
+  return detail::view(x, Shape{rows, x.shape()[1]});
+}
+
+}  // namespace
 
 template <class T>
-GibbsChain<T>::GibbsChain(const Rbm<T>& rbm, const Tensor<T>& visible, Rng& rng) : rbm_(&rbm), rng_(rng.split()) {
+GibbsChain<T>::GibbsChain(const Rbm<T>& rbm, const Tensor<T>& visible, Rng& rng, const GibbsOptions& options)
+    : rbm_(&rbm), rng_(rng.split()), beta_{T(1)} {
   detail::check_rows("gibbs chain", visible, rbm.visible());
-  v_ = Tensor<T>(visible.shape(), visible.span());
+  const auto& given = options.inverse_temperatures;
+  for (std::size_t t = 0; t < given.size(); ++t)
+    if (!(t == 0 ? given[t] == 1 : given[t] < given[t - 1] && given[t] >= 0))
+      throw ValueError(fmt::format(
+          "gibbs chain: inverse temperatures start with 1 and fall to at least 0; number {} is {}", t, given[t]));
+  if (!given.empty()) beta_.assign(given.begin(), given.end());
+  chains_ = visible.shape()[0];
+  all_v_ = Tensor<T>::uninitialised({beta_.size() * chains_, rbm.visible()});
+  for (std::size_t t = 0; t < beta_.size(); ++t)
+    std::copy_n(visible.data(), visible.size(), all_v_.mutable_data() + t * visible.size());
+  v_ = first_rows(all_v_, chains_);
 }
 
 template <class T>
-GibbsChain<T>::GibbsChain(const Rbm<T>& rbm, std::size_t chains, Rng& rng)
-    : GibbsChain(rbm, init::uniform<T>({chains, rbm.visible()}, T(0), T(1), rng) < T(0.5), rng) {}
+GibbsChain<T>::GibbsChain(const Rbm<T>& rbm, std::size_t chains, Rng& rng, const GibbsOptions& options)
+    : GibbsChain(rbm, init::uniform<T>({chains, rbm.visible()}, T(0), T(1), rng) < T(0.5), rng, options) {}
 
 template <class T> void GibbsChain<T>::step(std::size_t n) {
   if (n == 0) return;
-  const std::size_t chains = v_.shape()[0], visible = rbm_->visible(), hidden = rbm_->hidden();
+  const NoGrad pause;
+  const std::size_t rows = beta_.size() * chains_, visible = rbm_->visible(), hidden = rbm_->hidden();
   // New tensors for each call: whoever holds the states of the last one keeps them.
-  const Tensor<T> h = Tensor<T>::uninitialised({chains, hidden}), p = Tensor<T>::uninitialised({chains, visible});
-  const Tensor<T> v = Tensor<T>::uninitialised({chains, visible});
-  const T* from = v_.data();
-  for (std::size_t i = 0; i < n; ++i, from = v.data()) {
-    kernels::gemm(false, false, chains, hidden, visible, from, rbm_->W.data(), T(0), h.mutable_data());
-    kernels::half_step<T>(h.data(), rbm_->a.data(), chains, hidden, T(1), nullptr, h.mutable_data(), rng_);
-    kernels::gemm(false, true, chains, visible, hidden, h.data(), rbm_->W.data(), T(0), p.mutable_data());
-    kernels::half_step<T>(p.data(), rbm_->b.data(), chains, visible, T(1), p.mutable_data(), v.mutable_data(), rng_);
+  const Tensor<T> h = Tensor<T>::uninitialised({rows, hidden}), p = Tensor<T>::uninitialised({rows, visible});
+  const Tensor<T> v = Tensor<T>::uninitialised({rows, visible});
+  // The biases at each temperature.
+  const bool tempered = beta_.size() > 1;
+  std::vector<Tensor<T>> a, b;
+  for (const T beta : beta_) {
+    a.push_back(tempered ? rbm_->a * beta : rbm_->a);
+    b.push_back(tempered ? rbm_->b * beta : rbm_->b);
   }
-  h_ = h;
-  p_ = p;
-  v_ = v;
+  // One product for all replicas, then each at its own temperature.
+  const auto draw = [&](const Tensor<T>& x, const std::vector<Tensor<T>>& bias, const Tensor<T>& probability,
+                        const Tensor<T>& state) {
+    const std::size_t units = x.shape()[1];
+    for (std::size_t t = 0; t < beta_.size(); ++t) {
+      const std::size_t at = t * chains_ * units;
+      kernels::half_step<T>(x.data() + at, bias[t].data(), chains_, units, beta_[t],
+                            probability.defined() ? probability.mutable_data() + at : nullptr,
+                            state.mutable_data() + at, rng_);
+    }
+  };
+  Tensor<T> from = all_v_;
+  for (std::size_t i = 0; i < n; ++i, from = v) {
+    detail::hidden_input(*rbm_, rows, from.data(), h.mutable_data());
+    if (tempered) swap_replicas(from, h);
+    draw(h, a, {}, h);
+    detail::visible_input(*rbm_, rows, h.data(), p.mutable_data());
+    draw(p, b, p, v);
+  }
+  all_v_ = v;
+  v_ = first_rows(v, chains_);
+  h_ = first_rows(h, chains_);
+  p_ = first_rows(p, chains_);
+}
+
+// Swaps rows of the hidden units' input alone: the visible states that they came from are about to be drawn anew.
+// log p*_β(v) = β bᵀv + sum_j softplus(β (u_j + a_j)), u the input.
+template <class T> void GibbsChain<T>::swap_replicas(const Tensor<T>& v, const Tensor<T>& input) {
+  const std::size_t visible = rbm_->visible(), hidden = rbm_->hidden();
+  const auto row = [&](std::size_t t, std::size_t chain) {
+    return input.mutable_data() + (t * chains_ + chain) * hidden;
+  };
+  const auto bias = [&](std::size_t t, std::size_t chain) {
+    return kernels::dot(visible, rbm_->b.data(), v.data() + (t * chains_ + chain) * visible);
+  };
+  const auto log_p = [&](T beta, const T* u) { return kernels::softplus_sum(u, rbm_->a.data(), hidden, beta); };
+  // Even pairs and odd pairs in turn: within one turn no replica is in two pairs.
+  for (std::size_t t = steps_++ % 2; t + 1 < beta_.size(); t += 2)
+    for (std::size_t chain = 0; chain < chains_; ++chain) {
+      T *cold = row(t, chain), *hot = row(t + 1, chain);
+      const T gain = (beta_[t] - beta_[t + 1]) * (bias(t + 1, chain) - bias(t, chain)) + log_p(beta_[t], hot) -
+                     log_p(beta_[t], cold) + log_p(beta_[t + 1], cold) - log_p(beta_[t + 1], hot);
+      ++proposed_;
+      if (rng_.uniform() < std::exp(static_cast<double>(gain))) {
+        std::swap_ranges(cold, cold + hidden, hot);
+        ++swapped_;
+      }
+    }
+}
+
+template <class T> Tensor<T> GibbsChain<T>::samples(std::size_t count, std::size_t every) {
+  if (every == 0) throw ValueError("gibbs chain: samples are taken every 1 step or more");
+  const Tensor<T> all = Tensor<T>::uninitialised({count * chains_, rbm_->visible()});
+  for (std::size_t i = 0; i < count; ++i) {
+    step(every);
+    std::copy_n(v_.data(), v_.size(), all.mutable_data() + i * v_.size());
+  }
+  return all;
 }
 
 template class GibbsChain<float>;

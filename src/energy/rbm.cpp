@@ -7,8 +7,6 @@
 #include <xtape/ops/reduce.hpp>
 #include <xtape/tape.hpp>
 
-#include "../kernels/gemm.hpp"
-#include "../kernels/gibbs.hpp"
 #include "common.hpp"
 
 namespace xtape {
@@ -54,7 +52,7 @@ template <class T> Tensor<T> sample_hidden(const Rbm<T>& rbm, const Tensor<T>& v
   detail::check_rows("sample_hidden", v, rbm.visible());
   const std::size_t n = v.shape()[0];
   const Tensor<T> h = Tensor<T>::uninitialised({n, rbm.hidden()});
-  kernels::gemm(false, false, n, rbm.hidden(), rbm.visible(), v.data(), rbm.W.data(), T(0), h.mutable_data());
+  detail::hidden_input(rbm, n, v.data(), h.mutable_data());
   kernels::half_step<T>(h.data(), rbm.a.data(), n, rbm.hidden(), T(1), nullptr, h.mutable_data(), rng);
   return h;
 }
@@ -63,7 +61,7 @@ template <class T> Tensor<T> sample_visible(const Rbm<T>& rbm, const Tensor<T>& 
   detail::check_rows("sample_visible", h, rbm.hidden());
   const std::size_t n = h.shape()[0];
   const Tensor<T> v = Tensor<T>::uninitialised({n, rbm.visible()});
-  kernels::gemm(false, true, n, rbm.visible(), rbm.hidden(), h.data(), rbm.W.data(), T(0), v.mutable_data());
+  detail::visible_input(rbm, n, h.data(), v.mutable_data());
   kernels::half_step<T>(v.data(), rbm.b.data(), n, rbm.visible(), T(1), nullptr, v.mutable_data(), rng);
   return v;
 }

@@ -1,14 +1,17 @@
 #pragma once
-// Half a Gibbs step in one pass over the units' inputs: bias, sigmoid, uniform draw, comparison.
+// Passes over the inputs of a restricted Boltzmann machine's units.
 
 #include <xtape/detail/loop.hpp>
 #include <xtape/functions.hpp>
 #include <xtape/rng.hpp>
 
+#include "reduce.hpp"
+
 namespace xtape::kernels {
 
-// x: (rows, units) inputs without bias. probability = sigmoid(scale (x + bias)), state = 1 where a uniform
-// draw is below it, else 0. Either output may be null or x itself.
+// Half a Gibbs step in one pass: bias, sigmoid, uniform draw, comparison. x: (rows, units) inputs without bias.
+// probability = sigmoid(scale x + bias), state = 1 where a uniform draw is below it, else 0. Either output may
+// be null or x itself.
 template <class T>
 void half_step(const T* x, const T* bias, std::size_t rows, std::size_t units, T scale, T* probability, T* state,
                Rng& rng) {
@@ -24,10 +27,45 @@ void half_step(const T* x, const T* bias, std::size_t rows, std::size_t units, T
       xtape::detail::run_row<T, 3, 2>(n, {x + at, bias + j, draws}, {1, 1, 1},
                                       {probability ? probability + at : nullptr, state ? state + at : nullptr},
                                       [&](const std::array<B, 3>& v) {
-                                        const B p = fn::Sigmoid{}.value(factor * (v[0] + v[1]));
+                                        const B p = fn::Sigmoid{}.value(factor * v[0] + v[1]);
                                         return std::array<B, 2>{p, xsimd::select(v[2] < p, B(T(1)), B(T(0)))};
                                       });
     }
+}
+
+// The sum of f(x_i, y_i) over i in [0, n), f on batches; no overflow of the terms' own making.
+template <class T, class F> T sum_of(const T* x, const T* y, std::size_t n, const F& f) {
+  using B = simd::Batch<T>;
+  constexpr std::size_t tile = 512;
+  T terms[tile], total = 0;
+  for (std::size_t i = 0; i < n; i += tile) {
+    const std::size_t m = std::min(tile, n - i);
+    xtape::detail::run_row<T, 2, 1>(m, {x + i, y + i}, {1, 1}, {terms},
+                                    [&f](const std::array<B, 2>& v) { return std::array<B, 1>{f(v[0], v[1])}; });
+    total += sum(terms, m);
+  }
+  return total;
+}
+
+// sum_i softplus(scale (x_i + y_i)), softplus(x) = log(1 + e^x): what a row of hidden units adds to log p*(v).
+template <class T> T softplus_sum(const T* x, const T* y, std::size_t n, T scale) {
+  using B = simd::Batch<T>;
+  return sum_of(x, y, n,
+                [factor = B(scale)](const B& a, const B& b) { return fn::Softplus{}.value(factor * (a + b)); });
+}
+
+// sum_i softplus(to (x_i + y_i)) - softplus(from (x_i + y_i)), without the cancellation of the two where `from`
+// and `to` are close: log(1 + e^(t+d)) - log(1 + e^t) = log1p(sigmoid(t) expm1(d)).
+template <class T> T softplus_change(const T* x, const T* y, std::size_t n, T from, T to) {
+  using B = simd::Batch<T>;
+  return sum_of(x, y, n, [f = B(from), g = B(to), step = B(to - from)](const B& a, const B& b) {
+    const B u = a + b, d = step * u, one(T(1));
+    const auto near = xsimd::abs(d) < one;
+    const B small = xsimd::select(near, d, B(T(0)));
+    const B change = xsimd::log1p(fn::Sigmoid{}.value(f * u) * simd::expm1(small));
+    if (xsimd::all(near)) return change;
+    return xsimd::select(near, change, fn::Softplus{}.value(g * u) - fn::Softplus{}.value(f * u));
+  });
 }
 
 }  // namespace xtape::kernels

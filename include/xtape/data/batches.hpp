@@ -55,4 +55,7 @@ Batches batches(const Dataset& set, std::size_t batch_size, Rng& rng);
 /// In the data set's own order. Throws ValueError for a batch size of 0.
 Batches batches(const Dataset& set, std::size_t batch_size);
 
+/// All pixels of a data set, (n, rows * cols).
+Tensor<float> images(const Dataset& set);
+
 }  // namespace xtape::data

@@ -31,6 +31,15 @@ Dataset subset(const Dataset& set, std::span<const std::size_t> indices);
 /// All pictures of `set` in a random order. Throws as `subset` does.
 Dataset shuffled(const Dataset& set, Rng& rng);
 
+/// The first `count` pictures, or all if there are fewer.
+Dataset head(const Dataset& set, std::size_t count);
+
+/// Every pixel made 0 or 1: 1 where it is at least `threshold`.
+Dataset binarised(const Dataset& set, float threshold = 0.5F);
+/// Every pixel made 0 or 1, 1 with the probability that the grey level is. Likelihoods of pictures made so and of
+/// pictures cut at a threshold do not compare.
+Dataset sampled(const Dataset& set, Rng& rng);
+
 /// What a model is fitted to, tuned on, and judged by.
 struct Splits {
   Dataset train, valid, test;

@@ -10,9 +10,12 @@ template <class T> struct CdOptions {
   /// Fantasy particles (chains, visible) for persistent contrastive divergence: the negative phase starts
   /// from them and leaves them where it ends. Their number need not be the batch's. Null: start from the data.
   Tensor<T>* particles = nullptr;
-  /// Let visible units take probabilities instead of samples in the chain. Quicker to learn from, but it
-  /// biases the gradient strongly (Hinton 2010, 3.2): for reconstructions, not for likelihood.
+  /// Let the last visible half-step give probabilities instead of samples to both of its statistics. Less noise,
+  /// but it biases the gradient strongly (Hinton 2010, 3.2): for good reconstructions, not for likelihood.
   bool visible_probabilities = false;
+  /// Let hidden samples instead of probabilities stand in both phases' statistics. As right on average, but
+  /// noisier: never needed, here to be compared (Hinton 2010, 3.1).
+  bool hidden_samples = false;
   /// Sparsity (Hinton 2010, 11): adds cost (q_j - target) to the gradient of a_j, with q_j hidden unit j's
   /// mean probability over the batch; its visible weights get the same through the units' input.
   T sparsity_target = T(0);
@@ -22,8 +25,8 @@ template <class T> struct CdOptions {
 /// Contrastive divergence (Hinton 2002; persistent: Tieleman 2008). Adds to the parameters' grad()
 ///     dW = 1/m v^kᵀ p(h|v^k) - 1/n v⁰ᵀ p(h|v⁰),    db = mean v^k - mean v⁰,    da = mean p(h|v^k) - mean p(h|v⁰),
 /// the gradient of mean F(v⁰) - mean F(v^k) with v^k held constant: what an optimiser subtracts. Each phase is
-/// divided by its own count: n rows of data, m chains. Within the chain hidden states are samples; in both
-/// statistics hidden units stand as probabilities.
+/// divided by its own count: n rows of data, m chains. Within the chain all states are samples; in both statistics
+/// hidden units stand as probabilities, unless the options say otherwise.
 ///
 /// v: (n, visible) in [0, 1]. Returns the reconstruction cross-entropy of one mean-field step from the data,
 ///     -mean_n sum_i [v_i log r_i + (1 - v_i) log(1 - r_i)],    r = σ(p(h|v) Wᵀ + b),    in nats an image.

@@ -3,20 +3,33 @@
 
 #include <xtape/energy/rbm.hpp>
 
+#include <vector>
+
 namespace xtape {
+
+struct GibbsOptions {
+  /// Parallel tempering (Swendsen & Wang 1986; for machines Desjardins et al. 2010): every chain has one replica
+  /// for each inverse temperature β, which samples e^(-β E). Before each step neighbouring replicas u, v swap with
+  /// probability min(1, p_u(v) p_v(u) / (p_u(u) p_v(v))), so that chains cross between modes where it is hot.
+  /// The first must be 1, the one that counts; then falling, at least 0. Empty: one replica, β = 1.
+  std::vector<double> inverse_temperatures;
+};
 
 /// A batch of Markov chains v -> h -> v -> ... whose stationary distribution is the machine's p(v). Reads the
 /// machine's parameters at every step, so a chain may go on while the machine is trained. Not recorded.
 template <class T> class GibbsChain {
  public:
   /// Chains start at the rows of `visible`, (chains, visible). The machine must outlive the chain.
-  /// Throws ShapeError if the rows do not fit the machine.
-  GibbsChain(const Rbm<T>& rbm, const Tensor<T>& visible, Rng& rng);
+  /// Throws ShapeError if the rows do not fit the machine, ValueError on inverse temperatures out of order.
+  GibbsChain(const Rbm<T>& rbm, const Tensor<T>& visible, Rng& rng, const GibbsOptions& options = {});
   /// Chains start at fair coin tosses.
-  GibbsChain(const Rbm<T>& rbm, std::size_t chains, Rng& rng);
+  GibbsChain(const Rbm<T>& rbm, std::size_t chains, Rng& rng, const GibbsOptions& options = {});
 
   /// n full steps: h ~ p(h|v), then v ~ p(v|h).
   void step(std::size_t n = 1);
+  /// Thinned samples: `count` times, `every` steps and then the states of all chains -> (count · chains, visible),
+  /// the first `chains` rows being the earliest. Throws ValueError for every = 0.
+  Tensor<T> samples(std::size_t count, std::size_t every);
 
   /// The current states, 0 or 1 from the first step on.
   const Tensor<T>& visible() const { return v_; }
@@ -25,10 +38,19 @@ template <class T> class GibbsChain {
   /// p(v|h) that the visible states were drawn from: smoother pictures than the states. Undefined before the
   /// first step.
   const Tensor<T>& visible_probability() const { return p_; }
+  /// The share of proposed swaps between neighbouring replicas that were made; 0 without tempering.
+  double swap_rate() const {
+    return proposed_ == 0 ? 0 : static_cast<double>(swapped_) / static_cast<double>(proposed_);
+  }
 
  private:
+  void swap_replicas(const Tensor<T>& v, const Tensor<T>& input);
+
   const Rbm<T>* rbm_;
   Rng rng_;
+  std::vector<T> beta_;
+  std::size_t chains_, steps_ = 0, proposed_ = 0, swapped_ = 0;
+  Tensor<T> all_v_;  // (replicas · chains, visible): all chains at beta_[0], then at beta_[1], ...
   Tensor<T> v_, h_, p_;
 };
 

@@ -1,0 +1,128 @@
+#include <xtape/energy/measures.hpp>
+
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/loss.hpp>
+#include <xtape/ops/reduce.hpp>
+#include <xtape/tape.hpp>
+
+#include "common.hpp"
+
+#include <cmath>
+
+namespace xtape {
+namespace {
+
+template <class T> Tensor<double> in_double(const Tensor<T>& x) { return Tensor<double>(x.array()); }
+
+// mean F(v), the mean in double: single free energies are some hundred nats.
+template <class T> double mean_free_energy(const char* op, const Rbm<T>& rbm, const Tensor<T>& v) {
+  const NoGrad pause;
+  detail::check_some_rows(op, v, rbm.visible());
+  return mean(in_double(free_energy(rbm, v))).item();
+}
+
+template <class T> void check_binary(const char* op, const Tensor<T>& v) {
+  for (std::size_t i = 0; i < v.size(); ++i)
+    if (v.data()[i] != T(0) && v.data()[i] != T(1))
+      throw ValueError(
+          fmt::format("{}: {} at row {}, unit {} is not binary", op, v.data()[i], i / v.shape()[1], i % v.shape()[1]));
+}
+
+// log p(v_i | v without i) from the hidden units' input u (biases added) and S = sum_j softplus(u_j): the log of
+// 1 / (1 + e^(F(v) - F(v'))), v' being v with unit i flipped.
+template <class T> double log_conditional(const Rbm<T>& rbm, const T* v, std::size_t i, const T* u, T here) {
+  using B = simd::Batch<T>;
+  const T change = T(1) - 2 * v[i];
+  const T there = kernels::sum_of(u, rbm.W.data() + i * rbm.hidden(), rbm.hidden(),
+                                  [c = B(change)](const B& a, const B& w) { return fn::Softplus{}.value(a + c * w); });
+  const double gap = static_cast<double>(change * rbm.b.data()[i]) + static_cast<double>(there - here);
+  return gap > 0 ? -gap - std::log1p(std::exp(-gap)) : -std::log1p(std::exp(gap));
+}
+
+// mean over rows of f(row v, its hidden units' input u with bias, sum_j softplus(u_j)).
+template <class T, class F> double mean_over_rows(const char* op, const Rbm<T>& rbm, const Tensor<T>& v, const F& f) {
+  detail::check_some_rows(op, v, rbm.visible());
+  check_binary(op, v);
+  const std::size_t rows = v.shape()[0], hidden = rbm.hidden();
+  const Tensor<T> x = Tensor<T>::uninitialised({rows, hidden}), none = zeros<T>({hidden});
+  detail::hidden_input(rbm, rows, v.data(), x.mutable_data());
+  const Tensor<T> u = x + rbm.a.detach();
+  double total = 0;
+  for (std::size_t r = 0; r < rows; ++r) {
+    const T* row = u.data() + r * hidden;
+    total += f(v.data() + r * rbm.visible(), row, kernels::softplus_sum(row, none.data(), hidden, T(1)));
+  }
+  return total / static_cast<double>(rows);
+}
+
+}  // namespace
+
+template <class T> double reconstruction_cross_entropy(const Rbm<T>& rbm, const Tensor<T>& v) {
+  const NoGrad pause;
+  detail::check_some_rows("reconstruction_cross_entropy", v, rbm.visible());
+  const Tensor<T> h = hidden_probability(rbm, v), x = Tensor<T>::uninitialised(v.shape());
+  detail::visible_input(rbm, v.shape()[0], h.data(), x.mutable_data());
+  const auto mean_loss = binary_cross_entropy_with_logits(x + rbm.b, v).item();
+  return static_cast<double>(mean_loss) * static_cast<double>(rbm.visible());
+}
+
+template <class T> double free_energy_gap(const Rbm<T>& rbm, const Tensor<T>& data, const Tensor<T>& other) {
+  return mean_free_energy("free_energy_gap", rbm, data) - mean_free_energy("free_energy_gap", rbm, other);
+}
+
+template <class T> double pseudo_log_likelihood(const Rbm<T>& rbm, const Tensor<T>& v) {
+  return mean_over_rows("pseudo_log_likelihood", rbm, v, [&](const T* row, const T* u, T here) {
+    double sum = 0;
+    for (std::size_t i = 0; i < rbm.visible(); ++i) sum += log_conditional(rbm, row, i, u, here);
+    return sum;
+  });
+}
+
+template <class T> double stochastic_pseudo_log_likelihood(const Rbm<T>& rbm, const Tensor<T>& v, Rng& rng) {
+  return mean_over_rows("stochastic_pseudo_log_likelihood", rbm, v, [&](const T* row, const T* u, T here) {
+    const std::size_t i = rng.below(rbm.visible());
+    return static_cast<double>(rbm.visible()) * log_conditional(rbm, row, i, u, here);
+  });
+}
+
+template <class T> double log_partition(const Rbm<T>& rbm) {
+  constexpr std::size_t most = 20;
+  if (std::min(rbm.visible(), rbm.hidden()) > most)
+    throw ValueError(fmt::format("log_partition: {} visible and {} hidden units; one side must have at most {}",
+                                 rbm.visible(), rbm.hidden(), most));
+  const NoGrad pause;
+  const Tensor<double> W = in_double(rbm.W), b = in_double(rbm.b), a = in_double(rbm.a);
+  // Z is the sum over v of e^-F(v); seen from the other side the machine is (Wᵀ, a, b).
+  const bool by_visible = rbm.visible() <= rbm.hidden();
+  const Tensor<double>&mine = by_visible ? b : a, &others = by_visible ? a : b;
+  const std::size_t units = mine.size(), other_units = others.size(), count = std::size_t{1} << units;
+  const std::size_t block = std::min<std::size_t>(count, 1024);
+  const Tensor<double> states = zeros<double>({block, units});
+  const Tensor<double> input = Tensor<double>::uninitialised({block, other_units});
+  std::vector<double> exponents(count);
+  for (std::size_t first = 0; first < count; first += block) {
+    for (std::size_t r = 0; r < block; ++r)
+      for (std::size_t i = 0; i < units; ++i)
+        states.mutable_data()[r * units + i] = static_cast<double>(((first + r) >> i) & 1);
+    kernels::gemm(false, !by_visible, block, other_units, units, states.data(), W.data(), 0.0, input.mutable_data());
+    for (std::size_t r = 0; r < block; ++r)
+      exponents[first + r] = kernels::dot(units, states.data() + r * units, mine.data()) +
+                             kernels::softplus_sum(input.data() + r * other_units, others.data(), other_units, 1.0);
+  }
+  return logsumexp(Tensor<double>({count}, std::span<const double>(exponents))).item();
+}
+
+template <class T> double average_log_likelihood(const Rbm<T>& rbm, const Tensor<T>& v, double log_z) {
+  return -mean_free_energy("average_log_likelihood", rbm, v) - log_z;
+}
+
+#define XTAPE_MEASURES(T)                                                                  \
+  template double reconstruction_cross_entropy(const Rbm<T>&, const Tensor<T>&);           \
+  template double free_energy_gap(const Rbm<T>&, const Tensor<T>&, const Tensor<T>&);      \
+  template double pseudo_log_likelihood(const Rbm<T>&, const Tensor<T>&);                  \
+  template double stochastic_pseudo_log_likelihood(const Rbm<T>&, const Tensor<T>&, Rng&); \
+  template double log_partition(const Rbm<T>&);                                            \
+  template double average_log_likelihood(const Rbm<T>&, const Tensor<T>&, double);
+XTAPE_INSTANTIATE(XTAPE_MEASURES)
+
+}  // namespace xtape
