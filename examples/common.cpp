@@ -84,9 +84,17 @@ Csv::Csv(const std::string& path, const std::vector<std::string>& columns)
   fmt::print(file_, "{}\n", fmt::join(columns, ","));
 }
 Csv::~Csv() { std::fclose(file_); }
-void Csv::row(const std::vector<double>& values) {
-  fmt::print(file_, "{}\n", fmt::join(values, ","));
+void Csv::row(const std::vector<double>& values) { row("", values); }
+void Csv::row(const std::string& name, const std::vector<double>& values) {
+  fmt::print(file_, "{}{}{}\n", name, name.empty() ? "" : ",", fmt::join(values, ","));
   if (std::fflush(file_) != 0) throw xtape::DataError(fmt::format("{}: {}", path_, std::strerror(errno)));
+}
+
+std::string duration(double seconds) {
+  const auto s = static_cast<long>(std::max(0.0, seconds) + 0.5);
+  if (s < 60) return fmt::format("{} s", s);
+  if (s < 3600) return fmt::format("{} min {} s", s / 60, s % 60);
+  return fmt::format("{} h {} min", s / 3600, s / 60 % 60);
 }
 
 MeanError mean_error(const std::vector<double>& values) {

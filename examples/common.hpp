@@ -53,11 +53,27 @@ class Csv {
   Csv(const Csv&) = delete;
   Csv& operator=(const Csv&) = delete;
   void row(const std::vector<double>& values);
+  // With a text before the numbers.
+  void row(const std::string& name, const std::vector<double>& values);
 
  private:
   std::string path_;
   std::FILE* file_;
 };
+
+// Named figures of a finished run: a line `name,value` each.
+class Summary {
+ public:
+  // Throws DataError if the file cannot be written.
+  explicit Summary(const std::string& path) : csv_(path, {"name", "value"}) {}
+  void add(const std::string& name, double value) { csv_.row(name, {value}); }
+
+ private:
+  Csv csv_;
+};
+
+// 42 s, 3 min 20 s, 2 h 5 min
+std::string duration(double seconds);
 
 class Stopwatch {
  public:

@@ -1,0 +1,149 @@
+#include "machine.hpp"
+
+#include <xtape/data/safetensors.hpp>
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+
+namespace examples {
+using namespace xtape;
+
+void add_binarise_option(CLI::App& app, std::string& how) {
+  app.add_option("--binarise", how,
+                 "pixels: none, as they are; threshold, 1 from a half on; sample, by their grey level")
+      ->check(CLI::IsMember({"none", "threshold", "sample"}))
+      ->capture_default_str();
+}
+
+data::Dataset binarise(const data::Dataset& set, const std::string& how, Rng& rng) {
+  return how == "threshold" ? data::binarised(set) : how == "sample" ? data::sampled(set, rng) : set;
+}
+
+void MachineTraining::add_to(CLI::App& app) {
+  app.add_option("--hidden", hidden, "hidden units")->check(CLI::Range(1, 100000))->capture_default_str();
+  app.add_option("--k", k, "Gibbs steps of contrastive divergence")->check(CLI::Range(1, 10000))->capture_default_str();
+  app.add_flag("--persistent", persistent, "chains go on from batch to batch instead of starting at the data");
+  app.add_option("--epochs", epochs, "passes over the training data")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  app.add_option("--batch", batch, "images in a step")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--learning-rate", learning_rate, "at the start")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--final-learning-rate", final_learning_rate, "at the end, falling linearly (default: the same)")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--momentum", momentum, "of the updates")->check(CLI::Range(0.0, 0.999))->capture_default_str();
+  app.add_option("--weight-decay", weight_decay, "on the weights, not on the biases")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--sparsity-target", sparsity_target, "wanted mean activity of a hidden unit")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--sparsity-cost", sparsity_cost, "how strongly it is wanted")
+      ->check(CLI::Range(0.0, 1000.0))
+      ->capture_default_str();
+  app.add_option("--weights", deviation, "standard deviation of the first weights")
+      ->check(CLI::Range(0.0, 10.0))
+      ->capture_default_str();
+}
+
+Rbm<float> train_machine(const data::Dataset& set, const MachineTraining& training, Rng& rng,
+                         const AfterEpoch& after_epoch) {
+  Rbm<float> rbm(set.features(), training.hidden, rng, static_cast<float>(training.deviation));
+  // Two optimisers, since biases do not decay.
+  optim::Sgd<float> weights({rbm.W}, {.momentum = training.momentum, .weight_decay = training.weight_decay});
+  optim::Sgd<float> biases({rbm.b, rbm.a}, {.momentum = training.momentum});
+  Tensor<float> particles;
+  const double last_rate = training.final_learning_rate < 0 ? training.learning_rate : training.final_learning_rate;
+  const std::size_t steps = training.epochs * ((set.size() + training.batch - 1) / training.batch);
+  for (std::size_t epoch = 1, step = 0; epoch <= training.epochs; ++epoch) {
+    double rate = 0;
+    for (const auto& [x, label] : data::batches(set, training.batch, rng)) {
+      if (training.persistent && !particles.defined()) particles = Tensor<float>(x.shape(), x.span());
+      rate = schedule::linear(training.learning_rate, last_rate, schedule::progress(step++, steps));
+      weights.options.learning_rate = biases.options.learning_rate = rate;
+      contrastive_divergence(rbm, x,
+                             {.k = training.k,
+                              .particles = training.persistent ? &particles : nullptr,
+                              .sparsity_target = static_cast<float>(training.sparsity_target),
+                              .sparsity_cost = static_cast<float>(training.sparsity_cost)},
+                             rng);
+      weights.step();
+      biases.step();
+    }
+    for (const auto& parameter : rbm.parameters())
+      if (!std::isfinite(sum(parameter.detach()).item()))
+        throw ValueError(
+            fmt::format("epoch {}: a parameter is no longer a number; try a smaller --learning-rate", epoch));
+    if (after_epoch) after_epoch(epoch, rbm, rate);
+  }
+  return rbm;
+}
+
+void save_machine(const std::string& path, const Machine& machine) {
+  data::write_safetensors<float>(path, {{{"W", machine.rbm.W}, {"b", machine.rbm.b}, {"a", machine.rbm.a}},
+                                        {{"model", "restricted Boltzmann machine"},
+                                         {"rows", std::to_string(machine.rows)},
+                                         {"cols", std::to_string(machine.cols)}}});
+}
+
+Machine load_machine(const std::string& path) {
+  const auto file = data::read_safetensors<float>(path);
+  const auto tensor = [&](const char* name) {
+    const auto found = file.tensors.find(name);
+    if (found == file.tensors.end()) throw DataError(fmt::format("{}: there is no tensor {} in it", path, name));
+    return found->second;
+  };
+  const auto number = [&](const char* name) {
+    const auto found = file.metadata.find(name);
+    std::size_t value = 0;
+    if (found != file.metadata.end())
+      std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
+    return value;
+  };
+  try {
+    Machine machine{{tensor("W"), tensor("b"), tensor("a")}, number("rows"), number("cols")};
+    if (machine.rows == 0 || machine.cols == 0 || machine.rbm.visible() / machine.rows != machine.cols ||
+        machine.rbm.visible() % machine.rows != 0)
+      throw DataError(fmt::format("{}: {} visible units are not pictures of {} x {}", path, machine.rbm.visible(),
+                                  machine.rows, machine.cols));
+    for (const auto& parameter : machine.rbm.parameters())
+      for (const float x : parameter.span())
+        if (!std::isfinite(x)) throw DataError(fmt::format("{}: a parameter is not a finite number", path));
+    return machine;
+  } catch (const ShapeError& e) {
+    throw DataError(fmt::format("{}: {}", path, e.what()));
+  }
+}
+
+LogPartition estimate_log_partition(const Rbm<float>& rbm, const Tensor<float>& data, std::size_t chains,
+                                    std::size_t temperatures, Rng& rng) {
+  LogPartition result;
+  if (std::min(rbm.visible(), rbm.hidden()) <= 20) {
+    result.exact = true;
+    result.value = result.from_uniform = result.reverse = log_partition(rbm);
+    result.effective_chains = std::numeric_limits<double>::infinity();
+    return result;
+  }
+  const auto path = annealing_path(temperatures);
+  const Tensor<float> base = base_rate_bias(data);
+  const AisOptions<float> from_data{.chains = chains, .path = path, .base_bias = base};
+  const auto forward = annealed_importance_sampling(rbm, from_data, rng);
+  result.value = forward.log_z;
+  result.standard_error = forward.standard_error;
+  result.effective_chains = forward.effective_chains;
+  result.from_uniform = annealed_importance_sampling(rbm, {.chains = chains, .path = path, .base_bias = {}}, rng).log_z;
+  // Chains that start at the data and at twenty temperatures forget it.
+  std::vector<double> beta;
+  for (int t = 0; t < 20; ++t) beta.push_back(1.0 - 0.5 * t / 19.0);
+  Tensor<float> start = Tensor<float>::uninitialised({chains, rbm.visible()});
+  for (std::size_t i = 0; i < chains; ++i)
+    std::copy_n(data.data() + rng.below(data.shape()[0]) * rbm.visible(), rbm.visible(),
+                start.mutable_data() + i * rbm.visible());
+  GibbsChain<float> chain(rbm, start, rng, {.inverse_temperatures = beta});
+  chain.step(std::max<std::size_t>(temperatures / 20, 100));
+  result.reverse = reverse_annealed_importance_sampling(rbm, chain.visible(), from_data, rng).log_z;
+  return result;
+}
+
+}  // namespace examples

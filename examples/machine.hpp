@@ -1,0 +1,54 @@
+#pragma once
+// What the programs with a restricted Boltzmann machine share: its training, its file, its samples.
+
+#include <xtape/xtape.hpp>
+
+#include <functional>
+#include <string>
+
+#include "common.hpp"
+
+namespace examples {
+
+// How pixels become the units' states.
+xtape::data::Dataset binarise(const xtape::data::Dataset& set, const std::string& how, xtape::Rng& rng);
+void add_binarise_option(CLI::App& app, std::string& how);
+
+struct MachineTraining {
+  std::size_t hidden = 100, k = 1, epochs = 20, batch = 32;
+  bool persistent = false;
+  double learning_rate = 0.1, final_learning_rate = -1;  // final below 0: the same
+  double momentum = 0, weight_decay = 0, sparsity_target = 0, sparsity_cost = 0, deviation = 0.1;
+
+  void add_to(CLI::App& app);
+};
+
+// Called after every epoch, with its number, from 1.
+using AfterEpoch = std::function<void(std::size_t epoch, const xtape::Rbm<float>& rbm, double learning_rate)>;
+
+// Contrastive divergence over shuffled batches; with `persistent` as many chains as images in a batch, which start
+// as images. Throws ValueError once a parameter is no longer a number.
+xtape::Rbm<float> train_machine(const xtape::data::Dataset& set, const MachineTraining& training, xtape::Rng& rng,
+                                const AfterEpoch& after_epoch = {});
+
+// A machine, and the size of the pictures that it was trained on.
+struct Machine {
+  xtape::Rbm<float> rbm;
+  std::size_t rows, cols;
+};
+void save_machine(const std::string& path, const Machine& machine);
+// Throws DataError if the file holds no such machine.
+Machine load_machine(const std::string& path);
+
+// log Z of a machine: exact if one side has at most 20 units, else by annealed importance sampling.
+struct LogPartition {
+  bool exact = false;
+  double value = 0;  // forward, from the base rates of the data
+  double standard_error = 0, effective_chains = 0;
+  double from_uniform = 0;  // forward, from fair coins
+  double reverse = 0;       // from samples of long tempered chains
+};
+LogPartition estimate_log_partition(const xtape::Rbm<float>& rbm, const xtape::Tensor<float>& data, std::size_t chains,
+                                    std::size_t temperatures, xtape::Rng& rng);
+
+}  // namespace examples

@@ -1,0 +1,162 @@
+// Trains a restricted Boltzmann machine on digits by contrastive divergence, and shows what it has learned.
+
+#include <fmt/format.h>
+
+#include "machine.hpp"
+#include "pictures.hpp"
+
+namespace {
+
+using namespace xtape;
+
+struct Options : examples::CommonOptions {
+  examples::MachineTraining training;
+  std::string binarise = "none";
+  std::size_t ais_temperatures = 0, ais_chains = 100, sample_steps = 1000;
+};
+
+int train(const Options& options) {
+  data::Splits splits = examples::load_data(options);
+  Rng rng(options.seed);
+  const auto train = examples::binarise(splits.train, options.binarise, rng);
+  const auto valid = examples::binarise(splits.valid, options.binarise, rng);
+  fmt::print("{}: {} training, {} validation images of {} x {}, pixels {}\n", splits.name, train.size(), valid.size(),
+             train.rows, train.cols,
+             options.binarise == "none"     ? "as they are"
+             : options.binarise == "sample" ? "sampled"
+                                            : "cut at a half");
+
+  // Likelihoods are of binary images.
+  const std::string binary = options.binarise == "sample" ? "sample" : "threshold";
+  const auto valid_binary = images(examples::binarise(splits.valid, binary, rng));
+  const auto x_train = images(data::head(train, 10'000)), x_valid = images(valid);
+
+  examples::Csv csv(examples::out_path(options, "metrics.csv"),
+                    {"epoch", "learning_rate", "train_cross_entropy", "valid_cross_entropy", "free_energy_gap",
+                     "pseudo_log_likelihood", "seconds"});
+  examples::Progress progress;
+  const examples::Stopwatch total;
+  std::size_t best_epoch = 0;
+  double best = 0, best_train = 0, train_error = 0, valid_error = 0, learning = 0;
+  std::vector<double> epochs, train_curve, valid_curve;
+  examples::Stopwatch watch;
+  const Rbm<float> rbm = examples::train_machine(
+      train, options.training, rng, [&](std::size_t epoch, const Rbm<float>& machine, double rate) {
+        const double seconds = watch.seconds();
+        learning += seconds;
+        train_error = reconstruction_cross_entropy(machine, x_train);
+        valid_error = reconstruction_cross_entropy(machine, x_valid);
+        const double gap = free_energy_gap(machine, x_train, x_valid);
+        const double pseudo = stochastic_pseudo_log_likelihood(machine, valid_binary, rng);
+        csv.row({static_cast<double>(epoch), rate, train_error, valid_error, gap, pseudo, seconds});
+        if (best_epoch == 0 || valid_error < best) {
+          best_epoch = epoch;
+          best = valid_error;
+          best_train = train_error;
+        }
+        epochs.push_back(static_cast<double>(epoch));
+        train_curve.push_back(train_error);
+        valid_curve.push_back(valid_error);
+        const auto line = fmt::format(
+            "epoch {}/{}  cross-entropy {:.2f}, validation {:.2f}  free-energy gap {:.2f}  pseudo-likelihood {:.1f}  "
+            "{:.0f} images/s  {} left",
+            epoch, options.training.epochs, train_error, valid_error, gap, pseudo,
+            static_cast<double>(train.size()) / seconds,
+            examples::duration(total.seconds() / static_cast<double>(epoch) *
+                               static_cast<double>(options.training.epochs - epoch)));
+        // On paper a line now and then, at a terminal a line that changes.
+        if (epoch % ((options.training.epochs + 19) / 20) == 0 || epoch == options.training.epochs)
+          progress.finish(line);
+        else
+          progress.update(line);
+        watch = {};
+      });
+
+  examples::Summary summary(examples::out_path(options, "summary.csv"));
+  summary.add("best_epoch", static_cast<double>(best_epoch));
+  summary.add("best_train_cross_entropy", best_train);
+  summary.add("best_valid_cross_entropy", best);
+  summary.add("train_cross_entropy", train_error);
+  summary.add("valid_cross_entropy", valid_error);
+  summary.add("seconds", learning);
+  fmt::print("\nbest epoch {}: cross-entropy {:.2f} nats an image, validation {:.2f}\n", best_epoch, best_train, best);
+
+  examples::save_machine(examples::out_path(options, "rbm.safetensors"), {rbm, train.rows, train.cols});
+  examples::write_filters(examples::out_path(options, "filters.png"), rbm.W, train.rows, train.cols);
+  const auto shown = images(data::head(valid, 20));
+  examples::write_lines(examples::out_path(options, "reconstructions.png"),
+                        {shown, visible_probability(rbm, hidden_probability(rbm, shown)).detach()}, train.rows,
+                        train.cols);
+  examples::write_curves(examples::out_path(options, "curves.png"),
+                         {.title = fmt::format("RBM, {} hidden units, {}CD-{}", rbm.hidden(),
+                                               options.training.persistent ? "persistent " : "", options.training.k),
+                          .x_label = "epoch",
+                          .y_label = "reconstruction cross-entropy, nats an image",
+                          .series = {{.label = "training", .x = epochs, .y = train_curve, .error = {}},
+                                     {.label = "validation", .x = epochs, .y = valid_curve, .error = {}}}});
+
+  GibbsChain<float> chain(rbm, 100, rng);
+  if (options.sample_steps > 0) {
+    chain.step(options.sample_steps);
+    examples::write_tiles(examples::out_path(options, "samples.png"), chain.visible_probability(), train.rows,
+                          train.cols);
+    // As far apart as the machine's world is from the data's.
+    const double gap = free_energy_gap(rbm, valid_binary, chain.visible());
+    summary.add("free_energy_data_minus_samples", gap);
+    fmt::print("free energy of validation images - of samples after {} steps: {:.1f} nats\n", options.sample_steps,
+               gap);
+  }
+
+  if (options.ais_temperatures > 0) {
+    const auto binary_train = images(examples::binarise(splits.train, binary, rng));
+    const auto binary_test = images(examples::binarise(splits.test, binary, rng));
+    const auto z =
+        examples::estimate_log_partition(rbm, binary_train, options.ais_chains, options.ais_temperatures, rng);
+    const double train_likelihood = average_log_likelihood(rbm, binary_train, z.value),
+                 test_likelihood = average_log_likelihood(rbm, binary_test, z.value);
+    const double exact_pseudo = pseudo_log_likelihood(rbm, binary_test);
+    summary.add("log_z", z.value);
+    summary.add("log_z_standard_error", z.standard_error);
+    summary.add("log_z_effective_chains", z.effective_chains);
+    summary.add("log_z_from_uniform", z.from_uniform);
+    summary.add("log_z_reverse", z.reverse);
+    summary.add("train_log_likelihood", train_likelihood);
+    summary.add("test_log_likelihood", test_likelihood);
+    summary.add("test_pseudo_log_likelihood", exact_pseudo);
+    if (z.exact)
+      fmt::print("log Z {:.3f}, exact\n", z.value);
+    else
+      fmt::print("log Z {:.2f} +- {:.2f} ({:.0f} of {} chains count); from fair coins {:.2f}; reverse {:.2f}\n",
+                 z.value, z.standard_error, z.effective_chains, options.ais_chains, z.from_uniform, z.reverse);
+    fmt::print("average log-likelihood of {} images: training {:.2f}, test {:.2f} nats (by the reverse log Z {:.2f})\n",
+               binary == "sample" ? "sampled" : "thresholded", train_likelihood, test_likelihood,
+               test_likelihood + z.value - z.reverse);
+    fmt::print("pseudo-log-likelihood of the test images, exact: {:.2f} nats\n", exact_pseudo);
+  }
+  fmt::print("\nwritten to {}: metrics.csv, summary.csv, rbm.safetensors, filters.png, reconstructions.png{}\n",
+             options.out, options.sample_steps > 0 ? ", samples.png" : "");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Trains a restricted Boltzmann machine on digits by contrastive divergence.", "train_rbm"};
+  Options options;
+  options.add_to(app, "out/rbm");
+  options.training.add_to(app);
+  examples::add_binarise_option(app, options.binarise);
+  app.add_option("--sample-steps", options.sample_steps, "Gibbs steps before 100 samples are shown; 0: none")
+      ->check(CLI::Range(0, 10000000))
+      ->capture_default_str();
+  app.add_option("--ais", options.ais_temperatures,
+                 "temperatures of annealed importance sampling for the likelihood; 0: none, else at least 100")
+      ->check(CLI::Range(0, 100000000))
+      ->capture_default_str();
+  app.add_option("--ais-chains", options.ais_chains, "its chains")->check(CLI::Range(2, 100000))->capture_default_str();
+  return examples::run(app, argc, argv, options, [&] {
+    if (options.ais_temperatures > 0 && options.ais_temperatures < 100)
+      throw ValueError("--ais: at least 100 temperatures");
+    return train(options);
+  });
+}
