@@ -2,8 +2,8 @@
 /// \file safetensors.hpp  Tensors by name in a safetensors file: a trained model's parameters, kept.
 ///
 /// The format is that of Hugging Face's library of the same name, so Python reads what is written here.
-/// A file is never trusted: nothing in it can crash the reader or make it ask for more memory than a few
-/// times the file's size.
+/// A file is never trusted: nothing in it can crash the reader or make it ask for memory out of proportion to
+/// the file's size.
 
 #include <xtape/tensor.hpp>
 
