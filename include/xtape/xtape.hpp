@@ -4,6 +4,7 @@
 #include <xtape/data/batches.hpp>
 #include <xtape/data/digits.hpp>
 #include <xtape/data/readers.hpp>
+#include <xtape/data/safetensors.hpp>
 #include <xtape/energy/ais.hpp>
 #include <xtape/energy/contrastive_divergence.hpp>
 #include <xtape/energy/gibbs.hpp>

@@ -9,27 +9,16 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
-#include <memory>
 #include <string_view>
-#include <system_error>
-#include <utility>
+
+#include "../output_file.hpp"
 
 namespace xtape::viz {
 namespace {
 
-namespace fs = std::filesystem;
+using detail::File, detail::OutputFile, detail::system_message;
 
 constexpr std::size_t most_pixels = std::size_t{1} << 28;
-
-std::string system_message(int code) {
-  return code != 0 ? std::generic_category().message(code) : std::string("unknown error");
-}
-
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using File = std::unique_ptr<std::FILE, CloseFile>;
 
 /// libpng's simplified interface: it reports errors in a struct and never jumps over C++ frames.
 struct PngImage {
@@ -52,49 +41,6 @@ std::vector<unsigned char> encode(const std::string& path, const Image& image) {
   bytes.resize(size);
   return bytes;
 }
-
-/// A file under a name of its own that is removed again unless it has been renamed.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::string& target) : target_(target) {
-    for (int attempt = 0; attempt < 1000; ++attempt) {
-      path_ = fmt::format("{}.{}.tmp", target, attempt);
-      errno = 0;
-      file_.reset(std::fopen(path_.c_str(), "wbx"));  // x: never somebody else's
-      if (file_ || errno != EEXIST) break;
-    }
-    if (!file_) fail(errno);
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() {
-    file_.reset();
-    if (!renamed_) std::remove(path_.c_str());
-  }
-
-  void write(std::span<const unsigned char> bytes) {
-    errno = 0;
-    if (std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size()) fail(errno);
-  }
-
-  void rename_to_target() {
-    errno = 0;
-    if (std::fclose(file_.release()) != 0) fail(errno);
-    std::error_code error;
-    fs::rename(path_, target_, error);
-    if (error) fail(error.value());
-    renamed_ = true;
-  }
-
- private:
-  [[noreturn]] void fail(int code) const {
-    throw DataError(fmt::format("write_png: {}: cannot be written: {}", target_, system_message(code)));
-  }
-
-  std::string target_, path_;
-  File file_;
-  bool renamed_ = false;
-};
 
 std::vector<unsigned char> read_all(const std::string& path) {
   const auto fail = [&](int code) {
@@ -153,9 +99,9 @@ void write_png(const std::string& path, const Image& image) {
     throw DataError(fmt::format("write_png: {}: {} bytes do not make an image of {} x {} with {} channels (1 or 3)",
                                 path, image.pixels.size(), image.height, image.width, image.channels));
   const auto bytes = encode(path, image);
-  TemporaryFile file(path);
-  file.write(bytes);
-  file.rename_to_target();
+  OutputFile file("write_png", path);
+  file.write(std::span(bytes));
+  file.commit();
 }
 
 Image read_png(const std::string& path) {

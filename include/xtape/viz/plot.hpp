@@ -1,0 +1,34 @@
+#pragma once
+/// \file plot.hpp  Curves, drawn by gnuplot.
+
+#include <string>
+#include <vector>
+
+namespace xtape::viz {
+
+/// One curve through the points (x[i], y[i]), in that order.
+struct Series {
+  std::string label;          ///< its line in the legend; none if empty
+  std::vector<double> x, y;   ///< of one length; a point with a NaN is a gap in the curve
+  std::vector<double> error;  ///< empty, or a bar y +- error for each point; NaN: no bar there
+  bool dashed = false;
+};
+
+struct Plot {
+  std::string title, x_label, y_label;
+  std::vector<Series> series;
+  bool log_x = false, log_y = false;  ///< logarithmic axes; points that are not above 0 are gaps there
+};
+
+/// True if gnuplot is on the PATH.
+bool can_plot();
+
+/// Draws the curves as a PNG of 900 x 560 pixels, the legend to the right of them. All text is drawn as it
+/// is, UTF-8, whatever characters are in it.
+/// The file appears whole or not at all: it is drawn under another name in the same folder and then renamed,
+/// replacing what was there.
+/// Throws ValueError if x, y and error of a series differ in length, or if no series has a point to draw;
+/// DataError if gnuplot is missing or fails, with what it said, or if the file cannot be written.
+void write_plot(const std::string& path, const Plot& plot);
+
+}  // namespace xtape::viz

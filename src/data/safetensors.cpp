@@ -1,0 +1,377 @@
+#include <xtape/data/safetensors.hpp>
+#include <xtape/error.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "../output_file.hpp"
+
+namespace xtape::data {
+namespace {
+
+using detail::File, detail::OutputFile, detail::system_message;
+
+constexpr std::uint64_t longest_header = 100'000'000;  // the limit of the format's own library
+constexpr std::string_view metadata_key = "__metadata__";
+constexpr std::size_t chunk_elements = std::size_t{1} << 13;
+
+// Byte by byte, so that it holds on every machine; compilers make one instruction of it.
+template <class U> void store_little_endian(U value, unsigned char* bytes) {
+  for (std::size_t i = 0; i < sizeof(U); ++i) bytes[i] = static_cast<unsigned char>(value >> (8 * i));
+}
+template <class U> U load_little_endian(const unsigned char* bytes) {
+  U value = 0;
+  for (std::size_t i = 0; i < sizeof(U); ++i) value |= static_cast<U>(bytes[i]) << (8 * i);
+  return value;
+}
+template <class F> using Bits = std::conditional_t<sizeof(F) == 4, std::uint32_t, std::uint64_t>;
+
+/// Text of the file, fit for a message.
+std::string quote(std::string_view text) {
+  std::string result = "'";
+  for (const char c : text.substr(0, 40)) result += c >= ' ' && c <= '~' ? c : '?';
+  return result + (text.size() > 40 ? "...'" : "'");
+}
+
+// ---- writing ----
+
+/// A JSON string.
+std::string json_string(const OutputFile& file, const std::string& text) {
+  try {
+    return nlohmann::json(text).dump();
+  } catch (const nlohmann::json::exception&) {
+    file.fail(fmt::format("{} is not UTF-8", quote(text)));
+  }
+}
+
+template <class T> std::string make_header(const OutputFile& out, const TensorFile<T>& file) {
+  std::string header = "{";
+  const auto comma = [&] { return header.size() > 1 ? "," : ""; };
+  if (!file.metadata.empty()) {
+    std::string texts;
+    for (const auto& [name, text] : file.metadata)
+      texts += fmt::format("{}{}:{}", texts.empty() ? "" : ",", json_string(out, name), json_string(out, text));
+    header += fmt::format("\"{}\":{{{}}}", metadata_key, texts);
+  }
+  std::uint64_t begin = 0;
+  for (const auto& [name, tensor] : file.tensors) {
+    if (name == metadata_key) out.fail(fmt::format("a tensor cannot be called {}", quote(name)));
+    if (!tensor.defined()) out.fail(fmt::format("tensor {} is undefined", quote(name)));
+    const std::uint64_t end = begin + tensor.size() * sizeof(T);
+    header += fmt::format("{}{}:{{\"dtype\":\"F{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", comma(),
+                          json_string(out, name), 8 * sizeof(T),
+                          fmt::join(tensor.shape().begin(), tensor.shape().end(), ","), begin, end);
+    begin = end;
+  }
+  header += "}";
+  header.resize((header.size() + 7) / 8 * 8, ' ');  // the elements are aligned
+  if (header.size() > longest_header)
+    out.fail(fmt::format("a header of {} bytes, the format allows {}", header.size(), longest_header));
+  return header;
+}
+
+template <class T> void write_elements(OutputFile& out, std::span<const T> values) {
+  std::vector<unsigned char> bytes;
+  while (!values.empty()) {
+    const auto part = values.first(std::min(values.size(), chunk_elements));
+    bytes.resize(part.size_bytes());
+    for (std::size_t i = 0; i < part.size(); ++i)
+      store_little_endian(std::bit_cast<Bits<T>>(part[i]), bytes.data() + i * sizeof(T));
+    out.write(std::span<const unsigned char>(bytes));
+    values = values.subspan(part.size());
+  }
+}
+
+// ---- reading ----
+
+/// A file read from front to back that knows its size.
+class InputFile {
+ public:
+  explicit InputFile(std::string path) : path_(std::move(path)) {
+    namespace fs = std::filesystem;
+    std::error_code error;
+    const auto status = fs::status(path_, error);
+    if (fs::is_directory(status)) fail("is a folder, expected a file");
+    if (fs::exists(status) && !fs::is_regular_file(status)) fail("is not a regular file");
+    errno = 0;
+    file_.reset(std::fopen(path_.c_str(), "rbe"));
+    if (!file_) fail(fmt::format("cannot be opened: {}", system_message(errno)));
+    size_ = fs::file_size(path_, error);
+    if (error) fail(error.message());
+  }
+
+  void read(void* out, std::size_t bytes) {
+    errno = 0;
+    const std::size_t got = std::fread(out, 1, bytes, file_.get());
+    offset_ += got;
+    if (got == bytes) return;
+    if (std::ferror(file_.get()) != 0)
+      fail(fmt::format("cannot be read at byte {}: {}", offset_, system_message(errno)));
+    fail(fmt::format("truncated at byte {} while it was read", offset_));
+  }
+
+  std::uint64_t size() const { return size_; }
+
+  [[noreturn]] void fail(std::string_view what) const {
+    throw DataError(fmt::format("read_safetensors: {}: {}", path_, what));
+  }
+
+ private:
+  std::string path_;
+  File file_;
+  std::uint64_t size_ = 0, offset_ = 0;
+};
+
+/// What the header says of a tensor.
+struct Entry {
+  std::string name, dtype;
+  std::optional<Shape> shape;
+  std::vector<std::uint64_t> offsets;  ///< begin and end, from the first byte after the header
+  std::uint64_t begin() const { return offsets[0]; }
+  std::uint64_t end() const { return offsets[1]; }
+};
+
+/// Takes the header's JSON token by token, and only the tokens that belong there: nothing is ever nested deeper
+/// than the format has it, so no header can exhaust the stack. The functions' names and results are the parser's.
+class HeaderReader {
+ public:
+  explicit HeaderReader(const InputFile& file) : file_(file) {}
+
+  std::vector<Entry> take_entries() { return std::move(entries_); }
+  std::map<std::string, std::string> take_metadata() { return std::move(metadata_); }
+
+  bool start_object(std::size_t) {
+    if (place_ == Place::outside)
+      place_ = Place::top;
+    else if (place_ == Place::top)
+      place_ = key_ == metadata_key ? Place::metadata : Place::tensor;
+    else
+      fail("an object");
+    return true;
+  }
+  bool end_object() {
+    if (place_ == Place::tensor) {
+      const Entry& entry = entries_.back();
+      if (entry.dtype.empty()) fail_tensor("has no dtype");
+      if (!entry.shape) fail_tensor("has no shape");
+      if (entry.offsets.empty()) fail_tensor("has no data_offsets");
+    }
+    place_ = place_ == Place::top ? Place::outside : Place::top;
+    return true;
+  }
+  bool key(std::string& name) {
+    if (place_ == Place::top) {
+      if (!names_.insert(name).second) file_.fail(fmt::format("header: {} comes twice", quote(name)));
+      if (name != metadata_key) entries_.push_back({.name = name, .dtype = {}, .shape = {}, .offsets = {}});
+    } else if (place_ == Place::metadata) {
+      if (metadata_.contains(name)) file_.fail(fmt::format("header: metadata {} comes twice", quote(name)));
+    } else if (name != "dtype" && name != "shape" && name != "data_offsets") {
+      fail_tensor(fmt::format("has a field {}, expected dtype, shape and data_offsets", quote(name)));
+    } else if (const Entry& entry = entries_.back(); name == "dtype"   ? !entry.dtype.empty()
+                                                     : name == "shape" ? entry.shape.has_value()
+                                                                       : !entry.offsets.empty()) {
+      fail_tensor(fmt::format("has {} twice", name));
+    }
+    key_ = std::move(name);
+    return true;
+  }
+  bool start_array(std::size_t) {
+    if (place_ != Place::tensor || key_ == "dtype") fail("a list");
+    if (key_ == "shape") entries_.back().shape.emplace();
+    place_ = key_ == "shape" ? Place::shape : Place::offsets;
+    return true;
+  }
+  bool end_array() {
+    if (place_ == Place::offsets && entries_.back().offsets.size() != 2)
+      fail_tensor(fmt::format("has {} data_offsets, expected 2", entries_.back().offsets.size()));
+    place_ = Place::tensor;
+    return true;
+  }
+  bool string(std::string& text) {
+    if (place_ == Place::metadata) {
+      metadata_.emplace(std::move(key_), std::move(text));
+    } else if (place_ == Place::tensor && key_ == "dtype") {
+      if (text != "F32" && text != "F64")
+        fail_tensor(fmt::format("dtype {} is not supported, expected F32 or F64", quote(text)));
+      entries_.back().dtype = std::move(text);
+    } else {
+      fail("a text");
+    }
+    return true;
+  }
+  bool number_unsigned(std::uint64_t value) {
+    Entry* const entry = entries_.empty() ? nullptr : &entries_.back();
+    if (place_ == Place::shape) {
+      if (entry->shape->size() == max_rank) fail_tensor(fmt::format("has more than {} axes", max_rank));
+      entry->shape->push_back(static_cast<std::size_t>(value));
+    } else if (place_ == Place::offsets) {
+      if (entry->offsets.size() == 2) fail_tensor("has more than 2 data_offsets");
+      entry->offsets.push_back(value);
+    } else {
+      fail("a number");
+    }
+    return true;
+  }
+  bool number_integer(std::int64_t value) { fail(fmt::format("the number {}", value)); }
+  bool number_float(double value, const std::string&) { fail(fmt::format("the number {}", value)); }
+  bool null() { fail("null"); }
+  bool boolean(bool value) { fail(value ? "true" : "false"); }
+  bool binary(std::vector<std::uint8_t>&) { fail("binary data"); }
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception&) {
+    // The parser counts from 1.
+    file_.fail(fmt::format("the header is not valid JSON at byte {}", 8 + std::max<std::size_t>(position, 1) - 1));
+  }
+
+ private:
+  enum class Place { outside, top, metadata, tensor, shape, offsets };
+
+  [[noreturn]] void fail_tensor(std::string_view what) const {
+    file_.fail(fmt::format("header: tensor {} {}", quote(entries_.back().name), what));
+  }
+  /// A value of the wrong kind.
+  [[noreturn]] void fail(std::string_view what) const {
+    switch (place_) {
+      case Place::outside: file_.fail(fmt::format("the header is {}, expected an object", what));
+      case Place::top: file_.fail(fmt::format("header: {} is {}, expected an object", quote(key_), what));
+      case Place::metadata: file_.fail(fmt::format("header: metadata {} is {}, expected a text", quote(key_), what));
+      default:
+        fail_tensor(fmt::format("has {} as {}, expected {}", what, key_,
+                                key_ == "dtype" ? "a text" : "a list of integers from 0 on"));
+    }
+  }
+
+  const InputFile& file_;
+  Place place_ = Place::outside;
+  std::string key_;
+  std::set<std::string> names_;
+  std::vector<Entry> entries_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// Sorts the entries by their place and makes sure that they are T's and fill the `data_bytes` bytes exactly.
+template <class T> void check_layout(const InputFile& file, std::vector<Entry>& entries, std::uint64_t data_bytes) {
+  std::ranges::sort(entries, {}, [](const Entry& e) { return std::tuple(e.begin(), e.end()); });
+  std::uint64_t place = 0;
+  for (const Entry& entry : entries) {
+    const auto fail = [&](std::string_view what) { file.fail(fmt::format("tensor {} {}", quote(entry.name), what)); };
+    const std::string range = fmt::format("[{}, {}]", entry.begin(), entry.end());
+    if (entry.dtype == "F64" && sizeof(T) == 4) fail("is F64, which float does not hold exactly; read it as double");
+    if (entry.begin() > entry.end()) fail(fmt::format("has data_offsets {}, which end before they begin", range));
+    if (entry.end() > data_bytes)
+      fail(fmt::format("has data_offsets {}, but the file is truncated or ends early: {} bytes follow the header",
+                       range, data_bytes));
+    std::uint64_t elements = 0;
+    try {
+      elements = entry.shape->elements();
+    } catch (const ShapeError&) {
+      fail(fmt::format("has shape {}, which no file can hold", to_string(*entry.shape)));
+    }
+    const std::uint64_t bytes = elements * (entry.dtype == "F32" ? 4 : 8);
+    if (bytes != entry.end() - entry.begin())
+      fail(fmt::format("has data_offsets {}, but shape {} of {} takes {} bytes", range, to_string(*entry.shape),
+                       entry.dtype, bytes));
+    if (entry.begin() != place)
+      fail(fmt::format("has data_offsets {}, expected them to begin at {}: there is {}", range, place,
+                       entry.begin() < place ? "an overlap" : "a hole"));
+    place = entry.end();
+  }
+  if (place != data_bytes)
+    file.fail(fmt::format("trailing bytes from byte {} on: no tensor has them", file.size() - (data_bytes - place)));
+}
+
+/// Elements stored as Stored, read as T.
+template <class Stored, class T> void read_elements(InputFile& file, std::span<T> values) {
+  std::vector<unsigned char> bytes(std::min(values.size(), chunk_elements) * sizeof(Stored));
+  while (!values.empty()) {
+    const auto part = values.first(std::min(values.size(), chunk_elements));
+    file.read(bytes.data(), part.size() * sizeof(Stored));
+    for (std::size_t i = 0; i < part.size(); ++i)
+      part[i] =
+          static_cast<T>(std::bit_cast<Stored>(load_little_endian<Bits<Stored>>(bytes.data() + i * sizeof(Stored))));
+    values = values.subspan(part.size());
+  }
+}
+
+std::string read_header(InputFile& file) {
+  if (file.size() == 0) file.fail("empty file");
+  std::array<unsigned char, 8> bytes{};
+  if (file.size() < bytes.size())
+    file.fail(fmt::format("truncated at byte {}: the header's length takes {} bytes", file.size(), bytes.size()));
+  file.read(bytes.data(), bytes.size());
+  const auto length = load_little_endian<std::uint64_t>(bytes.data());
+  if (length > longest_header)
+    file.fail(fmt::format("not a safetensors file: a header of {} bytes (byte 0), the format allows {}", length,
+                          longest_header));
+  if (length > file.size() - bytes.size())
+    file.fail(fmt::format("truncated at byte {}: the header at byte 8 has {} bytes", file.size(), length));
+  std::string header(static_cast<std::size_t>(length), '\0');
+  file.read(header.data(), header.size());
+  // Both would get past the parser, which skips a byte order mark and takes a zero for the end.
+  if (header.empty() || header[0] != '{') file.fail("not a safetensors file: no '{' at byte 8");
+  if (const auto zero = header.find('\0'); zero != std::string::npos)
+    file.fail(fmt::format("the header is not valid JSON at byte {}", 8 + zero));
+  return header;
+}
+
+}  // namespace
+
+template <class T> void write_safetensors(const std::string& path, const TensorFile<T>& file) {
+  OutputFile out("write_safetensors", path);
+  const std::string header = make_header(out, file);
+  std::array<unsigned char, 8> length{};
+  store_little_endian<std::uint64_t>(header.size(), length.data());
+  out.write(std::span<const unsigned char>(length));
+  out.write(std::span<const char>(header));
+  for (const auto& [name, tensor] : file.tensors) write_elements(out, tensor.span());
+  out.commit();
+}
+
+template <class T> TensorFile<T> read_safetensors(const std::string& path) {
+  InputFile file(path);
+  TensorFile<T> result;
+  std::vector<Entry> entries;
+  const std::string header = read_header(file);
+  {
+    HeaderReader reader(file);
+    nlohmann::json::sax_parse(header, &reader);
+    entries = reader.take_entries();
+    result.metadata = reader.take_metadata();
+  }
+  check_layout<T>(file, entries, file.size() - 8 - header.size());
+  for (const Entry& entry : entries) {
+    Tensor<T> tensor = Tensor<T>::uninitialised(*entry.shape);
+    const std::span<T> values(tensor.mutable_data(), tensor.size());
+    if constexpr (sizeof(T) == 8) {
+      if (entry.dtype == "F64")
+        read_elements<double>(file, values);
+      else
+        read_elements<float>(file, values);
+    } else {
+      read_elements<float>(file, values);
+    }
+    result.tensors.emplace(entry.name, std::move(tensor));
+  }
+  return result;
+}
+
+template void write_safetensors(const std::string&, const TensorFile<float>&);
+template void write_safetensors(const std::string&, const TensorFile<double>&);
+template TensorFile<float> read_safetensors(const std::string&);
+template TensorFile<double> read_safetensors(const std::string&);
+
+}  // namespace xtape::data
