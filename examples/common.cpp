@@ -59,6 +59,17 @@ xtape::data::Splits load_data(const CommonOptions& options) {
   return splits;
 }
 
+void add_binarise_option(CLI::App& app, std::string& how) {
+  app.add_option("--binarise", how,
+                 "pixels: none, as they are; threshold, 1 from a half on; sample, by their grey level")
+      ->check(CLI::IsMember({"none", "threshold", "sample"}))
+      ->capture_default_str();
+}
+
+xtape::data::Dataset binarise(const xtape::data::Dataset& set, const std::string& how, xtape::Rng& rng) {
+  return how == "threshold" ? xtape::data::binarised(set) : how == "sample" ? xtape::data::sampled(set, rng) : set;
+}
+
 std::string out_path(const CommonOptions& options, const std::string& file) {
   return (fs::path(options.out) / file).string();
 }
@@ -76,6 +87,24 @@ void Progress::update(const std::string& line) {
 void Progress::finish(const std::string& line) {
   fmt::print("{}{}\n", isatty(STDOUT_FILENO) ? "\r\033[K" : "", line);
   std::fflush(stdout);
+}
+
+double EpochReport::training_ends() {
+  const double seconds = watch_.seconds();
+  training_ += seconds;
+  speed_ = static_cast<double>(images_) / seconds;
+  return seconds;
+}
+
+void EpochReport::say(std::size_t epoch, const std::string& figures) {
+  const double left = total_.seconds() / static_cast<double>(epoch) * static_cast<double>(epochs_ - epoch);
+  const auto line =
+      fmt::format("epoch {}/{}  {}  {:.0f} images/s  {} left", epoch, epochs_, figures, speed_, duration(left));
+  if (epoch == epochs_ || epoch % ((epochs_ + 19) / 20) == 0)
+    progress_.finish(line);
+  else
+    progress_.update(line);
+  watch_ = {};
 }
 
 Csv::Csv(const std::string& path, const std::vector<std::string>& columns)

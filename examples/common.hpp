@@ -31,6 +31,10 @@ int run(CLI::App& app, int argc, char** argv, const CommonOptions& options, cons
 // course's files are sorted by class.
 xtape::data::Splits load_data(const CommonOptions& options);
 
+// How pixels become the units' states.
+xtape::data::Dataset binarise(const xtape::data::Dataset& set, const std::string& how, xtape::Rng& rng);
+void add_binarise_option(CLI::App& app, std::string& how);
+
 // Path of a file in the output folder.
 std::string out_path(const CommonOptions& options, const std::string& file);
 
@@ -42,6 +46,31 @@ class Progress {
 
  private:
   std::chrono::steady_clock::time_point last_{};
+};
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+// Tells how training goes: twenty lines that stay, and at a terminal one in between that changes.
+class EpochReport {
+ public:
+  EpochReport(std::size_t epochs, std::size_t images) : epochs_(epochs), images_(images) {}
+  // Ends the epoch's training time and returns it, in seconds. What comes until say() is evaluation.
+  double training_ends();
+  void say(std::size_t epoch, const std::string& figures);
+  // Of training, all epochs so far.
+  double seconds() const { return training_; }
+
+ private:
+  std::size_t epochs_, images_;
+  double training_ = 0, speed_ = 0;
+  Stopwatch total_, watch_;
+  Progress progress_;
 };
 
 // Comma-separated values, written row by row. The file is complete up to the last row at all times.
@@ -74,14 +103,6 @@ class Summary {
 
 // 42 s, 3 min 20 s, 2 h 5 min
 std::string duration(double seconds);
-
-class Stopwatch {
- public:
-  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 // Mean, and standard error of the mean (0 for a single value).
 struct MeanError {

@@ -10,17 +10,6 @@
 namespace examples {
 using namespace xtape;
 
-void add_binarise_option(CLI::App& app, std::string& how) {
-  app.add_option("--binarise", how,
-                 "pixels: none, as they are; threshold, 1 from a half on; sample, by their grey level")
-      ->check(CLI::IsMember({"none", "threshold", "sample"}))
-      ->capture_default_str();
-}
-
-data::Dataset binarise(const data::Dataset& set, const std::string& how, Rng& rng) {
-  return how == "threshold" ? data::binarised(set) : how == "sample" ? data::sampled(set, rng) : set;
-}
-
 void MachineTraining::add_to(CLI::App& app) {
   app.add_option("--hidden", hidden, "hidden units")->check(CLI::Range(1, 100000))->capture_default_str();
   app.add_option("--k", k, "Gibbs steps of contrastive divergence")->check(CLI::Range(1, 10000))->capture_default_str();

@@ -10,10 +10,6 @@
 
 namespace examples {
 
-// How pixels become the units' states.
-xtape::data::Dataset binarise(const xtape::data::Dataset& set, const std::string& how, xtape::Rng& rng);
-void add_binarise_option(CLI::App& app, std::string& how);
-
 struct MachineTraining {
   std::size_t hidden = 100, k = 1, epochs = 20, batch = 32;
   bool persistent = false;

@@ -34,16 +34,13 @@ int train(const Options& options) {
   examples::Csv csv(examples::out_path(options, "metrics.csv"),
                     {"epoch", "learning_rate", "train_cross_entropy", "valid_cross_entropy", "free_energy_gap",
                      "pseudo_log_likelihood", "seconds"});
-  examples::Progress progress;
-  const examples::Stopwatch total;
+  examples::EpochReport report(options.training.epochs, train.size());
   std::size_t best_epoch = 0;
-  double best = 0, best_train = 0, train_error = 0, valid_error = 0, learning = 0;
+  double best = 0, best_train = 0, train_error = 0, valid_error = 0;
   std::vector<double> epochs, train_curve, valid_curve;
-  examples::Stopwatch watch;
   const Rbm<float> rbm = examples::train_machine(
       train, options.training, rng, [&](std::size_t epoch, const Rbm<float>& machine, double rate) {
-        const double seconds = watch.seconds();
-        learning += seconds;
+        const double seconds = report.training_ends();
         train_error = reconstruction_cross_entropy(machine, x_train);
         valid_error = reconstruction_cross_entropy(machine, x_valid);
         const double gap = free_energy_gap(machine, x_train, x_valid);
@@ -57,19 +54,10 @@ int train(const Options& options) {
         epochs.push_back(static_cast<double>(epoch));
         train_curve.push_back(train_error);
         valid_curve.push_back(valid_error);
-        const auto line = fmt::format(
-            "epoch {}/{}  cross-entropy {:.2f}, validation {:.2f}  free-energy gap {:.2f}  pseudo-likelihood {:.1f}  "
-            "{:.0f} images/s  {} left",
-            epoch, options.training.epochs, train_error, valid_error, gap, pseudo,
-            static_cast<double>(train.size()) / seconds,
-            examples::duration(total.seconds() / static_cast<double>(epoch) *
-                               static_cast<double>(options.training.epochs - epoch)));
-        // On paper a line now and then, at a terminal a line that changes.
-        if (epoch % ((options.training.epochs + 19) / 20) == 0 || epoch == options.training.epochs)
-          progress.finish(line);
-        else
-          progress.update(line);
-        watch = {};
+        report.say(
+            epoch,
+            fmt::format("cross-entropy {:.2f}, validation {:.2f}  free-energy gap {:.2f}  pseudo-likelihood {:.1f}",
+                        train_error, valid_error, gap, pseudo));
       });
 
   examples::Summary summary(examples::out_path(options, "summary.csv"));
@@ -78,7 +66,7 @@ int train(const Options& options) {
   summary.add("best_valid_cross_entropy", best);
   summary.add("train_cross_entropy", train_error);
   summary.add("valid_cross_entropy", valid_error);
-  summary.add("seconds", learning);
+  summary.add("seconds", report.seconds());
   fmt::print("\nbest epoch {}: cross-entropy {:.2f} nats an image, validation {:.2f}\n", best_epoch, best_train, best);
 
   examples::save_machine(examples::out_path(options, "rbm.safetensors"), {rbm, train.rows, train.cols});

@@ -1,0 +1,88 @@
+#include "autoencoder.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace examples {
+using namespace xtape;
+
+namespace {
+
+// Of an image, summed over its pixels: `of` is what the input was made from.
+Tensor<float> loss_of(const Tensor<float>& logits, const Tensor<float>& of, const std::string& loss) {
+  const auto pixels = static_cast<float>(of.shape()[1]);
+  return (loss == "squared" ? mse_loss(sigmoid(logits), of) : binary_cross_entropy_with_logits(logits, of)) * pixels;
+}
+
+}  // namespace
+
+Autoencoder::Autoencoder(std::size_t pixels, std::size_t units, bool tied, Rng& rng)
+    : W(parameter(init::normal<float>({pixels, units}, 0.F, 0.1F, rng))),
+      b(parameter(zeros<float>({units}))),
+      c(parameter(zeros<float>({pixels}))) {
+  if (!tied) V = parameter(init::normal<float>({units, pixels}, 0.F, 0.1F, rng));
+}
+
+Tensor<float> Autoencoder::hidden(const Tensor<float>& x) const { return sigmoid(matmul(x, W) + b); }
+
+Tensor<float> Autoencoder::logits(const Tensor<float>& x) const {
+  return (V.defined() ? matmul(hidden(x), V) : matmul(hidden(x), W, {.transpose_b = true})) + c;
+}
+
+std::vector<Tensor<float>> Autoencoder::parameters() const {
+  return V.defined() ? std::vector{W, b, V, c} : std::vector{W, b, c};
+}
+
+void AutoencoderTraining::add_to(CLI::App& app) {
+  app.add_option("--hidden", hidden, "hidden units")->check(CLI::Range(1, 100000))->capture_default_str();
+  app.add_flag("--tied,!--untied", tied, "decoder weights are the encoder's, transposed (default), or their own");
+  app.add_option("--loss", loss, "cross-entropy or squared")
+      ->check(CLI::IsMember({"cross-entropy", "squared"}))
+      ->capture_default_str();
+  app.add_option("--drop", drop, "share of the inputs set to 0: a denoising autoencoder")
+      ->check(CLI::Range(0.0, 0.99))
+      ->capture_default_str();
+  app.add_option("--epochs", epochs, "passes over the training data")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  app.add_option("--batch", batch, "images in a step")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--learning-rate", learning_rate, "at the start")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--final-learning-rate", final_learning_rate, "at the end, falling linearly (default: the same)")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--momentum", momentum, "of the updates")->check(CLI::Range(0.0, 0.999))->capture_default_str();
+}
+
+Tensor<float> dropped(const Tensor<float>& x, double rate, Rng& rng) {
+  if (rate == 0) return x;
+  return x * (init::uniform<float>(x.shape(), 0.F, 1.F, rng) >= static_cast<float>(rate));
+}
+
+double reconstruction_loss(const Autoencoder& model, const Tensor<float>& x, const std::string& loss) {
+  return static_cast<double>(loss_of(model.logits(x), x, loss).item());
+}
+
+Autoencoder train_autoencoder(const data::Dataset& set, const AutoencoderTraining& training, Rng& rng,
+                              const AfterAutoencoderEpoch& after_epoch) {
+  Autoencoder model(set.features(), training.hidden, training.tied, rng);
+  optim::Sgd<float> sgd(model.parameters(), {.momentum = training.momentum});
+  const double last_rate = training.final_learning_rate < 0 ? training.learning_rate : training.final_learning_rate;
+  const std::size_t steps = training.epochs * ((set.size() + training.batch - 1) / training.batch);
+  for (std::size_t epoch = 1, step = 0; epoch <= training.epochs; ++epoch) {
+    for (const auto& [x, label] : data::batches(set, training.batch, rng)) {
+      sgd.options.learning_rate =
+          schedule::linear(training.learning_rate, last_rate, schedule::progress(step++, steps));
+      Tape tape;
+      const auto loss = loss_of(model.logits(dropped(x, training.drop, rng)), x, training.loss);
+      tape.backward(loss);
+      sgd.step();
+      if (!std::isfinite(loss.item()))
+        throw ValueError(
+            fmt::format("the loss is no longer a number in epoch {}; try a smaller --learning-rate", epoch));
+    }
+    if (after_epoch) after_epoch(epoch, model, sgd.options.learning_rate);
+  }
+  return model;
+}
+
+}  // namespace examples

@@ -1,0 +1,48 @@
+#pragma once
+// The one-layer autoencoder that train_autoencoder shows and pretrain compares: r = σ(V h + c), h = σ(W v + b).
+
+#include <xtape/xtape.hpp>
+
+#include <functional>
+#include <string>
+
+#include "common.hpp"
+
+namespace examples {
+
+struct Autoencoder {
+  xtape::Tensor<float> W, b;  // encoder: (pixels, hidden), (hidden,)
+  xtape::Tensor<float> V, c;  // decoder: (hidden, pixels), (pixels,); V is undefined where the weights are tied, V = Wᵀ
+
+  Autoencoder(std::size_t pixels, std::size_t hidden, bool tied, xtape::Rng& rng);
+  xtape::Tensor<float> hidden(const xtape::Tensor<float>& x) const;  // (n, pixels) -> (n, hidden)
+  xtape::Tensor<float> logits(const xtape::Tensor<float>& x) const;  // of the reconstruction: (n, pixels)
+  std::vector<xtape::Tensor<float>> parameters() const;
+};
+
+struct AutoencoderTraining {
+  std::size_t hidden = 100, epochs = 20, batch = 32;
+  double learning_rate = 0.1, final_learning_rate = -1;  // final below 0: the same
+  double momentum = 0, drop = 0;
+  bool tied = true;
+  std::string loss = "cross-entropy";
+
+  void add_to(CLI::App& app);
+};
+
+// Called after every epoch, with its number, from 1.
+using AfterAutoencoderEpoch = std::function<void(std::size_t epoch, const Autoencoder& model, double learning_rate)>;
+
+// Stochastic gradient descent on the loss of an image, summed over its pixels. With drop > 0 a denoising autoencoder
+// (Vincent et al. 2008): that share of the inputs is set to 0, and the whole image is to be reconstructed.
+// Throws ValueError once the loss is no longer a number.
+Autoencoder train_autoencoder(const xtape::data::Dataset& set, const AutoencoderTraining& training, xtape::Rng& rng,
+                              const AfterAutoencoderEpoch& after_epoch = {});
+
+// Pixels set to 0, each with probability `rate`.
+xtape::Tensor<float> dropped(const xtape::Tensor<float>& x, double rate, xtape::Rng& rng);
+
+// Mean over the images of their cross-entropy, nats, or of their squared error, both summed over pixels.
+double reconstruction_loss(const Autoencoder& model, const xtape::Tensor<float>& x, const std::string& loss);
+
+}  // namespace examples

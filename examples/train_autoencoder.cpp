@@ -1,0 +1,89 @@
+// Trains an autoencoder with one hidden layer on digits, plain or denoising, and shows what it has learned.
+
+#include <fmt/format.h>
+
+#include "autoencoder.hpp"
+#include "machine.hpp"
+#include "pictures.hpp"
+
+namespace {
+
+using namespace xtape;
+
+struct Options : examples::CommonOptions {
+  examples::AutoencoderTraining training;
+  std::string binarise = "none";
+};
+
+int train(const Options& options) {
+  const auto& training = options.training;
+  const data::Splits splits = examples::load_data(options);
+  Rng rng(options.seed);
+  const auto train = examples::binarise(splits.train, options.binarise, rng);
+  const auto valid = examples::binarise(splits.valid, options.binarise, rng);
+  fmt::print("{}: {} training, {} validation images of {} x {}\n", splits.name, train.size(), valid.size(), train.rows,
+             train.cols);
+  const auto x_train = images(data::head(train, 10'000)), x_valid = images(valid);
+
+  examples::Csv csv(examples::out_path(options, "metrics.csv"),
+                    {"epoch", "learning_rate", "train_loss", "valid_loss", "seconds"});
+  examples::EpochReport report(training.epochs, train.size());
+  std::size_t best_epoch = 0;
+  double best = 0, best_train = 0;
+  std::vector<double> epochs, train_curve, valid_curve;
+  const auto model = examples::train_autoencoder(
+      train, training, rng, [&](std::size_t epoch, const examples::Autoencoder& now, double rate) {
+        const double seconds = report.training_ends();
+        const double train_loss = examples::reconstruction_loss(now, x_train, training.loss);
+        const double valid_loss = examples::reconstruction_loss(now, x_valid, training.loss);
+        csv.row({static_cast<double>(epoch), rate, train_loss, valid_loss, seconds});
+        if (best_epoch == 0 || valid_loss < best) {
+          best_epoch = epoch;
+          best = valid_loss;
+          best_train = train_loss;
+        }
+        epochs.push_back(static_cast<double>(epoch));
+        train_curve.push_back(train_loss);
+        valid_curve.push_back(valid_loss);
+        report.say(epoch, fmt::format("{} {:.2f}, validation {:.2f}", training.loss, train_loss, valid_loss));
+      });
+
+  fmt::print("\nbest epoch {}: {} {:.2f} an image, validation {:.2f}\n", best_epoch, training.loss, best_train, best);
+  examples::Summary summary(examples::out_path(options, "summary.csv"));
+  summary.add("best_epoch", static_cast<double>(best_epoch));
+  summary.add("best_train_loss", best_train);
+  summary.add("best_valid_loss", best);
+  summary.add("train_loss", train_curve.back());
+  summary.add("valid_loss", valid_curve.back());
+  summary.add("seconds", report.seconds());
+
+  data::TensorFile<float> file{{{"W", model.W}, {"b", model.b}, {"c", model.c}}, {{"model", "autoencoder"}}};
+  if (model.V.defined()) file.tensors["V"] = model.V;
+  data::write_safetensors(examples::out_path(options, "autoencoder.safetensors"), file);
+  examples::write_filters(examples::out_path(options, "filters.png"), model.W, train.rows, train.cols);
+  const auto shown = images(data::head(valid, 20)), given = examples::dropped(shown, training.drop, rng);
+  std::vector lines{shown, sigmoid(model.logits(given)).detach()};
+  if (training.drop > 0) lines.insert(lines.begin() + 1, given);
+  examples::write_lines(examples::out_path(options, "reconstructions.png"), lines, train.rows, train.cols);
+  examples::write_curves(examples::out_path(options, "curves.png"),
+                         {.title = fmt::format("Autoencoder, {} hidden units, {:.0f} % of the inputs dropped",
+                                               training.hidden, 100 * training.drop),
+                          .x_label = "epoch",
+                          .y_label = training.loss + " an image",
+                          .series = {{.label = "training", .x = epochs, .y = train_curve, .error = {}},
+                                     {.label = "validation", .x = epochs, .y = valid_curve, .error = {}}}});
+  fmt::print("\nwritten to {}: metrics.csv, summary.csv, autoencoder.safetensors, filters.png, reconstructions.png\n",
+             options.out);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Trains an autoencoder with one hidden layer on digits, plain or denoising.", "train_autoencoder"};
+  Options options;
+  options.add_to(app, "out/autoencoder");
+  options.training.add_to(app);
+  examples::add_binarise_option(app, options.binarise);
+  return examples::run(app, argc, argv, options, [&] { return train(options); });
+}
