@@ -151,8 +151,8 @@ TEST_CASE("safetensors: the bytes") {
   TensorFile<double> wide;
   wide.tensors["w"] = Tensor<double>({1, 1}, {-2.0});
   write_safetensors(folder / "d", wide);
-  CHECK(content_of(folder / "d") == with_header(tensor_header("F64", "[1,1]", "[0,8]") + "     ",
-                                                std::string("\x00\x00\x00\x00\x00\x00\x00\xc0", 8)));
+  CHECK(content_of(folder / "d") ==
+        with_header(tensor_header("F64", "[1,1]", "[0,8]"), std::string("\x00\x00\x00\x00\x00\x00\x00\xc0", 8)));
 }
 
 TEST_CASE("safetensors: what other writers do") {

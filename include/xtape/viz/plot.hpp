@@ -8,9 +8,9 @@ namespace xtape::viz {
 
 /// One curve through the points (x[i], y[i]), in that order.
 struct Series {
-  std::string label;          ///< its line in the legend; none if empty
-  std::vector<double> x, y;   ///< of one length; a point with a NaN is a gap in the curve
-  std::vector<double> error;  ///< empty, or a bar y +- error for each point; NaN: no bar there
+  std::string label;          ///< its line in the legend, newlines as blanks; none if empty
+  std::vector<double> x, y;   ///< of one length; a point that is not finite is a gap in the curve
+  std::vector<double> error;  ///< empty, or a bar y +- error for each point; where not finite, no bar
   bool dashed = false;
 };
 
@@ -23,8 +23,10 @@ struct Plot {
 /// True if gnuplot is on the PATH.
 bool can_plot();
 
-/// Draws the curves as a PNG of 900 x 560 pixels, the legend to the right of them. All text is drawn as it
-/// is, UTF-8, whatever characters are in it.
+/// Draws the curves as a PNG of 900 x 560 pixels, in colours that the colour-blind can tell apart. The legend
+/// is beside the curves, below them if a label has more than 24 letters, and has room for the first 20 or 8
+/// labels. All text is UTF-8 and drawn as it is, whatever characters are in it; what has no room is cut off.
+/// On a logarithmic y axis a bar that reaches 0 or below ends at the lowest point of all curves and bars.
 /// The file appears whole or not at all: it is drawn under another name in the same folder and then renamed,
 /// replacing what was there.
 /// Throws ValueError if x, y and error of a series differ in length, or if no series has a point to draw;
