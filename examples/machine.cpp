@@ -121,7 +121,7 @@ LogPartition estimate_log_partition(const Rbm<float>& rbm, const Tensor<float>& 
   result.value = forward.log_z;
   result.standard_error = forward.standard_error;
   result.effective_chains = forward.effective_chains;
-  result.from_uniform = annealed_importance_sampling(rbm, {.chains = chains, .path = path, .base_bias = {}}, rng).log_z;
+  result.from_uniform = annealed_importance_sampling(rbm, {.chains = chains, .path = path}, rng).log_z;
   // Chains that start at the data and at twenty temperatures forget it.
   std::vector<double> beta;
   for (int t = 0; t < 20; ++t) beta.push_back(1.0 - 0.5 * t / 19.0);

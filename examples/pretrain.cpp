@@ -192,7 +192,7 @@ void report(const Options& options, const std::vector<Trial>& trials) {
       summary.add(method + "_gain", examples::mean_error(gain).mean);
       summary.add(method + "_gain_error", examples::mean_error(gain).error);
     }
-    viz::Series curve{.label = method == "none" ? "random" : method, .x = {}, .y = {}, .error = {}};
+    viz::Series curve{.label = method == "none" ? "random" : method};
     for (std::size_t epoch = 0; epoch < options.epochs; ++epoch) {
       double mean = 0;
       for (const auto& outcome : best.outcomes) mean += outcome.curve[epoch] / static_cast<double>(options.seeds);

@@ -91,7 +91,7 @@ int sample(const Options& options) {
   examples::write_curves(path("curves.png"), {.title = "How far the chains are from the data",
                                               .x_label = "Gibbs steps",
                                               .y_label = "mean F(data) - mean F(samples), nats",
-                                              .series = {{.label = "gap", .x = at, .y = gaps, .error = {}}},
+                                              .series = {{.label = "gap", .x = at, .y = gaps}},
                                               .log_x = true});
   fmt::print("\nwritten to {}: samples.png (p(v|h)), states.png, steps.png (a line for each step above), metrics.csv\n",
              options.out);

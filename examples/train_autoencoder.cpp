@@ -70,8 +70,8 @@ int train(const Options& options) {
                                                training.hidden, 100 * training.drop),
                           .x_label = "epoch",
                           .y_label = training.loss + " an image",
-                          .series = {{.label = "training", .x = epochs, .y = train_curve, .error = {}},
-                                     {.label = "validation", .x = epochs, .y = valid_curve, .error = {}}}});
+                          .series = {{.label = "training", .x = epochs, .y = train_curve},
+                                     {.label = "validation", .x = epochs, .y = valid_curve}}});
   fmt::print("\nwritten to {}: metrics.csv, summary.csv, autoencoder.safetensors, filters.png, reconstructions.png\n",
              options.out);
   return 0;

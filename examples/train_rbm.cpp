@@ -80,8 +80,8 @@ int train(const Options& options) {
                                                options.training.persistent ? "persistent " : "", options.training.k),
                           .x_label = "epoch",
                           .y_label = "reconstruction cross-entropy, nats an image",
-                          .series = {{.label = "training", .x = epochs, .y = train_curve, .error = {}},
-                                     {.label = "validation", .x = epochs, .y = valid_curve, .error = {}}}});
+                          .series = {{.label = "training", .x = epochs, .y = train_curve},
+                                     {.label = "validation", .x = epochs, .y = valid_curve}}});
 
   GibbsChain<float> chain(rbm, 100, rng);
   if (options.sample_steps > 0) {

@@ -9,73 +9,25 @@
 #include <xtape/ops/linalg.hpp>
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
+#include <xtape/optim.hpp>
+#include <xtape/tape.hpp>
 #include <xtape/verify.hpp>
+
+#include "small_machine.hpp"
 
 #include <cmath>
 
-using namespace xtape;
-using D = Tensor<double>;
+using namespace small_machine;
 
 namespace {
 
-Rbm<double> machine(std::size_t visible, std::size_t hidden, std::uint64_t seed) {
-  Rng rng(seed);
-  return {init::normal<double>({visible, hidden}, 0.0, 1.0, rng), init::normal<double>({visible}, 0.0, 0.5, rng),
-          init::normal<double>({hidden}, 0.0, 0.5, rng)};
-}
-
-// All 2^units states as rows; bit i of the row's number is unit i.
-D all_states(std::size_t units) {
-  const D states = D::uninitialised({std::size_t{1} << units, units});
-  for (std::size_t s = 0; s < states.shape()[0]; ++s)
-    for (std::size_t i = 0; i < units; ++i) states.mutable_data()[s * units + i] = static_cast<double>((s >> i) & 1);
-  return states;
-}
-
-// p(v) of every visible state, from the energies of all pairs.
-std::vector<double> exact_distribution(const Rbm<double>& rbm) {
-  const D v = all_states(rbm.visible()), h = all_states(rbm.hidden());
-  std::vector<double> p(v.shape()[0], 0.0);
-  double z = 0;
-  for (std::size_t s = 0; s < p.size(); ++s) {
-    const D row = slice(v, {range(static_cast<std::ptrdiff_t>(s), static_cast<std::ptrdiff_t>(s) + 1)});
-    const D energies = energy(rbm, broadcast_to(row, {h.shape()[0], rbm.visible()}), h);
-    for (const double e : energies.span()) p[s] += std::exp(-e);
-    z += p[s];
-  }
-  for (double& value : p) value /= z;
-  return p;
-}
-
-// Rows drawn from the exact distribution.
-D exact_samples(const Rbm<double>& rbm, std::size_t n, Rng& rng) {
-  const auto p = exact_distribution(rbm);
-  const D states = all_states(rbm.visible()), samples = D::uninitialised({n, rbm.visible()});
-  for (std::size_t r = 0; r < n; ++r) {
-    std::size_t s = 0;
-    for (double u = rng.uniform(); s + 1 < p.size() && u >= p[s]; ++s) u -= p[s];
-    std::copy_n(states.data() + s * rbm.visible(), rbm.visible(), samples.mutable_data() + r * rbm.visible());
-  }
-  return samples;
-}
-
-// Pearson's statistic of the rows' states against the expected distribution.
-double chi_square(const D& rows, const std::vector<double>& expected) {
-  const std::size_t units = rows.shape()[1], n = rows.shape()[0];
-  std::vector<double> counts(expected.size(), 0.0);
-  for (std::size_t r = 0; r < n; ++r) {
-    std::size_t s = 0;
-    for (std::size_t i = 0; i < units; ++i) s |= static_cast<std::size_t>(rows.data()[r * units + i]) << i;
-    ++counts[s];
-  }
-  double total = 0;
-  for (std::size_t s = 0; s < expected.size(); ++s) {
-    const double e = expected[s] * static_cast<double>(n);
-    total += (counts[s] - e) * (counts[s] - e) / e;
-  }
-  return total;
-}
 constexpr double chi_square_7_at_1_in_1000 = 24.32;
+
+D rounded(const D& x) {
+  const D y = D::uninitialised(x.shape());
+  for (std::size_t i = 0; i < x.size(); ++i) y.mutable_data()[i] = std::round(x.data()[i]);
+  return y;
+}
 
 }  // namespace
 
@@ -200,6 +152,73 @@ TEST_CASE("contrastive divergence: probabilities in place of visible samples bia
   CHECK(length(true) > 3 * length(false));
 }
 
+TEST_CASE("contrastive divergence: hidden samples in the statistics are as right on average, and noisier") {
+  auto rbm = machine(5, 3, 9);
+  Rng rng(10);
+  const D v0 = exact_samples(machine(5, 3, 6), 8, rng);
+  constexpr int draws = 4000;
+  const auto moments = [&](bool samples) {
+    D total = zeros<double>({5, 3}), squares = total;
+    for (int i = 0; i < draws; ++i) {
+      rbm.W.zero_grad();
+      contrastive_divergence(rbm, v0, {.hidden_samples = samples}, rng);
+      total = total + rbm.W.grad();
+      squares = squares + square(rbm.W.grad());
+    }
+    return std::pair(total / draws, squares / draws - square(total / draws));
+  };
+  const auto [mean_p, variance_p] = moments(false);
+  const auto [mean_s, variance_s] = moments(true);
+  CHECK(max(abs(mean_p - mean_s) / sqrt((variance_p + variance_s) / draws)).item() < 5);
+  CHECK(min(variance_s / variance_p).item() > 1.2);
+}
+
+TEST_CASE("contrastive divergence: particles stay states where probabilities stand for them in the statistics") {
+  auto rbm = machine(5, 3, 9);
+  Rng rng(10);
+  D particles = zeros<double>({7, 5});
+  const D v = init::uniform({4, 5}, 0.0, 1.0, rng);
+  contrastive_divergence(rbm, v, {.k = 2, .particles = &particles, .visible_probabilities = true}, rng);
+  for (const double x : particles.span()) CHECK_UNARY(x == 0 || x == 1);
+  // What the gradient of b holds is probabilities: no mean of seven states.
+  const D negative = (rbm.b.grad() + mean(v, 0)) * 7;
+  CHECK(max(abs(negative - rounded(negative))).item() > 1e-3);
+}
+
+TEST_CASE(
+    "contrastive divergence: 10,001 rows in batches of 100 with persistent chains leave the biases where they are") {
+  // The last batch has one row. Divided by the rows of data instead of their own number, the chains would push the
+  // biases a hundred times too far at its step.
+  auto truth = machine(6, 3, 21);
+  Rng rng(22);
+  const D data = exact_samples(truth, 10'001, rng);
+  auto rbm = machine(6, 3, 21);  // starts at the truth
+  optim::Sgd<double> sgd(rbm.parameters(), {.learning_rate = 0.05});
+  D particles = slice(data, {range(0, 100)});
+  for (std::ptrdiff_t first = 0; first < 10'001; first += 100) {
+    contrastive_divergence(rbm, slice(data, {range(first, first + 100)}), {.particles = &particles}, rng);
+    sgd.step();
+  }
+  CHECK(max(abs(rbm.b - truth.b)).item() < 0.3);
+  CHECK(max(abs(rbm.a - truth.a)).item() < 0.3);
+}
+
+TEST_CASE("contrastive divergence: pixels that are always on or always off leave all finite") {
+  Rng rng(3);
+  Rbm<float> rbm(8, 4, rng);
+  Tensor<float> v = zeros<float>({20, 8});
+  for (std::size_t r = 0; r < 20; ++r) v.mutable_data()[r * 8] = 1.F;  // unit 0 always on, all others always off
+  optim::Sgd<float> sgd(rbm.parameters(), {.learning_rate = 1.0});
+  float error = 0;
+  for (int i = 0; i < 3000; ++i) {
+    error = contrastive_divergence(rbm, v, {}, rng);
+    sgd.step();
+  }
+  CHECK(error < 0.01F);
+  for (const auto& p : rbm.parameters())
+    for (const float x : p.span()) CHECK_UNARY(std::isfinite(x));
+}
+
 TEST_CASE("contrastive divergence: sparsity adds cost (q - target) to the hidden biases") {
   auto rbm = machine(5, 3, 2);
   Rng data(1), a(4), b(4);
@@ -243,6 +262,56 @@ TEST_CASE("gibbs chain: same seed, same bits; states held are kept; one call of 
   CHECK(std::equal(before.begin(), before.end(), held.data()));
   for (const double x : first.hidden().span()) CHECK_UNARY(x == 0 || x == 1);
   for (const double x : first.visible_probability().span()) CHECK_UNARY(x > 0 && x < 1);
+}
+
+TEST_CASE(
+    "gibbs chain: at every inverse temperature the replicas sample it, and tempering crosses where one chain cannot") {
+  // Two modes far apart: all on, all off.
+  const D w = full<double>({3, 2}, 6.0);
+  const Rbm<double> rbm(w, full<double>({3}, -6.0), full<double>({2}, -9.0));
+  const auto p = exact_distribution(rbm);
+  Rng rng(31);
+  const D cold_start = zeros<double>({4000, 3});
+  GibbsChain<double> plain(rbm, cold_start, rng);
+  plain.step(30);
+  CHECK(chi_square(plain.visible(), p) > 10 * chi_square_7_at_1_in_1000);
+  GibbsChain<double> tempered(rbm, cold_start, rng, {.inverse_temperatures = {1.0, 0.8, 0.6, 0.4, 0.2}});
+  tempered.step(400);
+  CHECK(chi_square(tempered.visible(), p) < chi_square_7_at_1_in_1000);
+  CHECK(tempered.swap_rate() > 0.05);
+  CHECK(tempered.swap_rate() < 1);
+  CHECK(plain.swap_rate() == 0);
+}
+
+TEST_CASE("gibbs chain: tempering leaves the distribution as it is, on a machine without symmetry") {
+  const auto rbm = machine(3, 2, 11);
+  const auto p = exact_distribution(rbm);
+  Rng rng(32);
+  GibbsChain<double> chain(rbm, 20'000, rng, {.inverse_temperatures = {1.0, 0.5, 0.0}});
+  chain.step(60);
+  CHECK(chi_square(chain.visible(), p) < chi_square_7_at_1_in_1000);
+  // The power of the test: the replicas at 0.5, taken for the ones that count, fail it.
+  const Rbm<double> warm(rbm.W * 0.5, rbm.b * 0.5, rbm.a * 0.5);
+  GibbsChain<double> wrong(warm, 20'000, rng);
+  wrong.step(60);
+  CHECK(chi_square(wrong.visible(), p) > 10 * chi_square_7_at_1_in_1000);
+}
+
+TEST_CASE("gibbs chain: thinned samples are the states at those steps") {
+  const auto rbm = machine(6, 4, 11);
+  Rng a(5), b(5);
+  GibbsChain<double> first(rbm, 10, a), second(rbm, 10, b);
+  const D samples = first.samples(3, 4);
+  CHECK(samples.shape() == Shape{30, 6});
+  for (std::ptrdiff_t i = 0; i < 3; ++i) {
+    second.step(4);
+    const D part = slice(samples, {range(10 * i, 10 * (i + 1))});
+    CHECK(std::equal(part.span().begin(), part.span().end(), second.visible().data()));
+  }
+  CHECK_THROWS_AS(first.samples(3, 0), ValueError);
+  for (const std::vector<double>& bad : {std::vector{0.9}, std::vector{1.0, 1.0}, std::vector{1.0, -0.1},
+                                         std::vector{1.0, std::nan("")}, std::vector{1.0, 0.5, 0.7}})
+    CHECK_THROWS_AS(GibbsChain<double>(rbm, 10, a, {.inverse_temperatures = bad}), ValueError);
 }
 
 TEST_CASE("rbm: what does not fit is refused by name") {

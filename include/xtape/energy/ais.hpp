@@ -11,10 +11,10 @@ template <class T> struct AisOptions {
   std::size_t chains = 100;
   /// Inverse temperatures from 0 to 1, rising. Empty: 10,000 evenly spaced. More of them, not more chains, are what
   /// narrows the gap between forward and reverse.
-  std::vector<double> path;
+  std::vector<double> path = {};
   /// Visible biases c of the base distribution p_0(v) ∝ e^(cᵀv). Undefined: all 0, fair coins. From the data's pixel
   /// means (base_rate_bias) the way to the machine is shorter.
-  Tensor<T> base_bias;
+  Tensor<T> base_bias = {};
 };
 
 struct AisEstimate {

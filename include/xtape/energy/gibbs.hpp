@@ -12,7 +12,7 @@ struct GibbsOptions {
   /// for each inverse temperature β, which samples e^(-β E). Before each step neighbouring replicas u, v swap with
   /// probability min(1, p_u(v) p_v(u) / (p_u(u) p_v(v))), so that chains cross between modes where it is hot.
   /// The first must be 1, the one that counts; then falling, at least 0. Empty: one replica, β = 1.
-  std::vector<double> inverse_temperatures;
+  std::vector<double> inverse_temperatures = {};
 };
 
 /// A batch of Markov chains v -> h -> v -> ... whose stationary distribution is the machine's p(v). Reads the

@@ -8,15 +8,15 @@ namespace xtape::viz {
 
 /// One curve through the points (x[i], y[i]), in that order.
 struct Series {
-  std::string label;          ///< its line in the legend, newlines as blanks; none if empty
-  std::vector<double> x, y;   ///< of one length; a point that is not finite is a gap in the curve
-  std::vector<double> error;  ///< empty, or a bar y +- error for each point; where not finite, no bar
+  std::string label = {};              ///< its line in the legend, newlines as blanks; none if empty
+  std::vector<double> x = {}, y = {};  ///< of one length; a point that is not finite is a gap in the curve
+  std::vector<double> error = {};      ///< empty, or a bar y +- error for each point; where not finite, no bar
   bool dashed = false;
 };
 
 struct Plot {
-  std::string title, x_label, y_label;
-  std::vector<Series> series;
+  std::string title = {}, x_label = {}, y_label = {};
+  std::vector<Series> series = {};
   bool log_x = false, log_y = false;  ///< logarithmic axes; points that are not above 0 are gaps there
 };
 
