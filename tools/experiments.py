@@ -1,0 +1,224 @@
+"""The experiments of tools/reproduce, and the tables made of their figures."""
+
+import dataclasses
+import math
+import pathlib
+
+KS = (1, 5, 10, 20)
+HIDDEN = (50, 100, 200, 500)
+DROPS = (0.1, 0.25, 0.5)
+METHODS = ("none", "rbm", "autoencoder", "denoising")
+
+
+@dataclasses.dataclass
+class Experiment:
+    name: str  # its folder below the output folder; "{out}" in an argument stands for that folder
+    program: str
+    arguments: list
+    cost: float  # seconds it takes alone, roughly
+    data: pathlib.Path | None = None
+    after: str | None = None  # an experiment whose files it reads
+
+
+def experiments(data, mnist, quick):
+    epochs = 2 if quick else 200
+    temperatures = 200 if quick else 20000
+    steps = 50 if quick else 1000
+    result = []
+
+    def rbm(name, cost, *arguments, ais=True, source=None):
+        extra = ["--ais", str(temperatures)] if ais else []
+        result.append(Experiment(name, "train_rbm", [*map(str, arguments), "--sample-steps", str(steps), *extra], cost,
+                                 source or data))
+
+    # a, b: what contrastive divergence and the number of its steps do, at a constant rate and at one that falls to 0
+    falling = ["--learning-rate", 0.1, "--final-learning-rate", 0]
+    for k in KS:
+        rbm(f"b-k{k}", 40 + 4 * k, "--k", k, "--epochs", epochs)
+        rbm(f"b-falling-k{k}", 40 + 4 * k, "--k", k, "--epochs", epochs, *falling)
+    rbm("b-persistent", 45, "--persistent", "--epochs", epochs, *falling)
+    rbm("b-persistent-k5", 60, "--persistent", "--k", 5, "--epochs", epochs, *falling)
+    rbm("a-rate-0.01", 40, "--learning-rate", 0.01, "--epochs", epochs)
+    rbm("a-binarised", 40, "--binarise", "threshold", "--epochs", epochs)
+    # c: samples
+    for name in ("b-falling-k1", "b-falling-k5", "b-falling-k20", "b-persistent-k5"):
+        result.append(Experiment(f"c-{name[2:]}", "sample_rbm",
+                                 ["--model", f"{{out}}/{name}/rbm.safetensors", "--steps", str(steps), "--seed", "2"], 3, data,
+                                 after=name))
+    # e, f: autoencoders
+    for drop in (0, *DROPS):
+        result.append(Experiment(f"e-drop-{drop}", "train_autoencoder", ["--drop", str(drop), "--epochs", str(epochs)], 20, data))
+    result.append(Experiment("e-untied", "train_autoencoder", ["--untied", "--epochs", str(epochs)], 20, data))
+    result.append(Experiment("e-squared", "train_autoencoder", ["--loss", "squared", "--learning-rate", "0.5", "--epochs", str(epochs)],
+                             20, data))
+    # g: hidden units, momentum
+    for hidden in HIDDEN:
+        if hidden != 100:
+            rbm(f"g-rbm-{hidden}", 20 + hidden / 10, "--hidden", hidden, "--epochs", epochs, ais=False)
+        for drop in (0, 0.1):
+            result.append(Experiment(f"g-autoencoder-{hidden}-drop-{drop}", "train_autoencoder",
+                                     ["--hidden", str(hidden), "--drop", str(drop), "--epochs", str(epochs)], hidden / 4, data))
+    for momentum, rate in ((0.5, 0.05), (0.9, 0.01)):
+        rbm(f"g-momentum-{momentum}", 15, "--momentum", momentum, "--learning-rate", rate, "--epochs", epochs, ais=False)
+    # d, e, f: pretraining
+    for hidden, seeds, cost in ((100, 10, 900), (500, 5, 1500)):
+        tuning = ["--hidden", str(hidden), "--seeds", "2" if quick else str(seeds), "--epochs", "2" if quick else "200"]
+        choices = ["--pretrain-epochs", "1"] if quick else ["--pretrain-epochs", "10,50", "--rates", "0.1,0.5"]
+        result.append(Experiment(f"d-pretrain-{hidden}", "pretrain", tuning + choices, 1 if quick else cost, data))
+    # Problems 2 and 4
+    result.append(Experiment("ising", "denoise_ising", [], 2, data))
+    result.append(Experiment("directed", "directed_model", [], 2))
+    if mnist:
+        few = ["--epochs", 1 if quick else 20, "--batch", 100, "--binarise", "threshold", "--learning-rate", 0.05,
+               "--final-learning-rate", 0]
+        rbm("mnist-persistent", 220, "--hidden", 500, "--persistent", *few, source=mnist)
+        rbm("mnist-k1", 220, "--hidden", 500, *few, source=mnist)
+        rbm("mnist-k3", 300, "--hidden", 500, "--k", 3, *few, source=mnist)
+        for name, arguments in (("k1", []), ("k5", ["--k", 5]), ("persistent", ["--persistent"])):
+            rbm(f"mnist-20-{name}", 30, "--hidden", 20, *arguments, *few, source=mnist)
+    return result
+
+
+def table(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def picture(text, name):
+    return f"![{text}](images/results/{name})"
+
+
+def likelihood(run):
+    """Test log-likelihood by forward and by reverse annealed importance sampling."""
+    test = run["test_log_likelihood"]
+    return test, test + run["log_z"] - run["log_z_reverse"]
+
+
+def tables(runs, out):
+    """Blocks of Markdown by name, and the pictures they show: name in the document's folder -> file."""
+    blocks, pictures = {}, {}
+
+    def show(text, experiment, file, name=None):
+        name = name or f"{experiment}-{file}"
+        pictures[name] = out / experiment / file
+        return picture(text, name)
+
+    names = [f"b-k{k}" for k in KS] + [f"b-falling-k{k}" for k in KS] + ["b-persistent", "b-persistent-k5", "a-rate-0.01"]
+    rows = []
+    for name in names:
+        if name in runs:
+            run = runs[name]
+            forward, reverse = likelihood(run)
+            rate = "0.01" if name == "a-rate-0.01" else "0.1 → 0" if "falling" in name or "persistent" in name else "0.1"
+            k = name.split("-k")[1] if "-k" in name else "1"
+            rows.append([("persistent, " if "persistent" in name else "") + f"k = {k}", rate,
+                         f"{run['train_cross_entropy']:.1f} / {run['valid_cross_entropy']:.1f}",
+                         f"{run['best_valid_cross_entropy']:.2f} ({run['best_epoch']:.0f})",
+                         f"{forward:.1f} / {reverse:.1f}", f"{run['log_z_effective_chains']:.0f}",
+                         f"{run['test_pseudo_log_likelihood']:.1f}",
+                         f"{run['free_energy_data_minus_samples']:+.0f}", f"{run['seconds']:.0f}"])
+    blocks["steps"] = table(["training", "rate", "cross-entropy, train / valid", "best valid (epoch)",
+                             "test log-likelihood, forward / reverse", "chains that count", "pseudo-log-likelihood",
+                             "F(data) − F(samples)", "seconds"], rows)
+
+    rows = []
+    for text, name in (("100 hidden, CD-1, pixels as they are", "b-k1"), ("100 hidden, CD-1, binarised", "a-binarised"),
+                       ("500 hidden, CD-1, pixels as they are", "g-rbm-500")):
+        if name in runs:
+            run = runs[name]
+            rows.append([text, f"{run['best_train_cross_entropy']:.2f}", f"{run['best_valid_cross_entropy']:.2f}",
+                         f"{run['best_epoch']:.0f}"])
+    blocks["reconstruction"] = table(["machine", "train", "valid", "best epoch"], rows)
+
+    lines = []
+    for text, name in (("CD-1: cross-entropy against epoch", "b-k1"),):
+        if name in runs and (out / name / "curves.png").exists():
+            lines.append(show(text, name, "curves.png"))
+    if "b-k1" in runs:
+        lines.append(show("CD-1: the weights of its 100 hidden units", "b-k1", "filters.png"))
+    blocks["curves"] = "\n".join(lines)
+
+    cells = [(text, name) for text, name in (("CD-1", "c-falling-k1"), ("CD-5", "c-falling-k5"), ("CD-20", "c-falling-k20"),
+                                              ("persistent, k = 5", "c-persistent-k5")) if name in runs]
+    blocks["samples"] = table([text for text, _ in cells], [[show(f"samples, {text}", name, "samples.png") for text, name in cells]])
+
+    rows = []
+    for hidden in HIDDEN:
+        row = [str(hidden)]
+        run = runs.get("b-k1" if hidden == 100 else f"g-rbm-{hidden}")
+        row.append(f"{run['best_train_cross_entropy']:.1f} / {run['best_valid_cross_entropy']:.1f} ({run['best_epoch']:.0f})" if run else "")
+        for drop in (0, 0.1):
+            run = runs.get(f"g-autoencoder-{hidden}-drop-{drop}")
+            row.append(f"{run['best_train_loss']:.1f} / {run['best_valid_loss']:.1f} ({run['best_epoch']:.0f})" if run else "")
+        rows.append(row)
+    blocks["hidden"] = table(["hidden", "RBM, CD-1", "autoencoder", "denoising, 10 %"], rows)
+
+    rows = []
+    for text, name in (("0, rate 0.1", "b-k1"), ("0.5, rate 0.05", "g-momentum-0.5"), ("0.9, rate 0.01", "g-momentum-0.9")):
+        if name in runs:
+            run = runs[name]
+            rows.append([text, *[f"{value:.1f}" for value in epochs_of(out / name, "valid_cross_entropy")],
+                         f"{run['best_valid_cross_entropy']:.2f} ({run['best_epoch']:.0f})"])
+    blocks["momentum"] = table(["momentum", "epoch 1", "epoch 10", "epoch 50", "last epoch", "best (epoch)"], rows)
+
+    rows = []
+    for text, name in [("tied, nothing dropped", "e-drop-0"), *[(f"tied, {100 * d:.0f} % dropped", f"e-drop-{d}") for d in DROPS],
+                       ("untied", "e-untied")]:
+        if name in runs:
+            run = runs[name]
+            rows.append([text, f"{run['best_train_loss']:.1f}", f"{run['best_valid_loss']:.1f}", f"{run['best_epoch']:.0f}",
+                         f"{run['valid_loss']:.1f}"])
+    blocks["autoencoders"] = table(["autoencoder, 100 hidden", "train", "best valid", "epoch", "valid at the end"], rows)
+    cells = [(t, n) for t, n in (("autoencoder", "e-drop-0"), ("25 % dropped", "e-drop-0.25"), ("50 % dropped", "e-drop-0.5"))
+             if n in runs]
+    blocks["autoencoder filters"] = table([t for t, _ in cells], [[show(f"weights, {t}", n, "filters.png") for t, n in cells]])
+
+    for hidden in (100, 500):
+        name = f"d-pretrain-{hidden}"
+        if name not in runs:
+            continue
+        run, rows = runs[name], []
+        for method in METHODS:
+            gain = f"{run[method + '_gain']:+.2f} ± {run[method + '_gain_error']:.2f}" if method != "none" else ""
+            rows.append(["random weights" if method == "none" else method, f"{run[method + '_pretrain_epochs']:.0f}",
+                         f"{run[method + '_rate']:g}", f"{run[method + '_valid']:.2f} ± {run[method + '_valid_error']:.2f}",
+                         f"{run[method + '_test']:.2f} ± {run[method + '_test_error']:.2f}", gain])
+        blocks[f"pretraining {hidden}"] = table(["first layer from", "epochs of pretraining", "rate of fine-tuning", "validation %",
+                                                 "test %", "test, against random (paired)"], rows)
+        if (out / name / "curves.png").exists():
+            blocks[f"pretraining {hidden}"] += "\n\n" + show(f"validation accuracy, {hidden} hidden units", name, "curves.png")
+
+    rows = []
+    for text, name in (("500 hidden, CD-1", "mnist-k1"), ("500 hidden, CD-3", "mnist-k3"), ("500 hidden, persistent", "mnist-persistent")):
+        if name in runs:
+            run = runs[name]
+            forward, reverse = likelihood(run)
+            uniform = run["test_log_likelihood"] + run["log_z"] - run["log_z_from_uniform"]
+            rows.append([text, f"{run['train_cross_entropy']:.1f} / {run['valid_cross_entropy']:.1f}",
+                         f"{forward:.2f} ± {run['log_z_standard_error']:.2f}", f"{uniform:.2f}", f"{reverse:.2f}",
+                         f"{run['train_log_likelihood']:.2f}", f"{run['seconds']:.0f}"])
+    for text, name in (("20 hidden, CD-1", "mnist-20-k1"), ("20 hidden, CD-5", "mnist-20-k5"), ("20 hidden, persistent", "mnist-20-persistent")):
+        if name in runs:
+            run = runs[name]
+            rows.append([text, f"{run['train_cross_entropy']:.1f} / {run['valid_cross_entropy']:.1f}",
+                         f"{run['test_log_likelihood']:.2f}, exact", "", "", f"{run['train_log_likelihood']:.2f}", f"{run['seconds']:.0f}"])
+    if rows:
+        blocks["mnist"] = table(["MNIST, binarised, 20 epochs", "cross-entropy, train / valid", "test log-likelihood, from base rates",
+                                 "from fair coins", "reverse", "training log-likelihood", "seconds"], rows)
+        if "mnist-persistent" in runs:
+            blocks["mnist"] += "\n\n" + show("samples of the machine with 500 hidden units", "mnist-persistent", "samples.png")
+    if "ising" in runs:
+        run = runs["ising"]
+        rows = [[method, f"{run['noisy_wrong']:.2f}", f"{run[key + '_wrong']:.2f}"]
+                for method, key in (("ICM", "icm"), ("Gibbs", "gibbs")) if f"{key}_wrong" in run]
+        blocks["ising"] = table(["method", "wrong pixels before, %", "after, %"], rows) + "\n\n" + show(
+            "clean, noisy, denoised by ICM and by Gibbs sampling", "ising", "comparison.png")
+    return blocks, pictures
+
+
+def epochs_of(folder, column):
+    """A column of metrics.csv at epochs 1, 10, 50 and the last."""
+    import csv
+    with open(folder / "metrics.csv") as file:
+        values = [float(row[column]) for row in csv.DictReader(file)]
+    return [values[min(epoch, len(values)) - 1] for epoch in (1, 10, 50, len(values))] if values else [math.nan] * 4
