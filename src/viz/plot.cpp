@@ -58,14 +58,14 @@ std::size_t sequence_length(std::string_view text, std::size_t i) {
   return length;
 }
 
-/// The text as a gnuplot string. All but letters, digits and blanks is written in octal: no character is left
-/// that could end the string, run a command or mean anything at all to gnuplot. What cannot be drawn becomes a
+/// The text as a gnuplot string. All but letters and blanks is written in octal: no character is left that
+/// could end the string, run a command or mean anything at all to gnuplot, nor a digit that could lengthen an octal one. What cannot be drawn becomes a
 /// blank or U+FFFD.
 std::string quote(std::string_view text) {
   std::string result = "\"";
   const auto append = [&](std::string_view bytes) {
     for (const char c : bytes)
-      if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == ' ')
+      if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == ' ')
         result += c;
       else
         result += fmt::format("\\{:03o}", static_cast<unsigned char>(c));
