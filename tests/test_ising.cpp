@@ -319,6 +319,16 @@ TEST_CASE("gibbs_denoise: long-run frequencies are the exact distribution, and w
   }
 }
 
+TEST_CASE("gibbs_denoise: at temperature 0 a sweep is the checkerboard's of icm") {
+  Rng rng(10);
+  for (int trial = 0; trial < 20; ++trial) {
+    const D y = random_spins({2, 5, 6}, rng);
+    const auto cold = gibbs_denoise({.h = 0.3e5, .beta = 1e5, .eta = 1.5e5}, y, {.burn_in = 0, .sweeps = 1}, rng);
+    CHECK(same(cold.state, icm({.h = 0.3, .beta = 1, .eta = 1.5}, y, {.max_sweeps = 1}).x));
+    CHECK(same(cold.state, cold.x));
+  }
+}
+
 TEST_CASE("gibbs_denoise: posterior means are the exact ones, their signs the result; burn-in does not count") {
   const auto p = exact_distribution();
   D exact = D::uninitialised({2, 3});
