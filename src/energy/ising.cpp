@@ -200,7 +200,7 @@ GibbsDenoiseResult<T> gibbs_denoise(const IsingModel& model, const Tensor<T>& y,
   std::vector<double> draws((x.cols + 1) / 2);
   const auto sweep = [&](double weight) {
     for (std::size_t i = 0; i < x.images; ++i)
-      for (const std::size_t colour : {0, 1})
+      for (std::size_t colour = 0; colour < 2; ++colour)
         for (std::size_t r = 0; r < x.rows; ++r) {
           std::int8_t* const row = x.row(i, r);
           const std::int8_t* const y_row = seen.row(i, r);
