@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <sys/wait.h>
+#include <xtape/viz/png.hpp>
 
 #include <algorithm>
 #include <array>
@@ -18,6 +19,7 @@
 
 namespace {
 namespace fs = std::filesystem;
+namespace viz = xtape::viz;
 
 struct Run {
   int status;
@@ -36,12 +38,13 @@ std::size_t lines(const std::string& text) {
   return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
 }
 
-const std::vector<std::string> programs_with_options = {"train_classifier"};
+const std::vector<std::string> programs_with_options = {"denoise_ising", "train_classifier"};
 
 }  // namespace
 
 TEST_CASE("programs: --help explains, and ends well") {
-  for (const auto& program : {std::string("train_classifier"), std::string("verify_gradients")}) {
+  for (const auto& program :
+       {std::string("denoise_ising"), std::string("train_classifier"), std::string("verify_gradients")}) {
     const Run help = run(program, "--help");
     CHECK_MESSAGE(help.status == 0, program);
     CHECK_MESSAGE(help.out.find("--seed") != std::string::npos, help.out);
@@ -112,6 +115,104 @@ TEST_CASE("train_classifier: the convolutional net does what a linear classifier
   double test = 0;
   REQUIRE(std::sscanf(result.out.c_str() + at, "seconds\n %*d %*d %*f %% %lf", &test) == 1);
   CHECK(test > 98.0);
+}
+
+TEST_CASE("denoise_ising: cleans digits, writes its files, and repeats itself to the bit") {
+  std::array<std::string, 3> figures;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const Folder folder;
+    const Run result =
+        run("denoise_ising", fmt::format("--images 20 --sweeps 40 --seed {} --out '{}'", i / 2 + 5, folder.string()));
+    REQUIRE_MESSAGE(result.status == 0, result.err);
+    const viz::Image clean = viz::read_png(folder / "clean.png");
+    for (const char* file : {"noisy.png", "icm.png", "gibbs.png"}) {
+      const viz::Image picture = viz::read_png(folder / file);
+      REQUIRE(picture.pixels.size() == clean.pixels.size());
+      CHECK(picture.pixels != clean.pixels);
+    }
+    CHECK(viz::read_png(folder / "comparison.png").width == 4 * 84 + 5 * 4);
+    figures[i] = content_of(folder / "metrics.csv");
+    CHECK(figures[i].rfind("sweep,icm_energy,icm_wrong,gibbs_energy,gibbs_wrong\n", 0) == 0);
+    CHECK(lines(figures[i]) == 1 + 1 + 40);
+    // Of the table: the sweeps, the seconds, and the shares of wrong pixels.
+    double before = 0, after = 0;
+    for (const auto& [row, most] : {std::pair("icm ", 0.7), std::pair("gibbs ", 0.5)}) {
+      const auto at = result.out.find(fmt::format("\n{}", row));
+      REQUIRE(at != std::string::npos);
+      REQUIRE(std::sscanf(result.out.c_str() + at, "%*s %*d %*f %lf %% %*f %% %lf %%", &before, &after) == 2);
+      CHECK(before == doctest::Approx(10).epsilon(0.03));
+      CHECK(after < most);
+    }
+  }
+  CHECK(figures[0] == figures[1]);
+  CHECK(figures[0] != figures[2]);
+  // The energy never rises under iterated conditional modes.
+  std::istringstream csv(figures[0]);
+  std::string line;
+  std::getline(csv, line);
+  double first = 0, last = 0;
+  for (int row = 0; std::getline(csv, line); ++row) {
+    double energy = 0;
+    REQUIRE(std::sscanf(line.c_str(), "%*d,%lf", &energy) == 1);
+    if (row == 0) first = energy;
+    CHECK_UNARY(row == 0 || energy <= last);
+    last = energy;
+  }
+  CHECK(last < first);
+}
+
+TEST_CASE("denoise_ising: a picture of the user's") {
+  const Folder folder;
+  const std::string input = folder / "input.png",
+                    arguments = fmt::format("--input '{}' --out '{}'", input, folder / "out");
+  // A bright half and a dark one, each with a wrong pixel; as grey, and as colours.
+  for (const std::size_t channels : {1U, 3U}) {
+    viz::Image image{.width = 12, .height = 9, .channels = channels, .pixels = {}};
+    for (std::size_t i = 0; i < 12 * 9; ++i) {
+      const bool bright = (i % 12 < 6) != (i == 4 * 12 + 2 || i == 4 * 12 + 9);
+      for (std::size_t c = 0; c < channels; ++c)
+        image.pixels.push_back(bright ? 128 : channels == 3 && c == 2 ? 255 : 90);
+    }
+    viz::write_png(input, image);
+    const Run result = run("denoise_ising", arguments + " --beta 1 --eta 0.5 --sweeps 400");
+    REQUIRE_MESSAGE(result.status == 0, result.err);
+    CHECK(result.out.find("wrong") == std::string::npos);
+    CHECK(!fs::exists(folder / "out/clean.png"));
+    for (const char* file : {"out/icm.png", "out/gibbs.png"}) {
+      const viz::Image cleaned = viz::read_png(folder / file);
+      REQUIRE(cleaned.pixels.size() == 12 * 9);
+      for (std::size_t i = 0; i < 12 * 9; ++i) CHECK(cleaned.pixels[i] == (i % 12 < 6 ? 255 : 0));
+    }
+    CHECK(viz::read_png(folder / "out/noisy.png").pixels != viz::read_png(folder / "out/icm.png").pixels);
+  }
+  // One pixel.
+  viz::write_png(input, {.width = 1, .height = 1, .channels = 1, .pixels = {255}});
+  CHECK(run("denoise_ising", arguments + " --method icm").status == 0);
+  CHECK(viz::read_png(folder / "out/icm.png").pixels == std::vector<std::uint8_t>{255});
+  // No picture at all.
+  const std::string whole = content_of(input);
+  for (const std::string& content : {std::string(), whole.substr(0, whole.size() / 2), std::string("P5 1 1 255 0")}) {
+    write_file(input, content);
+    const Run result = run("denoise_ising", arguments);
+    CHECK(result.status == 2);
+    CHECK(lines(result.err) == 1);
+    CHECK_MESSAGE(result.err.find(input) != std::string::npos, result.err);
+  }
+  CHECK(run("denoise_ising", fmt::format("--input '{0}/none.png' --out '{0}/out'", folder.string())).status == 2);
+}
+
+TEST_CASE("denoise_ising: numbers out of range are refused in one line") {
+  const Folder folder;
+  for (const char* arguments :
+       {"--flip nan", "--flip 1.1", "--h nan", "--beta inf", "--eta 1e7", "--sweeps 0", "--images 0", "--images 2001",
+        "--images -1", "--enlarge 0", "--images 2000 --enlarge 100", "--method none", "--order none",
+        "--input a.png --flip 0.2", "--input a.png --data b"}) {
+    const Run result = run("denoise_ising", fmt::format("{} --out='{}'", arguments, folder.string()));
+    CAPTURE(arguments);
+    CAPTURE(result.err);
+    CHECK(result.status == 2);
+    CHECK(lines(result.err) == 1);
+  }
 }
 
 TEST_CASE("verify_gradients: every verdict is the expected one") {

@@ -8,6 +8,7 @@
 #include <xtape/energy/ais.hpp>
 #include <xtape/energy/contrastive_divergence.hpp>
 #include <xtape/energy/gibbs.hpp>
+#include <xtape/energy/ising.hpp>
 #include <xtape/energy/measures.hpp>
 #include <xtape/energy/rbm.hpp>
 #include <xtape/error.hpp>
