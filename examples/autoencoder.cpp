@@ -41,16 +41,16 @@ void AutoencoderTraining::add_to(CLI::App& app) {
       ->check(CLI::IsMember({"cross-entropy", "squared"}))
       ->capture_default_str();
   app.add_option("--drop", drop, "share of the inputs set to 0: a denoising autoencoder")
-      ->check(CLI::Range(0.0, 0.99))
+      ->check(between(0.0, 0.99))
       ->capture_default_str();
   app.add_option("--epochs", epochs, "passes over the training data")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
   app.add_option("--batch", batch, "images in a step")->check(CLI::Range(1, 1000000))->capture_default_str();
-  app.add_option("--learning-rate", learning_rate, "at the start")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--learning-rate", learning_rate, "at the start")->check(positive())->capture_default_str();
   app.add_option("--final-learning-rate", final_learning_rate, "at the end, falling linearly (default: the same)")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--momentum", momentum, "of the updates")->check(CLI::Range(0.0, 0.999))->capture_default_str();
+      ->check(between(0, 1e9));
+  app.add_option("--momentum", momentum, "of the updates")->check(between(0.0, 0.999))->capture_default_str();
 }
 
 Tensor<float> dropped(const Tensor<float>& x, double rate, Rng& rng) {

@@ -51,6 +51,29 @@ int run(CLI::App& app, int argc, char** argv, const CommonOptions& options, cons
   }
 }
 
+namespace {
+
+CLI::Validator range(const std::string& name, bool (*holds)(double, double, double), double low, double high) {
+  return {[=](std::string& text) {
+            double value = 0;
+            const bool good = CLI::detail::lexical_cast(text, value) && holds(value, low, high);
+            return good ? std::string() : fmt::format("{} is no number {}", text, name);
+          },
+          name};
+}
+
+}  // namespace
+
+CLI::Validator between(double low, double high) {
+  return range(
+      fmt::format("in [{}, {}]", low, high), [](double x, double from, double to) { return x >= from && x <= to; }, low,
+      high);
+}
+CLI::Validator positive() {
+  return range(
+      "above 0", [](double x, double, double) { return x > 0 && std::isfinite(x); }, 0, 0);
+}
+
 xtape::data::Splits load_data(const CommonOptions& options) {
   if (options.data.empty()) return xtape::data::builtin_digits(options.seed);
   auto splits = xtape::data::load(options.data);

@@ -27,6 +27,10 @@ struct CommonOptions {
 // that cannot be written, missing or bad data: one line on stderr and exit status 2.
 int run(CLI::App& app, int argc, char** argv, const CommonOptions& options, const std::function<int()>& body);
 
+// Options' ranges, in place of CLI11's own Range and PositiveNumber, which let NaN through.
+CLI::Validator between(double low, double high);
+CLI::Validator positive();
+
 // The data set asked for: a folder of files, or the built-in digits. Training rows are shuffled, since the
 // course's files are sorted by class.
 xtape::data::Splits load_data(const CommonOptions& options);

@@ -177,6 +177,16 @@ void write_pictures(const Options& options, const std::vector<std::pair<std::str
   fmt::print("\nwritten to {}: {}, comparison.png ({} from left to right)\n", options.out, files, names);
 }
 
+void write_summary(const Options& options, const Pictures& pictures, const std::vector<Outcome>& outcomes) {
+  examples::Summary summary(examples::out_path(options, "summary.csv"));
+  summary.add("noisy_wrong", 100 * wrong(pictures.noisy, pictures.clean).total);
+  for (const Outcome& outcome : outcomes) {
+    const Wrong after = wrong(outcome.x, pictures.clean);
+    summary.add(outcome.method + "_wrong", 100 * after.total);
+    summary.add(outcome.method + "_worst_wrong", 100 * after.worst);
+  }
+}
+
 int denoise(const Options& options) {
   const Pictures pictures = options.input.empty() ? noisy_digits(options) : read_input(options.input);
   const bool known = pictures.clean.defined();
@@ -211,19 +221,9 @@ int denoise(const Options& options) {
                                        mean_energy(options, outcome.x, pictures.noisy)));
   }
   write_metrics(options, outcomes, known);
+  if (known) write_summary(options, pictures, outcomes);
   write_pictures(options, versions);
   return 0;
-}
-
-// CLI11's own Range lets NaN through.
-CLI::Validator between(double low, double high) {
-  const std::string range = fmt::format("[{} - {}]", low, high);
-  return {[=](std::string& text) {
-            double value = 0;
-            const bool good = CLI::detail::lexical_cast(text, value) && value >= low && value <= high;
-            return good ? std::string() : fmt::format("{} is no number in {}", text, range);
-          },
-          "in " + range};
 }
 
 }  // namespace
@@ -242,16 +242,18 @@ int main(int argc, char** argv) {
             ->check(CLI::Range(1, 100))
             ->capture_default_str(),
         app.add_option("--flip", options.flip, "share of the pixels that are flipped")
-            ->check(between(0, 1))
+            ->check(examples::between(0, 1))
             ->capture_default_str(),
         app.get_option("--data")})
     input->excludes(of_digits);
-  app.add_option("--h", options.model.h, "bias towards black")->check(between(-1e6, 1e6))->capture_default_str();
+  app.add_option("--h", options.model.h, "bias towards black")
+      ->check(examples::between(-1e6, 1e6))
+      ->capture_default_str();
   app.add_option("--beta", options.model.beta, "how much neighbours want to be alike")
-      ->check(between(-1e6, 1e6))
+      ->check(examples::between(-1e6, 1e6))
       ->capture_default_str();
   app.add_option("--eta", options.model.eta, "how much a pixel wants to be what was seen")
-      ->check(between(-1e6, 1e6))
+      ->check(examples::between(-1e6, 1e6))
       ->capture_default_str();
   app.add_option("--sweeps", options.sweeps, "icm: at most; gibbs: in all, of which the first quarter does not count")
       ->check(CLI::Range(1, 1000000))

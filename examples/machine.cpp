@@ -18,21 +18,21 @@ void MachineTraining::add_to(CLI::App& app) {
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
   app.add_option("--batch", batch, "images in a step")->check(CLI::Range(1, 1000000))->capture_default_str();
-  app.add_option("--learning-rate", learning_rate, "at the start")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--learning-rate", learning_rate, "at the start")->check(positive())->capture_default_str();
   app.add_option("--final-learning-rate", final_learning_rate, "at the end, falling linearly (default: the same)")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--momentum", momentum, "of the updates")->check(CLI::Range(0.0, 0.999))->capture_default_str();
+      ->check(between(0, 1e9));
+  app.add_option("--momentum", momentum, "of the updates")->check(between(0.0, 0.999))->capture_default_str();
   app.add_option("--weight-decay", weight_decay, "on the weights, not on the biases")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(between(0.0, 1.0))
       ->capture_default_str();
   app.add_option("--sparsity-target", sparsity_target, "wanted mean activity of a hidden unit")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(between(0.0, 1.0))
       ->capture_default_str();
   app.add_option("--sparsity-cost", sparsity_cost, "how strongly it is wanted")
-      ->check(CLI::Range(0.0, 1000.0))
+      ->check(between(0.0, 1000.0))
       ->capture_default_str();
   app.add_option("--weights", deviation, "standard deviation of the first weights")
-      ->check(CLI::Range(0.0, 10.0))
+      ->check(between(0.0, 10.0))
       ->capture_default_str();
 }
 

@@ -235,20 +235,20 @@ int main(int argc, char** argv) {
   app.add_option("--epochs", options.epochs, "of fine-tuning")->check(CLI::Range(1, 100000))->capture_default_str();
   app.add_option("--rates", options.rates, "learning rates of fine-tuning to choose from")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber)
+      ->check(examples::positive())
       ->capture_default_str();
   app.add_option("--pretrain-epochs", options.pretrain_epochs, "lengths of pretraining to choose from")
       ->delimiter(',')
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
   app.add_option("--pretrain-rate", options.pretrain_rate, "learning rate of pretraining")
-      ->check(CLI::PositiveNumber)
+      ->check(examples::positive())
       ->capture_default_str();
   app.add_option("--k", options.k, "Gibbs steps of contrastive divergence")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
   app.add_option("--drop", options.drop, "share of the inputs dropped for the denoising autoencoder")
-      ->check(CLI::Range(0.0, 0.99))
+      ->check(examples::between(0.0, 0.99))
       ->capture_default_str();
   app.add_option("--batch", options.batch, "images in a step")->check(CLI::Range(1, 1000000))->capture_default_str();
   return examples::run(app, argc, argv, options, [&] { return compare(options); });

@@ -116,7 +116,7 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   app.add_option("--hottest", options.hottest, "inverse temperature of the hottest replica")
-      ->check(CLI::Range(0.0, 0.999))
+      ->check(examples::between(0.0, 0.999))
       ->capture_default_str();
   return examples::run(app, argc, argv, options, [&] { return sample(options); });
 }

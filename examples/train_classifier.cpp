@@ -213,9 +213,9 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--batch", options.batch, "images in a step")->check(CLI::Range(1, 1000000))->capture_default_str();
   app.add_option("--learning-rate", options.learning_rate, "at the start (default: 0.1 for mlp, 0.05 for conv)")
-      ->check(CLI::PositiveNumber);
+      ->check(examples::positive());
   app.add_option("--momentum", options.momentum, "of the updates")
-      ->check(CLI::Range(0.0, 0.999))
+      ->check(examples::between(0.0, 0.999))
       ->capture_default_str();
   app.add_option("--seeds", options.seeds, "train that many models, from consecutive seeds")
       ->check(CLI::Range(1, 1000))

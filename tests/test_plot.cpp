@@ -284,3 +284,16 @@ TEST_CASE("plot: gnuplot is missing or fails") {
   fake("echo text\n");
   bad("left no whole picture");
 }
+
+TEST_CASE("plot: a digit after another character is itself") {
+  if (skip()) return;
+  const Folder folder;
+  const auto titled = [&](const std::string& title) {
+    Plot plot = example();
+    plot.title = title;
+    return draw(folder, plot).pixels;
+  };
+  CHECK(titled("CD-1") == titled("CD-1"));
+  CHECK(titled("CD-1") != titled("CDi"));  // 055 octal is -, 0551 would be i
+  CHECK(titled("-12") != titled("-13"));
+}

@@ -3,14 +3,17 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <sys/wait.h>
+#include <xtape/data/safetensors.hpp>
 #include <xtape/viz/png.hpp>
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -38,13 +41,31 @@ std::size_t lines(const std::string& text) {
   return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
 }
 
-const std::vector<std::string> programs_with_options = {"denoise_ising", "train_classifier"};
+const std::vector<std::string> programs_with_options = {"denoise_ising",     "pretrain",         "sample_rbm",
+                                                        "train_autoencoder", "train_classifier", "train_rbm"};
+
+// Pixels, figures and parameters of two runs, but for their times.
+std::string without_times(const std::string& csv) {
+  std::string result;
+  std::istringstream text(csv);
+  for (std::string line; std::getline(text, line);)
+    if (line.rfind("seconds,", 0) != 0) result += line.substr(0, line.rfind(',')) + "\n";
+  return result;
+}
+
+// The last figure of a summary with that name.
+double figure(const std::string& summary, const std::string& name) {
+  const auto at = summary.find("\n" + name + ",");
+  REQUIRE_MESSAGE(at != std::string::npos, name);
+  return std::stod(summary.substr(at + name.size() + 2));
+}
 
 }  // namespace
 
 TEST_CASE("programs: --help explains, and ends well") {
-  for (const auto& program :
-       {std::string("denoise_ising"), std::string("train_classifier"), std::string("verify_gradients")}) {
+  auto all = programs_with_options;
+  all.emplace_back("verify_gradients");
+  for (const auto& program : all) {
     const Run help = run(program, "--help");
     CHECK_MESSAGE(help.status == 0, program);
     CHECK_MESSAGE(help.out.find("--seed") != std::string::npos, help.out);
@@ -73,6 +94,16 @@ TEST_CASE("programs: bad options, folders and data are a one-line error and stat
   CHECK(run("train_classifier", "--epochs 0").status == 2);
   CHECK(run("train_classifier", "--batch -1").status == 2);
   CHECK(run("train_classifier", "--learning-rate 0").status == 2);
+  CHECK(run("train_rbm", "--learning-rate nan").status == 2);
+  CHECK(run("train_rbm", "--momentum nan").status == 2);
+  CHECK(run("train_rbm", "--k 0").status == 2);
+  CHECK(run("train_rbm", "--binarise half").status == 2);
+  CHECK(run("train_rbm", "--ais 50" + out).status == 2);
+  CHECK(run("train_autoencoder", "--drop 1").status == 2);
+  CHECK(run("train_autoencoder", "--loss hinge").status == 2);
+  CHECK(run("pretrain", "--methods none,magic").status == 2);
+  CHECK(run("pretrain", "--rates 0.1,-1").status == 2);
+  CHECK(run("sample_rbm", "--start nowhere").status == 2);
 }
 
 TEST_CASE("train_classifier: a truncated data file is named") {
@@ -213,6 +244,112 @@ TEST_CASE("denoise_ising: numbers out of range are refused in one line") {
     CHECK(result.status == 2);
     CHECK(lines(result.err) == 1);
   }
+}
+
+TEST_CASE("train_rbm, sample_rbm: learn, save, sample, and repeat themselves to the bit") {
+  std::array<std::string, 2> files;
+  for (auto& all : files) {
+    const Folder folder;
+    const Run trained = run("train_rbm", fmt::format("--hidden 16 --epochs 10 --k 2 --ais 100 --ais-chains 10 "
+                                                     "--sample-steps 20 --seed 5 --out '{}'",
+                                                     folder.string()));
+    REQUIRE_MESSAGE(trained.status == 0, trained.err);
+    for (const char* file : {"filters.png", "reconstructions.png", "samples.png"})
+      CHECK(fs::file_size(folder / file) > 1000);
+    const std::string summary = content_of(folder / "summary.csv");
+    CHECK(figure(summary, "valid_cross_entropy") < 150);                  // the mean image gives 201
+    CHECK(figure(summary, "test_log_likelihood") > -192);                 // pixels by their mean give -199
+    CHECK(figure(summary, "log_z") == figure(summary, "log_z_reverse"));  // 16 hidden units: exact
+    const Run sampled = run("sample_rbm", fmt::format("--model '{0}/rbm.safetensors' --chains 20 --steps 30 "
+                                                      "--temperatures 3 --seed 5 --out '{0}/s'",
+                                                      folder.string()));
+    REQUIRE_MESSAGE(sampled.status == 0, sampled.err);
+    all = without_times(content_of(folder / "metrics.csv")) + content_of(folder / "rbm.safetensors") +
+          without_times(content_of(folder / "s/metrics.csv")) + content_of(folder / "s/samples.png") +
+          content_of(folder / "s/states.png") + content_of(folder / "s/steps.png");
+  }
+  CHECK(files[0] == files[1]);
+}
+
+TEST_CASE("sample_rbm: a model that is none is named, with what is wrong") {
+  const Folder folder;
+  const auto sample = [&](const std::string& name) {
+    const Run result = run("sample_rbm", fmt::format("--model '{0}/{1}' --out '{0}/out'", folder.string(), name));
+    CHECK(result.status == 2);
+    CHECK(lines(result.err) == 1);
+    CHECK_MESSAGE(result.err.find(name) != std::string::npos, result.err);
+    return result.err;
+  };
+  sample("missing");
+  write_file(folder / "empty", "");
+  sample("empty");
+  const auto write = [&](const std::string& name, const xtape::Tensor<float>& weights, const std::string& rows) {
+    xtape::data::write_safetensors<float>(
+        folder / name, {{{"W", weights}, {"b", xtape::zeros<float>({784})}, {"a", xtape::zeros<float>({3})}},
+                        {{"rows", rows}, {"cols", "28"}}});
+  };
+  write("shapes", xtape::zeros<float>({784, 4}), "28");
+  CHECK(sample("shapes").find("(784, 4)") != std::string::npos);
+  write("size", xtape::zeros<float>({784, 3}), "29");
+  CHECK(sample("size").find("29 x 28") != std::string::npos);
+  write("nan", xtape::full<float>({784, 3}, std::nanf("")), "28");
+  CHECK(sample("nan").find("finite") != std::string::npos);
+  xtape::data::write_safetensors<float>(folder / "other", {{{"W", xtape::zeros<float>({3})}}, {}});
+  CHECK(sample("other").find("tensor b") != std::string::npos);
+}
+
+TEST_CASE("train_autoencoder: tied and untied, both losses, denoising, repeat themselves to the bit") {
+  for (const char* kind : {"", "--untied", "--drop 0.3", "--loss squared --learning-rate 0.5"}) {
+    std::array<std::string, 2> files;
+    for (auto& all : files) {
+      const Folder folder;
+      const Run result =
+          run("train_autoencoder", fmt::format("--hidden 20 --epochs 5 {} --out '{}'", kind, folder.string()));
+      REQUIRE_MESSAGE(result.status == 0, result.err);
+      CHECK(fs::file_size(folder / "reconstructions.png") > 1000);
+      const std::string summary = content_of(folder / "summary.csv");
+      const bool squared = std::string(kind).find("squared") != std::string::npos;
+      CHECK(figure(summary, "valid_loss") < (squared ? 50 : 170));
+      all = without_times(content_of(folder / "metrics.csv")) + content_of(folder / "autoencoder.safetensors");
+    }
+    CHECK(files[0] == files[1]);
+  }
+}
+
+TEST_CASE("pretrain: chooses on validation, pairs seeds, repeats itself to the bit") {
+  std::array<std::string, 2> files;
+  for (auto& all : files) {
+    const Folder folder;
+    const Run result =
+        run("pretrain", fmt::format("--hidden 20 --seeds 2 --epochs 3 --pretrain-epochs 1,2 --rates 0.1,0.5 "
+                                    "--out '{}'",
+                                    folder.string()));
+    REQUIRE_MESSAGE(result.status == 0, result.err);
+    const std::string metrics = content_of(folder / "metrics.csv"), summary = content_of(folder / "summary.csv");
+    CHECK(lines(metrics) == 1 + 2 * (2 + 3 * 4));  // seeds x (none at two rates, three methods at four settings)
+    // The figures of the chosen setting are the best mean of its method.
+    std::map<std::string, double> sums;
+    std::istringstream rows(metrics);
+    for (std::string line; std::getline(rows, line);) {
+      double valid = 0;
+      const auto comma = line.find(',');
+      if (std::sscanf(line.c_str() + comma, ",%*[^,],%*[^,],%*[^,],%*[^,],%lf", &valid) != 1) continue;
+      std::string setting = line;
+      for (int i = 0; i < 5; ++i) setting.resize(setting.rfind(','));  // method, epochs, rate
+      sums[setting] += valid / 2;
+    }
+    CHECK(sums.size() == 14);
+    for (const std::string method : {"none", "rbm", "autoencoder", "denoising"}) {
+      double best = 0;
+      for (const auto& [setting, valid] : sums)
+        if (setting.rfind(method + ",", 0) == 0) best = std::max(best, valid);
+      CHECK(figure(summary, method + "_valid") == doctest::Approx(best));
+      CHECK(best > 60);
+    }
+    CHECK(figure(summary, "rbm_gain") == doctest::Approx(figure(summary, "rbm_test") - figure(summary, "none_test")));
+    all = without_times(metrics) + summary;
+  }
+  CHECK(files[0] == files[1]);
 }
 
 TEST_CASE("verify_gradients: every verdict is the expected one") {

@@ -59,8 +59,8 @@ std::size_t sequence_length(std::string_view text, std::size_t i) {
 }
 
 /// The text as a gnuplot string. All but letters and blanks is written in octal: no character is left that
-/// could end the string, run a command or mean anything at all to gnuplot, nor a digit that could lengthen an octal one. What cannot be drawn becomes a
-/// blank or U+FFFD.
+/// could end the string, run a command or mean anything at all to gnuplot, nor a digit that could lengthen an octal
+/// one. What cannot be drawn becomes a blank or U+FFFD.
 std::string quote(std::string_view text) {
   std::string result = "\"";
   const auto append = [&](std::string_view bytes) {
