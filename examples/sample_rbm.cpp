@@ -84,6 +84,9 @@ int sample(const Options& options) {
   }
   fmt::print("of the test images {:.3f} of the pixels are on\n", on);
 
+  examples::Summary summary(examples::out_path(options, "summary.csv"));
+  summary.add("free_energy_data_minus_samples", gaps.back());
+  summary.add("swap_rate", chain.swap_rate());
   const auto path = [&](const char* file) { return examples::out_path(options, file); };
   examples::write_tiles(path("samples.png"), chain.visible_probability(), machine.rows, machine.cols);
   examples::write_tiles(path("states.png"), chain.visible(), machine.rows, machine.cols);

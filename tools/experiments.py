@@ -1,8 +1,10 @@
 """The experiments of tools/reproduce, and the tables made of their figures."""
 
+import csv
 import dataclasses
 import math
 import pathlib
+import statistics
 
 KS = (1, 5, 10, 20)
 HIDDEN = (50, 100, 200, 500)
@@ -20,9 +22,17 @@ class Experiment:
     after: str | None = None  # an experiment whose files it reads
 
 
+def seeds_of(quick):
+    return (1, 2) if quick else (1, 2, 3)
+
+
+def autoencoder_name(hidden, drop):
+    return f"e-drop-{drop}" if hidden == 100 else f"g-autoencoder-{hidden}-drop-{drop}"
+
+
 def experiments(data, mnist, quick):
     epochs = 2 if quick else 200
-    temperatures = 200 if quick else 20000
+    temperatures = 200 if quick else 10000
     steps = 50 if quick else 1000
     result = []
 
@@ -31,20 +41,23 @@ def experiments(data, mnist, quick):
         result.append(Experiment(name, "train_rbm", [*map(str, arguments), "--sample-steps", str(steps), *extra], cost,
                                  source or data))
 
-    # a, b: what contrastive divergence and the number of its steps do, at a constant rate and at one that falls to 0
-    falling = ["--learning-rate", 0.1, "--final-learning-rate", 0]
+    # a, b: what contrastive divergence and the number of its steps do, at a constant rate and, for each of several
+    # seeds, at one that falls to 0
+    falling = ["--learning-rate", 0.1, "--final-learning-rate", 0, "--epochs", epochs]
     for k in KS:
         rbm(f"b-k{k}", 40 + 4 * k, "--k", k, "--epochs", epochs)
-        rbm(f"b-falling-k{k}", 40 + 4 * k, "--k", k, "--epochs", epochs, *falling)
-    rbm("b-persistent", 45, "--persistent", "--epochs", epochs, *falling)
-    rbm("b-persistent-k5", 60, "--persistent", "--k", 5, "--epochs", epochs, *falling)
+    for seed in seeds_of(quick):
+        for k in KS:
+            rbm(f"b-falling-k{k}-{seed}", 40 + 4 * k, "--k", k, *falling, "--seed", seed)
+        for k in (1, 5):
+            rbm(f"b-persistent-k{k}-{seed}", 40 + 4 * k, "--persistent", "--k", k, *falling, "--seed", seed)
     rbm("a-rate-0.01", 40, "--learning-rate", 0.01, "--epochs", epochs)
     rbm("a-binarised", 40, "--binarise", "threshold", "--epochs", epochs)
     # c: samples
-    for name in ("b-falling-k1", "b-falling-k5", "b-falling-k20", "b-persistent-k5"):
-        result.append(Experiment(f"c-{name[2:]}", "sample_rbm",
-                                 ["--model", f"{{out}}/{name}/rbm.safetensors", "--steps", str(steps), "--seed", "2"], 3, data,
-                                 after=name))
+    for name in ("falling-k1", "falling-k5", "falling-k20", "persistent-k5"):
+        result.append(Experiment(f"c-{name}", "sample_rbm",
+                                 ["--model", f"{{out}}/b-{name}-1/rbm.safetensors", "--steps", str(steps), "--seed", "2"], 3, data,
+                                 after=f"b-{name}-1"))
     # e, f: autoencoders
     for drop in (0, *DROPS):
         result.append(Experiment(f"e-drop-{drop}", "train_autoencoder", ["--drop", str(drop), "--epochs", str(epochs)], 20, data))
@@ -55,16 +68,22 @@ def experiments(data, mnist, quick):
     for hidden in HIDDEN:
         if hidden != 100:
             rbm(f"g-rbm-{hidden}", 20 + hidden / 10, "--hidden", hidden, "--epochs", epochs, ais=False)
-        for drop in (0, 0.1):
-            result.append(Experiment(f"g-autoencoder-{hidden}-drop-{drop}", "train_autoencoder",
-                                     ["--hidden", str(hidden), "--drop", str(drop), "--epochs", str(epochs)], hidden / 4, data))
+            for drop in (0, 0.1):
+                result.append(Experiment(autoencoder_name(hidden, drop), "train_autoencoder",
+                                         ["--hidden", str(hidden), "--drop", str(drop), "--epochs", str(epochs)], hidden / 4,
+                                         data))
     for momentum, rate in ((0.5, 0.05), (0.9, 0.01)):
         rbm(f"g-momentum-{momentum}", 15, "--momentum", momentum, "--learning-rate", rate, "--epochs", epochs, ais=False)
     # d, e, f: pretraining
-    for hidden, seeds, cost in ((100, 10, 900), (500, 5, 1500)):
-        tuning = ["--hidden", str(hidden), "--seeds", "2" if quick else str(seeds), "--epochs", "2" if quick else "200"]
-        choices = ["--pretrain-epochs", "1"] if quick else ["--pretrain-epochs", "10,50", "--rates", "0.1,0.5"]
-        result.append(Experiment(f"d-pretrain-{hidden}", "pretrain", tuning + choices, 1 if quick else cost, data))
+    for hidden, seeds, tune, cost in ((100, 10, 200, 1200), (500, 5, 100, 1200)):
+        settings = ["--hidden", str(hidden), "--seeds", "2" if quick else str(seeds), "--epochs", "2" if quick else str(tune)]
+        choices = ["--pretrain-epochs", "1"] if quick else ["--pretrain-epochs", "2,10,50", "--rates", "0.1,0.5,1"]
+        result.append(Experiment(f"d-pretrain-{hidden}", "pretrain", settings + choices, 1 if quick else cost, data))
+    for drop in DROPS[1:]:
+        result.append(Experiment(f"f-pretrain-drop-{drop}", "pretrain",
+                                 ["--methods", "none,denoising", "--drop", str(drop), "--seeds", "2" if quick else "5",
+                                  "--epochs", "2" if quick else "200", "--rates", "0.5,1",
+                                  "--pretrain-epochs", "1" if quick else "2,10"], 1 if quick else 150, data))
     # Problems 2 and 4
     result.append(Experiment("ising", "denoise_ising", [], 2, data))
     result.append(Experiment("directed", "directed_model", [], 2))
@@ -88,6 +107,15 @@ def picture(text, name):
     return f"![{text}](images/results/{name})"
 
 
+def mean_error(values, digits):
+    """The mean, and its standard error if there is more than one value."""
+    mean = statistics.mean(values)
+    text = f"{mean:.{digits}f}"
+    if len(values) > 1:
+        text += f" ± {statistics.stdev(values) / math.sqrt(len(values)):.{digits}f}"
+    return text.replace("-", "−")
+
+
 def likelihood(run):
     """Test log-likelihood by forward and by reverse annealed importance sampling."""
     test = run["test_log_likelihood"]
@@ -103,23 +131,23 @@ def tables(runs, out):
         pictures[name] = out / experiment / file
         return picture(text, name)
 
-    names = [f"b-k{k}" for k in KS] + [f"b-falling-k{k}" for k in KS] + ["b-persistent", "b-persistent-k5", "a-rate-0.01"]
+    groups = [(f"k = {k}", "0.1", [f"b-k{k}"]) for k in KS] + [("k = 1", "0.01", ["a-rate-0.01"])]
+    groups += [(f"k = {k}", "0.1 → 0", [f"b-falling-k{k}-{seed}" for seed in (1, 2, 3)]) for k in KS]
+    groups += [(f"persistent, k = {k}", "0.1 → 0", [f"b-persistent-k{k}-{seed}" for seed in (1, 2, 3)]) for k in (1, 5)]
     rows = []
-    for name in names:
-        if name in runs:
-            run = runs[name]
-            forward, reverse = likelihood(run)
-            rate = "0.01" if name == "a-rate-0.01" else "0.1 → 0" if "falling" in name or "persistent" in name else "0.1"
-            k = name.split("-k")[1] if "-k" in name else "1"
-            rows.append([("persistent, " if "persistent" in name else "") + f"k = {k}", rate,
-                         f"{run['train_cross_entropy']:.1f} / {run['valid_cross_entropy']:.1f}",
-                         f"{run['best_valid_cross_entropy']:.2f} ({run['best_epoch']:.0f})",
-                         f"{forward:.1f} / {reverse:.1f}", f"{run['log_z_effective_chains']:.0f}",
-                         f"{run['test_pseudo_log_likelihood']:.1f}",
-                         f"{run['free_energy_data_minus_samples']:+.0f}", f"{run['seconds']:.0f}"])
-    blocks["steps"] = table(["training", "rate", "cross-entropy, train / valid", "best valid (epoch)",
-                             "test log-likelihood, forward / reverse", "chains that count", "pseudo-log-likelihood",
-                             "F(data) − F(samples)", "seconds"], rows)
+    for text, rate, names in groups:
+        group = [runs[name] for name in names if name in runs]
+        if group:
+            rows.append([text, rate, mean_error([run["train_cross_entropy"] for run in group], 1),
+                         mean_error([run["valid_cross_entropy"] for run in group], 1),
+                         mean_error([likelihood(run)[0] for run in group], 1),
+                         mean_error([likelihood(run)[1] for run in group], 1),
+                         mean_error([run["log_z_effective_chains"] for run in group], 0),
+                         mean_error([run["test_pseudo_log_likelihood"] for run in group], 1),
+                         mean_error([run["free_energy_data_minus_samples"] for run in group], 0),
+                         mean_error([run["seconds"] for run in group], 0)])
+    blocks["steps"] = table(["training", "rate", "cross-entropy, train", "valid", "test log-likelihood, forward AIS", "reverse AIS",
+                             "chains of 100 that count", "pseudo-log-likelihood", "F(data) − F(samples)", "seconds"], rows)
 
     rows = []
     for text, name in (("100 hidden, CD-1, pixels as they are", "b-k1"), ("100 hidden, CD-1, binarised", "a-binarised"),
@@ -148,7 +176,7 @@ def tables(runs, out):
         run = runs.get("b-k1" if hidden == 100 else f"g-rbm-{hidden}")
         row.append(f"{run['best_train_cross_entropy']:.1f} / {run['best_valid_cross_entropy']:.1f} ({run['best_epoch']:.0f})" if run else "")
         for drop in (0, 0.1):
-            run = runs.get(f"g-autoencoder-{hidden}-drop-{drop}")
+            run = runs.get(autoencoder_name(hidden, drop))
             row.append(f"{run['best_train_loss']:.1f} / {run['best_valid_loss']:.1f} ({run['best_epoch']:.0f})" if run else "")
         rows.append(row)
     blocks["hidden"] = table(["hidden", "RBM, CD-1", "autoencoder", "denoising, 10 %"], rows)
@@ -174,19 +202,20 @@ def tables(runs, out):
     blocks["autoencoder filters"] = table([t for t, _ in cells], [[show(f"weights, {t}", n, "filters.png") for t, n in cells]])
 
     for hidden in (100, 500):
-        name = f"d-pretrain-{hidden}"
-        if name not in runs:
+        run, rows = runs.get(f"d-pretrain-{hidden}"), []
+        if not run:
             continue
-        run, rows = runs[name], []
         for method in METHODS:
-            gain = f"{run[method + '_gain']:+.2f} ± {run[method + '_gain_error']:.2f}" if method != "none" else ""
-            rows.append(["random weights" if method == "none" else method, f"{run[method + '_pretrain_epochs']:.0f}",
-                         f"{run[method + '_rate']:g}", f"{run[method + '_valid']:.2f} ± {run[method + '_valid_error']:.2f}",
-                         f"{run[method + '_test']:.2f} ± {run[method + '_test_error']:.2f}", gain])
+            rows.append(pretraining_row("random weights" if method == "none" else method, run, method))
+        for drop in DROPS[1:]:
+            other = runs.get(f"f-pretrain-drop-{drop}")
+            if other and hidden == 100:
+                rows.append(pretraining_row(f"denoising, {100 * drop:.0f} % dropped (5 seeds)", other, "denoising"))
         blocks[f"pretraining {hidden}"] = table(["first layer from", "epochs of pretraining", "rate of fine-tuning", "validation %",
                                                  "test %", "test, against random (paired)"], rows)
-        if (out / name / "curves.png").exists():
-            blocks[f"pretraining {hidden}"] += "\n\n" + show(f"validation accuracy, {hidden} hidden units", name, "curves.png")
+        if (out / f"d-pretrain-{hidden}" / "curves.png").exists():
+            blocks[f"pretraining {hidden}"] += "\n\n" + show(f"validation accuracy, {hidden} hidden units", f"d-pretrain-{hidden}",
+                                                             "curves.png")
 
     rows = []
     for text, name in (("500 hidden, CD-1", "mnist-k1"), ("500 hidden, CD-3", "mnist-k3"), ("500 hidden, persistent", "mnist-persistent")):
@@ -216,9 +245,15 @@ def tables(runs, out):
     return blocks, pictures
 
 
+def pretraining_row(text, run, method):
+    gain = f"{run[method + '_gain']:+.2f} ± {run[method + '_gain_error']:.2f}" if method != "none" else ""
+    return [text, f"{run[method + '_pretrain_epochs']:.0f}", f"{run[method + '_rate']:g}",
+            f"{run[method + '_valid']:.2f} ± {run[method + '_valid_error']:.2f}",
+            f"{run[method + '_test']:.2f} ± {run[method + '_test_error']:.2f}", gain]
+
+
 def epochs_of(folder, column):
     """A column of metrics.csv at epochs 1, 10, 50 and the last."""
-    import csv
     with open(folder / "metrics.csv") as file:
         values = [float(row[column]) for row in csv.DictReader(file)]
     return [values[min(epoch, len(values)) - 1] for epoch in (1, 10, 50, len(values))] if values else [math.nan] * 4
