@@ -39,7 +39,7 @@ std::vector<DirectedNode> random_network(const Options& options, Rng& rng) {
     std::size_t rows = 1;
     for (std::size_t left = std::min<std::size_t>(k, rng.below(options.parents + 1)); left > 0;) {
       const DirectedNode& parent = nodes[rng.below(k)];
-      if (std::ranges::find(node.parents, parent.name) != node.parents.end()) continue;
+      if (std::find(node.parents.begin(), node.parents.end(), parent.name) != node.parents.end()) continue;
       node.parents.push_back(parent.name);
       rows *= parent.states;
       --left;
@@ -92,7 +92,8 @@ double follow_steps(std::vector<DirectedNode> nodes) {
   double worst = 0;
   for (const SummedOut& step : model.sum_out()) {
     worst = std::max(worst, step.deviation);
-    const auto gone = std::ranges::find(nodes, model.node(step.node).name, &DirectedNode::name);
+    const auto gone = std::find_if(nodes.begin(), nodes.end(),
+                                   [&](const DirectedNode& node) { return node.name == model.node(step.node).name; });
     std::size_t inner = 1;
     for (auto node = gone + 1; node != nodes.end(); ++node) inner *= node->states;
     std::vector<double> summed(joint.size() / gone->states, 0.0);
@@ -116,7 +117,8 @@ double marginals_off_by(const DirectedModel& model, const IndexArray& x, const T
     for (int given = 0; given < 2; ++given) {
       std::vector<double> sums(model.node(k).states, 0.0);
       for (std::size_t i = 0; i < p.size(); ++i)
-        if (std::ranges::all_of(evidence, [&](const auto& e) { return x(i, model.index(e.first)) == e.second; }))
+        if (std::all_of(evidence.begin(), evidence.end(),
+                        [&](const auto& e) { return x(i, model.index(e.first)) == e.second; }))
           sums[x(i, k)] += p.data()[i];
       const double total = std::accumulate(sums.begin(), sums.end(), 0.0);
       const Tensor<double> found = model.marginal({model.node(k).name}, evidence);

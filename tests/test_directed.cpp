@@ -386,9 +386,11 @@ TEST_CASE("directed model: bad questions are refused by name") {
   CHECK_THROWS_WITH_AS(model.log_joint(IndexArray{0, 1, 0}), "log_joint: rows of 4 states are needed, got shape (3,)",
                        ShapeError);
   CHECK_THROWS_WITH_AS(model.joint(IndexArray{{{0, 1, 0, 1}}}),
-                       "log_joint: rows of 4 states are needed, got shape (1, 1, 4)", ShapeError);
+                       "joint: rows of 4 states are needed, got shape (1, 1, 4)", ShapeError);
   CHECK_THROWS_WITH_AS(model.log_joint(IndexArray{{0, 1, 0, 1}, {0, 0, 2, 0}}),
                        "log_joint: node rain has 2 states, got state 2", ValueError);
+  CHECK_THROWS_WITH_AS(model.node(4), "directed model: no node 4 among 4", ValueError);
+  CHECK_THROWS_AS(model.parents(4), ValueError);
   std::vector<DirectedNode> many;
   std::vector<std::string> names;
   for (std::size_t k = 0; k < 9; ++k) many.push_back(coin(fmt::format("n{}", k), {}));

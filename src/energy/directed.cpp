@@ -7,7 +7,6 @@
 #include <functional>
 #include <numeric>
 #include <queue>
-#include <ranges>
 #include <span>
 
 #include "factor.hpp"
@@ -36,7 +35,7 @@ void DirectedModel::link() {
       const auto found = index_.find(name);
       if (found == index_.end())
         throw ValueError(fmt::format("directed model: node {} has the unknown parent {}", node.name, name));
-      if (std::ranges::find(parents, found->second) != parents.end())
+      if (std::find(parents.begin(), parents.end(), found->second) != parents.end())
         throw ValueError(fmt::format("directed model: node {} has the parent {} twice", node.name, name));
       parents.push_back(found->second);
     }
@@ -62,18 +61,18 @@ void DirectedModel::sort() {
   if (order_.size() == size()) return;
 
   // Every node that waits has a parent that waits: upwards from any of them, some node comes again.
+  const auto waits = [&](std::size_t k) { return waiting_for[k] > 0; };
   std::vector<bool> seen(size(), false);
-  const auto waiting = [&](std::size_t k) { return waiting_for[k] > 0; };
-  auto k =
-      static_cast<std::size_t>(std::ranges::find_if(waiting_for, [](auto n) { return n > 0; }) - waiting_for.begin());
   Variables upwards;
-  for (; !seen[k]; k = *std::ranges::find_if(parents_[k], waiting)) {
+  std::size_t k = 0;
+  while (!waits(k)) ++k;
+  for (; !seen[k]; k = *std::find_if(parents_[k].begin(), parents_[k].end(), waits)) {
     seen[k] = true;
     upwards.push_back(k);
   }
-  Variables cycle(std::ranges::find(upwards, k), upwards.end());
-  std::ranges::reverse(cycle);
-  std::ranges::rotate(cycle, std::ranges::min_element(cycle));  // from the node listed first
+  Variables cycle(std::find(upwards.begin(), upwards.end(), k), upwards.end());
+  std::reverse(cycle.begin(), cycle.end());
+  std::rotate(cycle.begin(), std::min_element(cycle.begin(), cycle.end()), cycle.end());  // from the one listed first
   std::string names;
   for (const std::size_t node : cycle) names += nodes_[node].name + " -> ";
   throw ValueError(fmt::format("directed model: {}{} is a cycle", names, nodes_[cycle.front()].name));
@@ -90,7 +89,10 @@ void DirectedModel::check_table(std::size_t k) {
                     node.name, rows, node.states));
   const Shape merged{static_cast<std::size_t>(rows), node.states};
   Shape full = merged;
-  if (axes.size() <= max_rank) full = Shape(axes | std::views::transform([&](std::size_t v) { return states_[v]; }));
+  if (axes.size() <= max_rank) {
+    full = {};
+    for (const std::size_t v : axes) full.push_back(states_[v]);
+  }
   if (!node.table.defined() || (node.table.shape() != full && node.table.shape() != merged))
     throw ShapeError(fmt::format("directed model: node {}: a table of shape {} is needed, got {}", node.name,
                                  to_string(full), node.table.defined() ? to_string(node.table.shape()) : "none"));
@@ -115,6 +117,20 @@ void DirectedModel::check_table(std::size_t k) {
   }
 }
 
+void DirectedModel::check_number(std::size_t k) const {
+  if (k >= size()) throw ValueError(fmt::format("directed model: no node {} among {}", k, size()));
+}
+
+const DirectedNode& DirectedModel::node(std::size_t k) const {
+  check_number(k);
+  return nodes_[k];
+}
+
+const std::vector<std::size_t>& DirectedModel::parents(std::size_t k) const {
+  check_number(k);
+  return parents_[k];
+}
+
 std::size_t DirectedModel::index(const std::string& name) const {
   const auto found = index_.find(name);
   if (found == index_.end()) throw ValueError(fmt::format("directed model: no node is called {}", name));
@@ -128,10 +144,10 @@ std::size_t DirectedModel::row(std::size_t k, const std::size_t* x) const {
   return r;
 }
 
-Tensor<double> DirectedModel::log_joint(const IndexArray& x) const {
+Tensor<double> DirectedModel::log_joint(const char* op, const IndexArray& x) const {
   const Shape shape(x.shape());
   if ((shape.size() != 1 && shape.size() != 2) || shape.back() != size())
-    throw ShapeError(fmt::format("log_joint: rows of {} states are needed, got shape {}", size(), to_string(shape)));
+    throw ShapeError(fmt::format("{}: rows of {} states are needed, got shape {}", op, size(), to_string(shape)));
   Shape rows;
   if (shape.size() == 2) rows.push_back(shape[0]);
   const Tensor<double> result = zeros<double>(rows);
@@ -140,25 +156,28 @@ Tensor<double> DirectedModel::log_joint(const IndexArray& x) const {
     for (std::size_t k = 0; k < size(); ++k)
       if (states[k] >= states_[k])
         throw ValueError(
-            fmt::format("log_joint: node {} has {} states, got state {}", nodes_[k].name, states_[k], states[k]));
+            fmt::format("{}: node {} has {} states, got state {}", op, nodes_[k].name, states_[k], states[k]));
     for (std::size_t k = 0; k < size(); ++k)
       result.mutable_data()[i] += std::log(nodes_[k].table.data()[row(k, states) * states_[k] + states[k]]);
   }
   return result;
 }
 
+Tensor<double> DirectedModel::log_joint(const IndexArray& x) const { return log_joint("log_joint", x); }
+
 Tensor<double> DirectedModel::joint(const IndexArray& x) const {
-  const Tensor<double> result = log_joint(x);
+  const Tensor<double> result = log_joint("joint", x);
   for (std::size_t i = 0; i < result.size(); ++i) result.mutable_data()[i] = std::exp(result.data()[i]);
   return result;
 }
 
 std::vector<SummedOut> DirectedModel::sum_out() const {
   std::vector<SummedOut> steps;
-  for (const std::size_t k : order_ | std::views::reverse) {
+  for (auto next = order_.rbegin(); next != order_.rend(); ++next) {
+    const std::size_t k = *next;
     // k's children are gone, and what they left is 1 everywhere: the only factor with k in it is k's own table.
     const Shape shape = nodes_[k].table.shape();
-    const auto left = Tensor<double>::uninitialised(Shape(std::span(shape.begin(), shape.size() - 1)));
+    const auto left = Tensor<double>::uninitialised(Shape(std::span(shape.begin(), shape.end() - 1)));
     const double* p = nodes_[k].table.data();
     double deviation = 0;
     for (std::size_t r = 0; r < left.size(); ++r, p += states_[k]) {
@@ -183,7 +202,7 @@ double DirectedModel::total_probability() const {
 
 IndexArray DirectedModel::sample(std::size_t n, Rng& rng) const {
   const Shape shape{n, size()};
-  (void)shape.elements();
+  static_cast<void>(shape.elements());  // throws if there are too many
   IndexArray result(detail::XShape(shape.begin(), shape.end()));
   for (std::size_t* x = result.data(); n-- > 0; x += size())
     for (const std::size_t k : order_) {

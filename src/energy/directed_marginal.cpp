@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ranges>
 #include <set>
 
 #include "factor.hpp"
@@ -133,7 +132,8 @@ Tensor<double> DirectedModel::marginal(const std::vector<std::string>& queried, 
   Variables summed;
   Plan plan(states_);
   Product product(states_);
-  for (const std::size_t k : order_ | std::views::reverse) {
+  for (auto next = order_.rbegin(); next != order_.rend(); ++next) {
+    const std::size_t k = *next;
     const bool is_observed = observed[k] != detail::unobserved;
     if (!matters[k] && !is_observed) continue;
     for (const std::size_t parent : parents_[k]) matters[parent] = true;

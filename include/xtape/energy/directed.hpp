@@ -48,9 +48,10 @@ class DirectedModel {
 
   /// Number of nodes. Nodes are numbered in the order in which they were listed.
   std::size_t size() const { return nodes_.size(); }
-  const DirectedNode& node(std::size_t k) const { return nodes_.at(k); }
-  /// The numbers of node k's parents, in the order of its table's axes.
-  const std::vector<std::size_t>& parents(std::size_t k) const { return parents_.at(k); }
+  /// Throws ValueError unless k < size().
+  const DirectedNode& node(std::size_t k) const;
+  /// The numbers of node k's parents, in the order of its table's axes. Throws ValueError unless k < size().
+  const std::vector<std::size_t>& parents(std::size_t k) const;
   /// The number of the node of that name. Throws ValueError if there is none.
   std::size_t index(const std::string& name) const;
   /// Every node after its parents; as listed where the arrows leave a choice.
@@ -62,9 +63,10 @@ class DirectedModel {
   /// p(x) = Π_k p(x_k | x_pa(k)). Shapes and errors as log_joint; 0 where it is too small for a double.
   Tensor<double> joint(const IndexArray& x) const;
 
-  /// p(queried | evidence) by variable elimination, an axis for each name: (first one's states, ...). Nodes go in
-  /// the order of the smallest table they leave next; those with no one queried or observed below them never
-  /// come in. In logarithms, so that however much is observed, nothing underflows.
+  /// p(queried | evidence) by variable elimination, an axis for each name: (first one's states, ...). Next to
+  /// be summed out is always the node whose sum goes through the smallest table; a node that is neither queried nor
+  /// observed, nor above such a node, sums to 1 and stays out. In logarithms: however much is observed, nothing
+  /// underflows.
   /// Throws ValueError if a name is unknown, repeated, or both queried and observed, if nothing is queried, if a
   /// state is out of range, if the evidence is impossible, or if a table of more than 2^28 entries would be
   /// needed; ShapeError if more than max_rank nodes are queried.
@@ -85,7 +87,9 @@ class DirectedModel {
   void link();
   void sort();
   void check_table(std::size_t k);
+  void check_number(std::size_t k) const;
   std::size_t row(std::size_t k, const std::size_t* x) const;
+  Tensor<double> log_joint(const char* op, const IndexArray& x) const;
 
   std::vector<DirectedNode> nodes_;
   std::map<std::string, std::size_t> index_;
