@@ -14,13 +14,14 @@
 
 namespace examples {
 
-// The options that every training program has.
+// The options that the programs have in common.
 struct CommonOptions {
   std::uint64_t seed = 1;
   std::string data;  // empty: the built-in digits
   std::string out;
 
-  void add_to(CLI::App& app, const std::string& default_out);
+  // Programs that read no data have no --data.
+  void add_to(CLI::App& app, const std::string& default_out, bool reads_data = true);
 };
 
 // Runs a program: parses the options, makes the output folder, calls body. Bad options, an output folder

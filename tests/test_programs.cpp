@@ -358,6 +358,46 @@ TEST_CASE("verify_gradients: every verdict is the expected one") {
   CHECK(run("verify_gradients", "--config 3,2").status == 2);
 }
 
+TEST_CASE("directed_model: every check passes, whatever the seed and size; writes its files, and repeats itself") {
+  const Folder folder;
+  const std::string out = fmt::format(" --out '{}'", folder.string());
+  for (const char* arguments : {"--seed 3 --networks 20", "--nodes 1 --networks 3", "--nodes 12 --states 2 --parents 5",
+                                "--nodes 2000 --parents 4 --networks 1", "--parents 0"}) {
+    const Run result = run("directed_model", arguments + out);
+    CHECK_MESSAGE(result.status == 0, arguments << result.out << result.err);
+    // Too large to enumerate: said, and shown as such.
+    const bool large = std::string(arguments).find("2000") != std::string::npos;
+    CHECK((result.out.find("not enumerated") != std::string::npos) == large);
+  }
+  const Run first = run("directed_model", out), second = run("directed_model", out);
+  CHECK(first.out == second.out);
+  CHECK(first.out.find("burglary -> alarm -> mary calls -> burglary is a cycle") != std::string::npos);
+  CHECK(first.out.find("p(burglary | john calls, mary calls) = 0.284172") != std::string::npos);
+  CHECK(lines(content_of(folder / "metrics.csv")) == 1 + 8 + 1);
+  CHECK(content_of(folder / "network.dot").find("\"alarm\" -> \"mary calls\";") != std::string::npos);
+}
+
+TEST_CASE("directed_model: --help explains; bad options and folders are a one-line error and status 2") {
+  const Run help = run("directed_model", "--help");
+  CHECK(help.status == 0);
+  for (const char* option : {"--seed", "--out", "--networks", "--nodes", "--states", "--parents"})
+    CHECK_MESSAGE(help.out.find(option) != std::string::npos, option);
+  CHECK(help.out.find("--data") == std::string::npos);  // it reads none
+  const Folder folder;
+  const std::string plain_file = write_file(folder / "file", "not a folder"), out = " --out '" + (folder / "out") + "'";
+  for (const std::string& arguments :
+       {"--no-such-option" + out, "--data ." + out, "--seed many" + out, "--networks 0" + out, "--nodes 0" + out,
+        "--states 1" + out, "--parents -1" + out, "--states 100 --parents 16" + out,  // tables beyond reason
+        "--out '" + plain_file + "/below'", std::string("--out /proc/nothing")}) {
+    const Run result = run("directed_model", arguments);
+    CAPTURE(arguments);
+    CAPTURE(result.err);
+    CHECK(result.status == 2);
+    CHECK(lines(result.err) == 1);
+    CHECK(result.err.rfind("directed_model: ", 0) == 0);
+  }
+}
+
 TEST_CASE("README: the example is the quickstart program, and that runs") {
   const std::string readme = content_of(XTAPE_SOURCE_DIR "/README.md");
   const auto begin = readme.find("```cpp\n");

@@ -7,6 +7,7 @@
 #include <xtape/data/safetensors.hpp>
 #include <xtape/energy/ais.hpp>
 #include <xtape/energy/contrastive_divergence.hpp>
+#include <xtape/energy/directed.hpp>
 #include <xtape/energy/gibbs.hpp>
 #include <xtape/energy/ising.hpp>
 #include <xtape/energy/measures.hpp>
