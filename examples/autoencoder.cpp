@@ -35,7 +35,7 @@ std::vector<Tensor<float>> Autoencoder::parameters() const {
 }
 
 void AutoencoderTraining::add_to(CLI::App& app) {
-  app.add_option("--hidden", hidden, "hidden units")->check(CLI::Range(1, 100000))->capture_default_str();
+  Training::add_to(app);
   app.add_flag("--tied,!--untied", tied, "decoder weights are the encoder's, transposed (default), or their own");
   app.add_option("--loss", loss, "cross-entropy or squared")
       ->check(CLI::IsMember({"cross-entropy", "squared"}))
@@ -43,14 +43,6 @@ void AutoencoderTraining::add_to(CLI::App& app) {
   app.add_option("--drop", drop, "share of the inputs set to 0: a denoising autoencoder")
       ->check(between(0.0, 0.99))
       ->capture_default_str();
-  app.add_option("--epochs", epochs, "passes over the training data")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
-  app.add_option("--batch", batch, "images in a step")->check(CLI::Range(1, 1000000))->capture_default_str();
-  app.add_option("--learning-rate", learning_rate, "at the start")->check(positive())->capture_default_str();
-  app.add_option("--final-learning-rate", final_learning_rate, "at the end, falling linearly (default: the same)")
-      ->check(between(0, 1e9));
-  app.add_option("--momentum", momentum, "of the updates")->check(between(0.0, 0.999))->capture_default_str();
 }
 
 Tensor<float> dropped(const Tensor<float>& x, double rate, Rng& rng) {
@@ -66,12 +58,9 @@ Autoencoder train_autoencoder(const data::Dataset& set, const AutoencoderTrainin
                               const AfterAutoencoderEpoch& after_epoch) {
   Autoencoder model(set.features(), training.hidden, training.tied, rng);
   optim::Sgd<float> sgd(model.parameters(), {.momentum = training.momentum});
-  const double last_rate = training.final_learning_rate < 0 ? training.learning_rate : training.final_learning_rate;
-  const std::size_t steps = training.epochs * ((set.size() + training.batch - 1) / training.batch);
   for (std::size_t epoch = 1, step = 0; epoch <= training.epochs; ++epoch) {
     for (const auto& [x, label] : data::batches(set, training.batch, rng)) {
-      sgd.options.learning_rate =
-          schedule::linear(training.learning_rate, last_rate, schedule::progress(step++, steps));
+      sgd.options.learning_rate = training.rate(step++, set.size());
       Tape tape;
       const auto loss = loss_of(model.logits(dropped(x, training.drop, rng)), x, training.loss);
       tape.backward(loss);

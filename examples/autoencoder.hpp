@@ -20,10 +20,8 @@ struct Autoencoder {
   std::vector<xtape::Tensor<float>> parameters() const;
 };
 
-struct AutoencoderTraining {
-  std::size_t hidden = 100, epochs = 20, batch = 32;
-  double learning_rate = 0.1, final_learning_rate = -1;  // final below 0: the same
-  double momentum = 0, drop = 0;
+struct AutoencoderTraining : Training {
+  double drop = 0;
   bool tied = true;
   std::string loss = "cross-entropy";
 

@@ -2,6 +2,7 @@
 
 #include <xtape/data/digits.hpp>
 #include <xtape/error.hpp>
+#include <xtape/schedule.hpp>
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -73,6 +74,24 @@ CLI::Validator between(double low, double high) {
 CLI::Validator positive() {
   return range(
       "above 0", [](double x, double, double) { return x > 0 && std::isfinite(x); }, 0, 0);
+}
+
+void Training::add_to(CLI::App& app) {
+  app.add_option("--hidden", hidden, "hidden units")->check(CLI::Range(1, 100000))->capture_default_str();
+  app.add_option("--epochs", epochs, "passes over the training data")
+      ->check(CLI::Range(1, 100000))
+      ->capture_default_str();
+  app.add_option("--batch", batch, "images in a step")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--learning-rate", learning_rate, "at the start")->check(positive())->capture_default_str();
+  app.add_option("--final-learning-rate", final_learning_rate, "at the end, falling linearly (default: the same)")
+      ->check(between(0, 1e9));
+  app.add_option("--momentum", momentum, "of the updates")->check(between(0.0, 0.999))->capture_default_str();
+}
+
+double Training::rate(std::size_t step, std::size_t images) const {
+  const double last = final_learning_rate < 0 ? learning_rate : final_learning_rate;
+  return xtape::schedule::linear(learning_rate, last,
+                                 xtape::schedule::progress(step, epochs * ((images + batch - 1) / batch)));
 }
 
 xtape::data::Splits load_data(const CommonOptions& options) {

@@ -32,6 +32,17 @@ int run(CLI::App& app, int argc, char** argv, const CommonOptions& options, cons
 CLI::Validator between(double low, double high);
 CLI::Validator positive();
 
+// What every one-layer model's training has.
+struct Training {
+  std::size_t hidden = 100, epochs = 20, batch = 32;
+  double learning_rate = 0.1, final_learning_rate = -1;  // final below 0: the same
+  double momentum = 0;
+
+  void add_to(CLI::App& app);
+  // At a step, counted from 0 over all epochs on so many images: falls linearly from the first to the last.
+  double rate(std::size_t step, std::size_t images) const;
+};
+
 // The data set asked for: a folder of files, or the built-in digits. Training rows are shuffled, since the
 // course's files are sorted by class.
 xtape::data::Splits load_data(const CommonOptions& options);

@@ -11,17 +11,9 @@ namespace examples {
 using namespace xtape;
 
 void MachineTraining::add_to(CLI::App& app) {
-  app.add_option("--hidden", hidden, "hidden units")->check(CLI::Range(1, 100000))->capture_default_str();
+  Training::add_to(app);
   app.add_option("--k", k, "Gibbs steps of contrastive divergence")->check(CLI::Range(1, 10000))->capture_default_str();
   app.add_flag("--persistent", persistent, "chains go on from batch to batch instead of starting at the data");
-  app.add_option("--epochs", epochs, "passes over the training data")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
-  app.add_option("--batch", batch, "images in a step")->check(CLI::Range(1, 1000000))->capture_default_str();
-  app.add_option("--learning-rate", learning_rate, "at the start")->check(positive())->capture_default_str();
-  app.add_option("--final-learning-rate", final_learning_rate, "at the end, falling linearly (default: the same)")
-      ->check(between(0, 1e9));
-  app.add_option("--momentum", momentum, "of the updates")->check(between(0.0, 0.999))->capture_default_str();
   app.add_option("--weight-decay", weight_decay, "on the weights, not on the biases")
       ->check(between(0.0, 1.0))
       ->capture_default_str();
@@ -43,13 +35,11 @@ Rbm<float> train_machine(const data::Dataset& set, const MachineTraining& traini
   optim::Sgd<float> weights({rbm.W}, {.momentum = training.momentum, .weight_decay = training.weight_decay});
   optim::Sgd<float> biases({rbm.b, rbm.a}, {.momentum = training.momentum});
   Tensor<float> particles;
-  const double last_rate = training.final_learning_rate < 0 ? training.learning_rate : training.final_learning_rate;
-  const std::size_t steps = training.epochs * ((set.size() + training.batch - 1) / training.batch);
   for (std::size_t epoch = 1, step = 0; epoch <= training.epochs; ++epoch) {
     double rate = 0;
     for (const auto& [x, label] : data::batches(set, training.batch, rng)) {
       if (training.persistent && !particles.defined()) particles = Tensor<float>(x.shape(), x.span());
-      rate = schedule::linear(training.learning_rate, last_rate, schedule::progress(step++, steps));
+      rate = training.rate(step++, set.size());
       weights.options.learning_rate = biases.options.learning_rate = rate;
       contrastive_divergence(rbm, x,
                              {.k = training.k,

@@ -10,11 +10,10 @@
 
 namespace examples {
 
-struct MachineTraining {
-  std::size_t hidden = 100, k = 1, epochs = 20, batch = 32;
+struct MachineTraining : Training {
+  std::size_t k = 1;
   bool persistent = false;
-  double learning_rate = 0.1, final_learning_rate = -1;  // final below 0: the same
-  double momentum = 0, weight_decay = 0, sparsity_target = 0, sparsity_cost = 0, deviation = 0.1;
+  double weight_decay = 0, sparsity_target = 0, sparsity_cost = 0, deviation = 0.1;
 
   void add_to(CLI::App& app);
 };

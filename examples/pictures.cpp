@@ -35,4 +35,27 @@ void write_curves(const std::string& path, const viz::Plot& plot) {
     viz::write_plot(path, plot);
 }
 
+void LossCurves::add(double train_loss, double valid_loss) {
+  epochs.push_back(static_cast<double>(epochs.size() + 1));
+  train.push_back(train_loss);
+  valid.push_back(valid_loss);
+  if (valid_loss < valid[best]) best = valid.size() - 1;
+}
+
+void LossCurves::summarise(Summary& summary, const std::string& name) const {
+  summary.add("best_epoch", epochs[best]);
+  summary.add("best_train_" + name, train[best]);
+  summary.add("best_valid_" + name, valid[best]);
+  summary.add("train_" + name, train.back());
+  summary.add("valid_" + name, valid.back());
+}
+
+void LossCurves::write(const std::string& path, const std::string& title, const std::string& y_label) const {
+  write_curves(path, {.title = title,
+                      .x_label = "epoch",
+                      .y_label = y_label,
+                      .series = {{.label = "training", .x = epochs, .y = train},
+                                 {.label = "validation", .x = epochs, .y = valid}}});
+}
+
 }  // namespace examples

@@ -6,6 +6,9 @@
 #include <xtape/viz/plot.hpp>
 
 #include <string>
+#include <vector>
+
+#include "common.hpp"
 
 namespace examples {
 
@@ -22,5 +25,16 @@ void write_lines(const std::string& path, const std::vector<xtape::Tensor<float>
 
 // Curves, if gnuplot is there; else a line that says so. Curves without a point to draw are left out.
 void write_curves(const std::string& path, const xtape::viz::Plot& plot);
+
+// A loss after every epoch, on training and on validation data.
+struct LossCurves {
+  std::vector<double> epochs, train, valid;
+  std::size_t best = 0;  // index of the smallest on validation data
+
+  void add(double train_loss, double valid_loss);
+  // best_epoch, and the losses there and at the end, under the given name.
+  void summarise(Summary& summary, const std::string& name) const;
+  void write(const std::string& path, const std::string& title, const std::string& y_label) const;
+};
 
 }  // namespace examples

@@ -35,23 +35,16 @@ Layer pretrained(const Options& options, const std::string& method, std::size_t 
   Rng rng(seed, 1);
   if (method == "none")
     return {init::normal<float>({train.features(), options.hidden}, 0.F, 0.1F, rng), zeros<float>({options.hidden})};
+  examples::Training common;
+  common.hidden = options.hidden;
+  common.epochs = epochs;
+  common.batch = options.batch;
+  common.learning_rate = options.pretrain_rate;
   if (method == "rbm") {
-    const auto rbm = examples::train_machine(train,
-                                             {.hidden = options.hidden,
-                                              .k = options.k,
-                                              .epochs = epochs,
-                                              .batch = options.batch,
-                                              .learning_rate = options.pretrain_rate},
-                                             rng);
+    const auto rbm = examples::train_machine(train, {common, options.k}, rng);
     return {rbm.W, rbm.a};
   }
-  const auto model = examples::train_autoencoder(train,
-                                                 {.hidden = options.hidden,
-                                                  .epochs = epochs,
-                                                  .batch = options.batch,
-                                                  .learning_rate = options.pretrain_rate,
-                                                  .drop = method == "denoising" ? options.drop : 0.0},
-                                                 rng);
+  const auto model = examples::train_autoencoder(train, {common, method == "denoising" ? options.drop : 0.0}, rng);
   return {model.W, model.b};
 }
 

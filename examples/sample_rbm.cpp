@@ -18,7 +18,8 @@ struct Options : examples::CommonOptions {
 
 examples::Machine machine_of(const Options& options, const data::Splits& splits, Rng& rng) {
   if (!options.model.empty()) return examples::load_machine(options.model);
-  examples::MachineTraining training{.k = 5};
+  examples::MachineTraining training;
+  training.k = 5;
   fmt::print("no --model is given: training one, {} hidden units, CD-{}, {} epochs\n", training.hidden, training.k,
              training.epochs);
   examples::Progress progress;

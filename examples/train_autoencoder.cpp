@@ -28,33 +28,21 @@ int train(const Options& options) {
   examples::Csv csv(examples::out_path(options, "metrics.csv"),
                     {"epoch", "learning_rate", "train_loss", "valid_loss", "seconds"});
   examples::EpochReport report(training.epochs, train.size());
-  std::size_t best_epoch = 0;
-  double best = 0, best_train = 0;
-  std::vector<double> epochs, train_curve, valid_curve;
+  examples::LossCurves losses;
   const auto model = examples::train_autoencoder(
       train, training, rng, [&](std::size_t epoch, const examples::Autoencoder& now, double rate) {
         const double seconds = report.training_ends();
         const double train_loss = examples::reconstruction_loss(now, x_train, training.loss);
         const double valid_loss = examples::reconstruction_loss(now, x_valid, training.loss);
         csv.row({static_cast<double>(epoch), rate, train_loss, valid_loss, seconds});
-        if (best_epoch == 0 || valid_loss < best) {
-          best_epoch = epoch;
-          best = valid_loss;
-          best_train = train_loss;
-        }
-        epochs.push_back(static_cast<double>(epoch));
-        train_curve.push_back(train_loss);
-        valid_curve.push_back(valid_loss);
+        losses.add(train_loss, valid_loss);
         report.say(epoch, fmt::format("{} {:.2f}, validation {:.2f}", training.loss, train_loss, valid_loss));
       });
 
-  fmt::print("\nbest epoch {}: {} {:.2f} an image, validation {:.2f}\n", best_epoch, training.loss, best_train, best);
+  fmt::print("\nbest epoch {}: {} {:.2f} an image, validation {:.2f}\n", losses.best + 1, training.loss,
+             losses.train[losses.best], losses.valid[losses.best]);
   examples::Summary summary(examples::out_path(options, "summary.csv"));
-  summary.add("best_epoch", static_cast<double>(best_epoch));
-  summary.add("best_train_loss", best_train);
-  summary.add("best_valid_loss", best);
-  summary.add("train_loss", train_curve.back());
-  summary.add("valid_loss", valid_curve.back());
+  losses.summarise(summary, "loss");
   summary.add("seconds", report.seconds());
 
   data::TensorFile<float> file{{{"W", model.W}, {"b", model.b}, {"c", model.c}}, {{"model", "autoencoder"}}};
@@ -65,13 +53,10 @@ int train(const Options& options) {
   std::vector lines{shown, sigmoid(model.logits(given)).detach()};
   if (training.drop > 0) lines.insert(lines.begin() + 1, given);
   examples::write_lines(examples::out_path(options, "reconstructions.png"), lines, train.rows, train.cols);
-  examples::write_curves(examples::out_path(options, "curves.png"),
-                         {.title = fmt::format("Autoencoder, {} hidden units, {:.0f} % of the inputs dropped",
-                                               training.hidden, 100 * training.drop),
-                          .x_label = "epoch",
-                          .y_label = training.loss + " an image",
-                          .series = {{.label = "training", .x = epochs, .y = train_curve},
-                                     {.label = "validation", .x = epochs, .y = valid_curve}}});
+  losses.write(
+      examples::out_path(options, "curves.png"),
+      fmt::format("Autoencoder, {} hidden units, {:.0f} % of the inputs dropped", training.hidden, 100 * training.drop),
+      training.loss + " an image");
   fmt::print("\nwritten to {}: metrics.csv, summary.csv, autoencoder.safetensors, filters.png, reconstructions.png\n",
              options.out);
   return 0;

@@ -35,25 +35,16 @@ int train(const Options& options) {
                     {"epoch", "learning_rate", "train_cross_entropy", "valid_cross_entropy", "free_energy_gap",
                      "pseudo_log_likelihood", "seconds"});
   examples::EpochReport report(options.training.epochs, train.size());
-  std::size_t best_epoch = 0;
-  double best = 0, best_train = 0, train_error = 0, valid_error = 0;
-  std::vector<double> epochs, train_curve, valid_curve;
+  examples::LossCurves losses;
   const Rbm<float> rbm = examples::train_machine(
       train, options.training, rng, [&](std::size_t epoch, const Rbm<float>& machine, double rate) {
         const double seconds = report.training_ends();
-        train_error = reconstruction_cross_entropy(machine, x_train);
-        valid_error = reconstruction_cross_entropy(machine, x_valid);
+        const double train_error = reconstruction_cross_entropy(machine, x_train);
+        const double valid_error = reconstruction_cross_entropy(machine, x_valid);
         const double gap = free_energy_gap(machine, x_train, x_valid);
         const double pseudo = stochastic_pseudo_log_likelihood(machine, valid_binary, rng);
         csv.row({static_cast<double>(epoch), rate, train_error, valid_error, gap, pseudo, seconds});
-        if (best_epoch == 0 || valid_error < best) {
-          best_epoch = epoch;
-          best = valid_error;
-          best_train = train_error;
-        }
-        epochs.push_back(static_cast<double>(epoch));
-        train_curve.push_back(train_error);
-        valid_curve.push_back(valid_error);
+        losses.add(train_error, valid_error);
         report.say(
             epoch,
             fmt::format("cross-entropy {:.2f}, validation {:.2f}  free-energy gap {:.2f}  pseudo-likelihood {:.1f}",
@@ -61,13 +52,10 @@ int train(const Options& options) {
       });
 
   examples::Summary summary(examples::out_path(options, "summary.csv"));
-  summary.add("best_epoch", static_cast<double>(best_epoch));
-  summary.add("best_train_cross_entropy", best_train);
-  summary.add("best_valid_cross_entropy", best);
-  summary.add("train_cross_entropy", train_error);
-  summary.add("valid_cross_entropy", valid_error);
+  losses.summarise(summary, "cross_entropy");
   summary.add("seconds", report.seconds());
-  fmt::print("\nbest epoch {}: cross-entropy {:.2f} nats an image, validation {:.2f}\n", best_epoch, best_train, best);
+  fmt::print("\nbest epoch {}: cross-entropy {:.2f} nats an image, validation {:.2f}\n", losses.best + 1,
+             losses.train[losses.best], losses.valid[losses.best]);
 
   examples::save_machine(examples::out_path(options, "rbm.safetensors"), {rbm, train.rows, train.cols});
   examples::write_filters(examples::out_path(options, "filters.png"), rbm.W, train.rows, train.cols);
@@ -75,13 +63,10 @@ int train(const Options& options) {
   examples::write_lines(examples::out_path(options, "reconstructions.png"),
                         {shown, visible_probability(rbm, hidden_probability(rbm, shown)).detach()}, train.rows,
                         train.cols);
-  examples::write_curves(examples::out_path(options, "curves.png"),
-                         {.title = fmt::format("RBM, {} hidden units, {}CD-{}", rbm.hidden(),
-                                               options.training.persistent ? "persistent " : "", options.training.k),
-                          .x_label = "epoch",
-                          .y_label = "reconstruction cross-entropy, nats an image",
-                          .series = {{.label = "training", .x = epochs, .y = train_curve},
-                                     {.label = "validation", .x = epochs, .y = valid_curve}}});
+  losses.write(examples::out_path(options, "curves.png"),
+               fmt::format("RBM, {} hidden units, {}CD-{}", rbm.hidden(),
+                           options.training.persistent ? "persistent " : "", options.training.k),
+               "reconstruction cross-entropy, nats an image");
 
   GibbsChain<float> chain(rbm, 100, rng);
   if (options.sample_steps > 0) {

@@ -1,10 +1,15 @@
 #pragma once
 // Folders and files for the tests.
 
+#include <doctest/doctest.h>
+#include <xtape/error.hpp>
+
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <random>
 #include <string>
+#include <vector>
 
 // A new folder, removed with all that is in it.
 class Folder {
@@ -40,4 +45,16 @@ inline std::string content_of(const std::string& path) {
 inline std::string write_file(const std::string& path, const std::string& content) {
   std::ofstream(path, std::ios::binary) << content;
   return path;
+}
+
+// `act` must throw an Error whose message holds all `parts`.
+template <class Error = xtape::DataError>
+void check_bad(const std::function<void()>& act, const std::vector<std::string>& parts) {
+  try {
+    act();
+    FAIL_CHECK("nothing thrown, expected: " << parts.back());
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    for (const auto& part : parts) CHECK_MESSAGE(message.find(part) != std::string::npos, message << " lacks " << part);
+  }
 }

@@ -29,17 +29,6 @@ std::string write_gz(const std::string& path, const std::string& content) {
   return path;
 }
 
-/// `read` must throw a DataError whose message holds all `parts`.
-void check_bad(const std::function<void()>& read, const std::vector<std::string>& parts) {
-  try {
-    read();
-    FAIL_CHECK("nothing thrown, expected: " << parts.back());
-  } catch (const DataError& error) {
-    const std::string message = error.what();
-    for (const auto& part : parts) CHECK_MESSAGE(message.find(part) != std::string::npos, message << " lacks " << part);
-  }
-}
-
 std::string big_endian(std::uint32_t value) {
   std::string bytes;
   for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(value >> shift & 0xffU);

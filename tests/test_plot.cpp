@@ -23,16 +23,6 @@ namespace {
 
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
-template <class Error> void check_bad(const std::function<void()>& act, const std::vector<std::string>& parts) {
-  try {
-    act();
-    FAIL_CHECK("nothing thrown, expected: " << parts.back());
-  } catch (const Error& error) {
-    const std::string message = error.what();
-    for (const auto& part : parts) CHECK_MESSAGE(message.find(part) != std::string::npos, message << " lacks " << part);
-  }
-}
-
 bool skip() {
   if (!can_plot()) MESSAGE("skipped: no gnuplot on the PATH");
   return !can_plot();

@@ -21,16 +21,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-void check_bad(const std::function<void()>& act, const std::vector<std::string>& parts) {
-  try {
-    act();
-    FAIL_CHECK("nothing thrown, expected: " << parts.back());
-  } catch (const DataError& error) {
-    const std::string message = error.what();
-    for (const auto& part : parts) CHECK_MESSAGE(message.find(part) != std::string::npos, message << " lacks " << part);
-  }
-}
-
 std::string little_endian(std::uint64_t value) {
   std::string bytes;
   for (int i = 0; i < 8; ++i) bytes += static_cast<char>(value >> 8 * i & 0xffU);

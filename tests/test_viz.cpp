@@ -21,16 +21,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-void check_bad(const std::function<void()>& act, const std::vector<std::string>& parts) {
-  try {
-    act();
-    FAIL_CHECK("nothing thrown, expected: " << parts.back());
-  } catch (const DataError& error) {
-    const std::string message = error.what();
-    for (const auto& part : parts) CHECK_MESSAGE(message.find(part) != std::string::npos, message << " lacks " << part);
-  }
-}
-
 Image pattern(std::size_t width, std::size_t height, std::size_t channels) {
   Image image{.width = width, .height = height, .channels = channels, .pixels = {}};
   for (std::size_t i = 0; i < width * height * channels; ++i)

@@ -77,13 +77,13 @@ def experiments(data, mnist, quick):
     # d, e, f: pretraining
     for hidden, seeds, tune, cost in ((100, 10, 200, 1200), (500, 5, 100, 1200)):
         settings = ["--hidden", str(hidden), "--seeds", "2" if quick else str(seeds), "--epochs", "2" if quick else str(tune)]
-        choices = ["--pretrain-epochs", "1"] if quick else ["--pretrain-epochs", "2,10,50", "--rates", "0.1,0.5,1"]
+        choices = ["--pretrain-epochs", "1"] if quick else ["--pretrain-epochs", "1,3,10,50", "--rates", "0.5,1,2"]
         result.append(Experiment(f"d-pretrain-{hidden}", "pretrain", settings + choices, 1 if quick else cost, data))
     for drop in DROPS[1:]:
         result.append(Experiment(f"f-pretrain-drop-{drop}", "pretrain",
                                  ["--methods", "none,denoising", "--drop", str(drop), "--seeds", "2" if quick else "5",
-                                  "--epochs", "2" if quick else "200", "--rates", "0.5,1",
-                                  "--pretrain-epochs", "1" if quick else "2,10"], 1 if quick else 150, data))
+                                  "--epochs", "2" if quick else "200", "--rates", "1,2",
+                                  "--pretrain-epochs", "1" if quick else "1,3,10"], 1 if quick else 150, data))
     # Problems 2 and 4
     result.append(Experiment("ising", "denoise_ising", [], 2, data))
     result.append(Experiment("directed", "directed_model", ["--networks", "100"], 2))
