@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 void CommonOptions::add_to(CLI::App& app, const std::string& default_out, bool reads_data) {
   out = default_out;
-  app.add_option("--seed", seed, "seed of all random numbers")->capture_default_str();
+  app.add_option("--seed", seed, "seed of all random numbers")->check(CLI::NonNegativeNumber)->capture_default_str();
   if (reads_data)
     app.add_option("--data", data, "folder with MNIST's or the course's files (default: built-in digits)");
   app.add_option("--out", out, "folder for pictures and figures")->capture_default_str();

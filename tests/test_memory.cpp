@@ -1,6 +1,7 @@
 // Memory in steady state: a training step asks nothing of the system, and holds on to nothing.
 
 #include <doctest/doctest.h>
+#include <xtape/energy/contrastive_divergence.hpp>
 #include <xtape/init.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/conv.hpp>
@@ -69,7 +70,17 @@ TEST_CASE("memory: a training step in steady state allocates nothing") {
     tape.backward(cross_entropy(matmul(flatten(h), w3), labels));
     sgd.step();
   };
-  for (const auto& step : {std::function<void()>(mlp), std::function<void()>(conv)}) {
+  Rbm<float> rbm(784, 50, rng);
+  optim::Sgd rbm_sgd{rbm.parameters(), {.learning_rate = 0.1, .momentum = 0.5}};
+  const Tensor v = init::uniform<float>({32, 784}, 0.F, 1.F, rng);
+  Tensor particles = init::uniform<float>({20, 784}, 0.F, 1.F, rng) < 0.5;
+  const auto cd = [&] {
+    contrastive_divergence(rbm, v, {.k = 2}, rng);
+    rbm_sgd.step();
+    contrastive_divergence(rbm, v, {.k = 1, .particles = &particles}, rng);
+    rbm_sgd.step();
+  };
+  for (const auto& step : {std::function<void()>(mlp), std::function<void()>(conv), std::function<void()>(cd)}) {
     step();
     step();
     const std::size_t before = allocations, blocks = detail::system_allocations();

@@ -79,9 +79,9 @@ TEST_CASE("programs: bad options, folders and data are a one-line error and stat
   const std::string out = " --out '" + (folder / "out") + "'";
   for (const auto& program : programs_with_options)
     for (const auto& arguments :
-         {std::string("--no-such-option"), std::string("--seed many"), "--out '" + plain_file + "/below'",
-          std::string("--out /proc/nothing"), "--data '" + (folder / "missing") + "'" + out,
-          "--data '" + folder.string() + "'" + out}) {
+         {std::string("--no-such-option"), std::string("--seed many"), std::string("--seed -1"),
+          "--out '" + plain_file + "/below'", std::string("--out /proc/nothing"),
+          "--data '" + (folder / "missing") + "'" + out, "--data '" + folder.string() + "'" + out}) {
       const Run result = run(program, arguments);
       CAPTURE(program);
       CAPTURE(arguments);
@@ -350,6 +350,49 @@ TEST_CASE("pretrain: chooses on validation, pairs seeds, repeats itself to the b
     all = without_times(metrics) + summary;
   }
   CHECK(files[0] == files[1]);
+}
+
+TEST_CASE("tools/reproduce: runs, writes its tables, goes on where it was, names what failed") {
+  if (std::system("python3 -c pass 2>/dev/null") != 0) {
+    MESSAGE("skipped: no python3 on the PATH");
+    return;
+  }
+  const Folder folder;
+  const auto reproduce = [&](const std::string& arguments) {
+    const std::string out = folder / "text";
+    const int status =
+        std::system(fmt::format("'{}/tools/reproduce' --programs '{}' --quick --out '{}/runs' {} >'{}' 2>&1",
+                                XTAPE_SOURCE_DIR, XTAPE_PROGRAMS, folder.string(), arguments, out)
+                        .c_str());
+    return Run{WIFEXITED(status) ? WEXITSTATUS(status) : -1, content_of(out), ""};
+  };
+  const std::string only = "--only b-falling-k1-1 c-falling-k1 e-untied directed";
+  const Run first = reproduce(only);
+  REQUIRE_MESSAGE(first.status == 0, first.out);
+  CHECK_MESSAGE(first.out.find("to run: 4, done: 0") != std::string::npos, first.out);
+  CHECK_MESSAGE(first.out.find("left") != std::string::npos, first.out);
+  const std::string document = content_of(folder / "runs/results.md");
+  CHECK(document.find("| k = 1 | 0.1 → 0 |") != std::string::npos);
+  CHECK(document.find("| untied |") != std::string::npos);
+  CHECK(document.find("<!-- end directed -->") != std::string::npos);
+  CHECK(fs::file_size(folder / "runs/images/results/c-falling-k1-samples.png") > 1000);
+
+  fs::remove(folder / "runs/e-untied/done.json");  // as if stopped while it ran
+  const Run second = reproduce(only);
+  CHECK_MESSAGE(second.out.find("to run: 1, done: 3") != std::string::npos, second.out);
+  CHECK(content_of(folder / "runs/results.md").find("| untied |") != std::string::npos);
+
+  const Run failed = reproduce("--only b-falling-k1-1 c-falling-k1 --data '" + folder.string() + "'");
+  CHECK(failed.status != 0);
+  CHECK_MESSAGE(failed.out.find("b-falling-k1-1: failed with status 2: train_rbm: ") != std::string::npos, failed.out);
+  CHECK_MESSAGE(failed.out.find("c-falling-k1: not run") != std::string::npos, failed.out);
+  CHECK(failed.out.find("Traceback") == std::string::npos);
+  const Run unknown = reproduce("--only nothing");
+  CHECK(unknown.status != 0);
+  CHECK(lines(unknown.out) == 1);
+  const Run missing = reproduce("--data /no/such/folder");
+  CHECK(missing.status != 0);
+  CHECK(lines(missing.out) == 1);
 }
 
 TEST_CASE("verify_gradients: every verdict is the expected one") {

@@ -75,9 +75,9 @@ def experiments(data, mnist, quick):
     for momentum, rate in ((0.5, 0.05), (0.9, 0.01)):
         rbm(f"g-momentum-{momentum}", 15, "--momentum", momentum, "--learning-rate", rate, "--epochs", epochs, ais=False)
     # d, e, f: pretraining
-    for hidden, seeds, tune, cost in ((100, 10, 200, 1200), (500, 5, 100, 1200)):
+    for hidden, seeds, tune, cost in ((100, 6, 200, 600), (500, 5, 100, 1000)):
         settings = ["--hidden", str(hidden), "--seeds", "2" if quick else str(seeds), "--epochs", "2" if quick else str(tune)]
-        choices = ["--pretrain-epochs", "1"] if quick else ["--pretrain-epochs", "1,3,10,50", "--rates", "0.5,1,2"]
+        choices = ["--pretrain-epochs", "1"] if quick else ["--pretrain-epochs", "1,3,10", "--rates", "0.5,1,2"]
         result.append(Experiment(f"d-pretrain-{hidden}", "pretrain", settings + choices, 1 if quick else cost, data))
     for drop in DROPS[1:]:
         result.append(Experiment(f"f-pretrain-drop-{drop}", "pretrain",
