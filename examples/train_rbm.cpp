@@ -15,8 +15,36 @@ struct Options : examples::CommonOptions {
   std::size_t ais_temperatures = 0, ais_chains = 100, sample_steps = 1000;
 };
 
+// By annealed importance sampling, of images made binary in the given way.
+void measure_likelihood(const Options& options, const Rbm<float>& rbm, const data::Splits& splits,
+                        const std::string& binary, Rng& rng, examples::Summary& summary) {
+  const auto binary_train = images(examples::binarise(splits.train, binary, rng));
+  const auto binary_test = images(examples::binarise(splits.test, binary, rng));
+  const auto z = examples::estimate_log_partition(rbm, binary_train, options.ais_chains, options.ais_temperatures, rng);
+  const double train_likelihood = average_log_likelihood(rbm, binary_train, z.value),
+               test_likelihood = average_log_likelihood(rbm, binary_test, z.value);
+  const double exact_pseudo = pseudo_log_likelihood(rbm, binary_test);
+  summary.add("log_z", z.value);
+  summary.add("log_z_standard_error", z.standard_error);
+  summary.add("log_z_effective_chains", z.effective_chains);
+  summary.add("log_z_from_uniform", z.from_uniform);
+  summary.add("log_z_reverse", z.reverse);
+  summary.add("train_log_likelihood", train_likelihood);
+  summary.add("test_log_likelihood", test_likelihood);
+  summary.add("test_pseudo_log_likelihood", exact_pseudo);
+  if (z.exact)
+    fmt::print("log Z {:.3f}, exact\n", z.value);
+  else
+    fmt::print("log Z {:.2f} +- {:.2f} ({:.0f} of {} chains count); from fair coins {:.2f}; reverse {:.2f}\n", z.value,
+               z.standard_error, z.effective_chains, options.ais_chains, z.from_uniform, z.reverse);
+  fmt::print("average log-likelihood of {} images: training {:.2f}, test {:.2f} nats (by the reverse log Z {:.2f})\n",
+             binary == "sample" ? "sampled" : "thresholded", train_likelihood, test_likelihood,
+             test_likelihood + z.value - z.reverse);
+  fmt::print("pseudo-log-likelihood of the test images, exact: {:.2f} nats\n", exact_pseudo);
+}
+
 int train(const Options& options) {
-  data::Splits splits = examples::load_data(options);
+  const data::Splits splits = examples::load_data(options);
   Rng rng(options.seed);
   const auto train = examples::binarise(splits.train, options.binarise, rng);
   const auto valid = examples::binarise(splits.valid, options.binarise, rng);
@@ -80,32 +108,7 @@ int train(const Options& options) {
                gap);
   }
 
-  if (options.ais_temperatures > 0) {
-    const auto binary_train = images(examples::binarise(splits.train, binary, rng));
-    const auto binary_test = images(examples::binarise(splits.test, binary, rng));
-    const auto z =
-        examples::estimate_log_partition(rbm, binary_train, options.ais_chains, options.ais_temperatures, rng);
-    const double train_likelihood = average_log_likelihood(rbm, binary_train, z.value),
-                 test_likelihood = average_log_likelihood(rbm, binary_test, z.value);
-    const double exact_pseudo = pseudo_log_likelihood(rbm, binary_test);
-    summary.add("log_z", z.value);
-    summary.add("log_z_standard_error", z.standard_error);
-    summary.add("log_z_effective_chains", z.effective_chains);
-    summary.add("log_z_from_uniform", z.from_uniform);
-    summary.add("log_z_reverse", z.reverse);
-    summary.add("train_log_likelihood", train_likelihood);
-    summary.add("test_log_likelihood", test_likelihood);
-    summary.add("test_pseudo_log_likelihood", exact_pseudo);
-    if (z.exact)
-      fmt::print("log Z {:.3f}, exact\n", z.value);
-    else
-      fmt::print("log Z {:.2f} +- {:.2f} ({:.0f} of {} chains count); from fair coins {:.2f}; reverse {:.2f}\n",
-                 z.value, z.standard_error, z.effective_chains, options.ais_chains, z.from_uniform, z.reverse);
-    fmt::print("average log-likelihood of {} images: training {:.2f}, test {:.2f} nats (by the reverse log Z {:.2f})\n",
-               binary == "sample" ? "sampled" : "thresholded", train_likelihood, test_likelihood,
-               test_likelihood + z.value - z.reverse);
-    fmt::print("pseudo-log-likelihood of the test images, exact: {:.2f} nats\n", exact_pseudo);
-  }
+  if (options.ais_temperatures > 0) measure_likelihood(options, rbm, splits, binary, rng, summary);
   fmt::print("\nwritten to {}: metrics.csv, summary.csv, rbm.safetensors, filters.png, reconstructions.png{}\n",
              options.out, options.sample_steps > 0 ? ", samples.png" : "");
   return 0;
