@@ -5,6 +5,7 @@
 #include <xtape/init.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/linalg.hpp>
 #include <xtape/ops/shape.hpp>
 
 #include <cmath>
@@ -71,6 +72,36 @@ inline double chi_square(const D& rows, const std::vector<double>& expected) {
     total += (counts[s] - e) * (counts[s] - e) / e;
   }
   return total;
+}
+
+// The share of the rows in each state, (1, 2^units).
+inline D frequencies(const D& rows) {
+  const std::size_t units = rows.shape()[1], n = rows.shape()[0];
+  const D result = zeros<double>({1, std::size_t{1} << units});
+  for (std::size_t r = 0; r < n; ++r) {
+    std::size_t s = 0;
+    for (std::size_t i = 0; i < units; ++i) s |= static_cast<std::size_t>(rows.data()[r * units + i]) << i;
+    result.mutable_data()[s] += 1.0 / static_cast<double>(n);
+  }
+  return result;
+}
+
+// T(v, v') = sum_h p(h|v) p(v'|h), of one Gibbs step.
+inline D transition_matrix(const Rbm<double>& rbm) {
+  const D v = all_states(rbm.visible()), h = all_states(rbm.hidden());
+  // p(state of the right-hand side | row) from its units' probabilities.
+  const auto conditional = [](const D& p, const D& states) {
+    const D result = ones<double>({p.shape()[0], states.shape()[0]});
+    for (std::size_t r = 0; r < p.shape()[0]; ++r)
+      for (std::size_t s = 0; s < states.shape()[0]; ++s)
+        for (std::size_t i = 0; i < p.shape()[1]; ++i) {
+          const double q = p.data()[r * p.shape()[1] + i];
+          result.mutable_data()[r * states.shape()[0] + s] *= states.data()[s * p.shape()[1] + i] == 1 ? q : 1 - q;
+        }
+    return result;
+  };
+  return matmul(conditional(hidden_probability(rbm, v).detach(), h),
+                conditional(visible_probability(rbm, h).detach(), v));
 }
 
 }  // namespace small_machine

@@ -8,8 +8,7 @@
 
 #include "small_machine.hpp"
 
-#include <array>
-#include <numeric>
+#include <algorithm>
 
 using namespace small_machine;
 
@@ -151,22 +150,59 @@ TEST_CASE("annealed importance sampling: the mean weight is unbiased at any leng
   // would be another.
   const auto rbm = machine(6, 3, 8);
   const double exact = log_partition(rbm);
-  const double base = 6 * std::log(2.0) + 3 * std::log(2.0);  // log Z of fair coins and of hidden units left alone
+  const D leaning({6}, {1.0, -0.5, 0.3, 0.0, -1.0, 0.7});
   for (const std::vector<double>& path :
        {std::vector{0.0, 1.0}, std::vector{0.0, 0.5, 1.0}, std::vector{0.0, 0.3, 0.9, 1.0}}) {
-    Rng rng(9);
-    const auto estimate = annealed_importance_sampling(rbm, {.chains = 200'000, .path = path}, rng);
-    CHECK(std::abs(estimate.log_z - exact) < 4 * estimate.standard_error);
-    double mean_log = 0;
-    for (const double w : estimate.log_weights) mean_log += w / 200'000;
-    CHECK(base + mean_log < exact - 0.1);  // Jensen: forward logarithms fall short
-    const D samples = exact_samples(rbm, 200'000, rng);
-    const auto reverse = reverse_annealed_importance_sampling(rbm, samples, {.path = path}, rng);
-    CHECK(std::abs(reverse.log_z - exact) < 4 * reverse.standard_error);
-    mean_log = 0;
-    for (const double w : reverse.log_weights) mean_log += w / 200'000;
-    CHECK(base - mean_log > exact + 0.1);  // and reverse ones overshoot: the two bracket log Z
+    for (const D& bias : {D(), leaning}) {
+      Rng rng(9);
+      // log Z of the base, and of hidden units left alone.
+      const double base = 3 * std::log(2.0) + (bias.defined() ? sum(softplus(bias)).item() : 6 * std::log(2.0));
+      const auto estimate =
+          annealed_importance_sampling(rbm, {.chains = 200'000, .path = path, .base_bias = bias}, rng);
+      CHECK(std::abs(estimate.log_z - exact) < 4 * estimate.standard_error);
+      double mean_log = 0;
+      for (const double w : estimate.log_weights) mean_log += w / 200'000;
+      CHECK(base + mean_log < exact - 0.1);  // Jensen: forward logarithms fall short
+      const D samples = exact_samples(rbm, 200'000, rng);
+      const D before(samples.shape(), samples.span());
+      const auto reverse = reverse_annealed_importance_sampling(rbm, samples, {.path = path, .base_bias = bias}, rng);
+      CHECK(std::equal(before.span().begin(), before.span().end(), samples.data()));  // the caller's samples are kept
+      CHECK(std::abs(reverse.log_z - exact) < 4 * reverse.standard_error);
+      mean_log = 0;
+      for (const double w : reverse.log_weights) mean_log += w / 200'000;
+      CHECK(base - mean_log > exact + 0.1);  // and reverse ones overshoot: the two bracket log Z
+    }
   }
+}
+
+TEST_CASE("annealed importance sampling: the standard error is what estimates spread by, the weights what it says") {
+  const auto rbm = machine(8, 4, 5);
+  const double exact = log_partition(rbm);
+  Rng rng(14);
+  double squares = 0;
+  constexpr int runs = 300;
+  for (int i = 0; i < runs; ++i) {
+    const auto estimate = annealed_importance_sampling(rbm, {.chains = 100, .path = {0, 0.25, 0.5, 0.75, 1}}, rng);
+    const double z = (estimate.log_z - exact) / estimate.standard_error;
+    squares += z * z / runs;
+    double sum_w = 0, sum_squares = 0;
+    for (const double w : estimate.log_weights) {
+      sum_w += std::exp(w);
+      sum_squares += std::exp(2 * w);
+    }
+    CHECK(estimate.effective_chains == doctest::Approx(sum_w * sum_w / sum_squares));
+  }
+  CHECK(squares > 0.7);
+  CHECK(squares < 1.5);
+}
+
+TEST_CASE("annealed importance sampling: without a path, 10,000 temperatures evenly spaced") {
+  const auto rbm = machine(3, 2, 5);
+  std::vector<double> path;
+  for (int i = 0; i < 10'000; ++i) path.push_back(i / 9999.0);
+  Rng a(1), b(1);
+  CHECK(annealed_importance_sampling(rbm, {.chains = 3}, a).log_weights ==
+        annealed_importance_sampling(rbm, {.chains = 3, .path = path}, b).log_weights);
 }
 
 TEST_CASE("annealed importance sampling: with the machine as its own base nothing is left to estimate") {
@@ -210,6 +246,11 @@ TEST_CASE("annealed importance sampling: what cannot be is refused") {
     CHECK(path.front() == 0);
     CHECK(path.back() == 1);
     for (std::size_t i = 1; i < count; ++i) CHECK_UNARY(path[i] > path[i - 1]);
+    const auto below = [&](double beta) {
+      return static_cast<std::size_t>(std::lower_bound(path.begin(), path.end(), beta) - path.begin());
+    };
+    CHECK(below(0.5) == count / 29);
+    CHECK(below(0.9) == count / 29 + 8 * count / 29);
   }
 }
 

@@ -87,27 +87,8 @@ TEST_CASE("contrastive divergence: its mean is that of the exact transition matr
   auto rbm = machine(4, 3, 5);
   Rng rng(8);
   const D v0 = exact_samples(machine(4, 3, 6), 8, rng);  // data of another machine
-  // T(v, v') = sum_h p(h|v) p(v'|h)
-  const D v = all_states(4), h = all_states(3), ph = hidden_probability(rbm, v), pv = visible_probability(rbm, h);
-  const auto product = [](const D& p, std::size_t row, const D& states, std::size_t s) {
-    double result = 1;
-    const std::size_t units = p.shape()[1];
-    for (std::size_t i = 0; i < units; ++i) {
-      const double q = p.data()[row * units + i];
-      result *= states.data()[s * units + i] == 1 ? q : 1 - q;
-    }
-    return result;
-  };
-  const D T = zeros<double>({16, 16});
-  for (std::size_t a = 0; a < 16; ++a)
-    for (std::size_t b = 0; b < 16; ++b)
-      for (std::size_t s = 0; s < 8; ++s) T.mutable_data()[a * 16 + b] += product(ph, a, h, s) * product(pv, s, v, b);
-  const D start = zeros<double>({1, 16});
-  for (std::size_t r = 0; r < 8; ++r) {
-    std::size_t s = 0;
-    for (std::size_t i = 0; i < 4; ++i) s |= static_cast<std::size_t>(v0.data()[r * 4 + i]) << i;
-    start.mutable_data()[s] += 1.0 / 8;
-  }
+  const D v = all_states(4), ph = hidden_probability(rbm, v), T = transition_matrix(rbm);
+  const D start = frequencies(v0);
   // dL/dW with the negative phase's states distributed as `weights`.
   const auto gradient = [&](const D& weights) {
     const D negative = matmul(v * reshape(weights, {16, 1}), ph, {.transpose_a = true});
@@ -266,9 +247,9 @@ TEST_CASE("gibbs chain: same seed, same bits; states held are kept; one call of 
 
 TEST_CASE(
     "gibbs chain: at every inverse temperature the replicas sample it, and tempering crosses where one chain cannot") {
-  // Two modes far apart: all on, all off.
+  // Two modes far apart: all on, and all off with e^-1 of its probability.
   const D w = full<double>({3, 2}, 6.0);
-  const Rbm<double> rbm(w, full<double>({3}, -6.0), full<double>({2}, -9.0));
+  const Rbm<double> rbm(w, full<double>({3}, -6.0), full<double>({2}, -8.5));
   const auto p = exact_distribution(rbm);
   Rng rng(31);
   const D cold_start = zeros<double>({4000, 3});
@@ -295,6 +276,22 @@ TEST_CASE("gibbs chain: tempering leaves the distribution as it is, on a machine
   GibbsChain<double> wrong(warm, 20'000, rng);
   wrong.step(60);
   CHECK(chi_square(wrong.visible(), p) > 10 * chi_square_7_at_1_in_1000);
+}
+
+TEST_CASE("gibbs chain: what it shows is of the chains at inverse temperature 1, and all swaps are counted") {
+  const auto rbm = machine(6, 4, 11);
+  Rng rng(33);
+  for (const std::vector<double>& beta : {std::vector<double>{}, std::vector{1.0, 0.5, 0.0}}) {
+    GibbsChain<double> chain(rbm, 50, rng, {.inverse_temperatures = beta});
+    chain.step(3);
+    CHECK(compare_gradients(chain.visible_probability(), visible_probability(rbm, chain.hidden()).detach())
+              .largest_error < 1e-14);
+  }
+  // Without interaction or bias every swap is as good as not.
+  const Rbm<double> flat(zeros<double>({6, 4}), zeros<double>({6}), zeros<double>({4}));
+  GibbsChain<double> chain(flat, 50, rng, {.inverse_temperatures = {1.0, 0.5, 0.0}});
+  chain.step(4);
+  CHECK(chain.swap_rate() == 1);
 }
 
 TEST_CASE("gibbs chain: thinned samples are the states at those steps") {
