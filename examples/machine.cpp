@@ -100,18 +100,16 @@ LogPartition estimate_log_partition(const Rbm<float>& rbm, const Tensor<float>& 
   LogPartition result;
   if (std::min(rbm.visible(), rbm.hidden()) <= 20) {
     result.exact = true;
-    result.value = result.from_uniform = result.reverse = log_partition(rbm);
-    result.effective_chains = std::numeric_limits<double>::infinity();
+    result.base_rates.log_z = log_partition(rbm);
+    result.base_rates.effective_chains = std::numeric_limits<double>::infinity();
+    result.fair_coins = result.reverse = result.base_rates;
     return result;
   }
   const auto path = annealing_path(temperatures);
   const Tensor<float> base = base_rate_bias(data);
   const AisOptions<float> from_data{.chains = chains, .path = path, .base_bias = base};
-  const auto forward = annealed_importance_sampling(rbm, from_data, rng);
-  result.value = forward.log_z;
-  result.standard_error = forward.standard_error;
-  result.effective_chains = forward.effective_chains;
-  result.from_uniform = annealed_importance_sampling(rbm, {.chains = chains, .path = path}, rng).log_z;
+  result.base_rates = annealed_importance_sampling(rbm, from_data, rng);
+  result.fair_coins = annealed_importance_sampling(rbm, {.chains = chains, .path = path}, rng);
   // Chains that start at the data and at twenty temperatures forget it.
   std::vector<double> beta;
   for (int t = 0; t < 20; ++t) beta.push_back(1.0 - 0.5 * t / 19.0);
@@ -121,7 +119,7 @@ LogPartition estimate_log_partition(const Rbm<float>& rbm, const Tensor<float>& 
                 start.mutable_data() + i * rbm.visible());
   GibbsChain<float> chain(rbm, start, rng, {.inverse_temperatures = beta});
   chain.step(std::max<std::size_t>(temperatures / 20, 100));
-  result.reverse = reverse_annealed_importance_sampling(rbm, chain.visible(), from_data, rng).log_z;
+  result.reverse = reverse_annealed_importance_sampling(rbm, chain.visible(), from_data, rng);
   return result;
 }
 

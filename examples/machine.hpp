@@ -38,10 +38,11 @@ Machine load_machine(const std::string& path);
 // log Z of a machine: exact if one side has at most 20 units, else by annealed importance sampling.
 struct LogPartition {
   bool exact = false;
-  double value = 0;  // forward, from the base rates of the data
-  double standard_error = 0, effective_chains = 0;
-  double from_uniform = 0;  // forward, from fair coins
-  double reverse = 0;       // from samples of long tempered chains
+  AisEstimate base_rates;  // forward, from the base rates of the data
+  AisEstimate fair_coins;  // forward, from fair coins
+  AisEstimate reverse;     // from samples of long tempered chains that start at the data
+  // Forward estimates fall short: the largest is the best.
+  double value() const { return std::max(base_rates.log_z, fair_coins.log_z); }
 };
 LogPartition estimate_log_partition(const xtape::Rbm<float>& rbm, const xtape::Tensor<float>& data, std::size_t chains,
                                     std::size_t temperatures, xtape::Rng& rng);

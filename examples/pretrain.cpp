@@ -4,8 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <map>
-#include <thread>
 
 #include "autoencoder.hpp"
 #include "machine.hpp"
@@ -63,8 +64,8 @@ struct Classifier {
 
 struct Outcome {
   std::size_t best_epoch = 0;
-  double valid = 0, test = 0;  // in percent, at the best epoch on validation data
-  std::vector<double> curve;   // validation accuracy after each epoch
+  double valid = 0, test = 0;      // in percent, at the best epoch on validation data
+  std::vector<double> curve = {};  // validation accuracy after each epoch; all 0 if the loss went out of range
 };
 
 // All methods see the same batches and start with the same second layer for a seed: their differences are paired.
@@ -79,8 +80,10 @@ Outcome fine_tune(const Options& options, const Layer& first, double rate, const
   for (std::size_t epoch = 1; epoch <= options.epochs; ++epoch) {
     for (const auto& [x, label] : data::batches(data.train, options.batch, rng)) {
       Tape tape;
-      tape.backward(cross_entropy(model.logits(x), label));
+      const auto loss = cross_entropy(model.logits(x), label);
+      tape.backward(loss);
       sgd.step();
+      if (!std::isfinite(loss.item())) return {.curve = std::vector<double>(options.epochs, 0.0)};
     }
     outcome.curve.push_back(100 * model.accuracy(data.valid));
     if (outcome.best_epoch == 0 || outcome.curve.back() > outcome.valid) {
@@ -203,6 +206,9 @@ void report(const Options& options, const std::vector<Trial>& trials) {
 }
 
 int compare(const Options& options) {
+  for (const auto& method : options.methods)
+    if (std::count(options.methods.begin(), options.methods.end(), method) > 1)
+      throw ValueError(fmt::format("--methods: {} is listed twice", method));
   const data::Splits data = examples::load_data(options);
   fmt::print("{}: {} training, {} validation, {} test images; {}-{}-{}, {} seeds\n", data.name, data.train.size(),
              data.valid.size(), data.test.size(), data.train.features(), options.hidden, data.train.classes,

@@ -98,6 +98,7 @@ AisEstimate reverse_annealed_importance_sampling(const Rbm<T>& rbm, const Tensor
   auto path = checked_path(options);
   const Tensor<T> base = checked_base(rbm, options);
   detail::check_some_rows("reverse annealed importance sampling", samples, rbm.visible());
+  detail::check_binary("reverse annealed importance sampling", samples);
   std::reverse(path.begin(), path.end());
   const Tensor<T> v(samples.shape(), samples.span());  // the chains are written in place
   return estimate(rbm, base, anneal(rbm, base, path, v, rng), -1);

@@ -18,6 +18,13 @@ template <class T> void check_some_rows(const char* op, const Tensor<T>& x, std:
   if (x.shape()[0] == 0) throw ShapeError(fmt::format("{}: there are no rows", op));
 }
 
+template <class T> void check_binary(const char* op, const Tensor<T>& v) {
+  for (std::size_t i = 0; i < v.size(); ++i)
+    if (v.data()[i] != T(0) && v.data()[i] != T(1))
+      throw ValueError(
+          fmt::format("{}: {} at row {}, unit {} is not binary", op, v.data()[i], i / v.shape()[1], i % v.shape()[1]));
+}
+
 // Inputs of the hidden units from rows of visible states, without bias; and the other way round.
 template <class T> void hidden_input(const Rbm<T>& rbm, std::size_t rows, const T* v, T* out) {
   kernels::gemm(false, false, rows, rbm.hidden(), rbm.visible(), v, rbm.W.data(), T(0), out);

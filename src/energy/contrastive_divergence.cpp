@@ -71,7 +71,7 @@ T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::t
                           mean_h ? nullptr : h.mutable_data(), rng);
     if (last) break;
   }
-  if (persistent) options.particles->assign(particles);
+  const Tensor<T> activity = row_mean(h0);
   // The mean field h0 has served the reconstruction.
   if (options.hidden_samples) sample_states(h0, rng);
 
@@ -80,13 +80,15 @@ T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::t
   const Tensor<T> positive = h0 * (T(-1) / static_cast<T>(n)), negative = h / static_cast<T>(m);
   kernels::gemm(true, false, visible, hidden, m, vk.data(), negative.data(), T(0), dW.mutable_data());
   kernels::gemm(true, false, visible, hidden, n, v.data(), positive.data(), T(1), dW.mutable_data());
-  const Tensor<T> mean_h0 = row_mean(h0), mean_v0 = row_mean(v);
-  Tensor<T> da = row_mean(h) - mean_h0;
+  const Tensor<T> mean_v0 = row_mean(v);
+  Tensor<T> da = row_mean(h) - (options.hidden_samples ? row_mean(h0) : activity);
   if (options.sparsity_cost != T(0)) {
-    const Tensor<T> push = options.sparsity_cost * (mean_h0 - options.sparsity_target);
+    const Tensor<T> push = options.sparsity_cost * (activity - options.sparsity_target);
     da = da + push;
     dW = dW + detail::view(mean_v0, Shape{visible, 1}) * push;
   }
+  // Last, and by a new handle: the particles may share their elements with the data.
+  if (persistent) *options.particles = particles;
   add_to_grad(rbm.W, dW);
   add_to_grad(rbm.b, row_mean(vk) - mean_v0);
   add_to_grad(rbm.a, da);

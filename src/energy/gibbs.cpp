@@ -105,12 +105,13 @@ template <class T> void GibbsChain<T>::swap_replicas(const Tensor<T>& v, const T
 
 template <class T> Tensor<T> GibbsChain<T>::samples(std::size_t count, std::size_t every) {
   if (every == 0) throw ValueError("gibbs chain: samples are taken every 1 step or more");
-  const Tensor<T> all = Tensor<T>::uninitialised({count * chains_, rbm_->visible()});
+  const std::size_t visible = rbm_->visible();
+  const Tensor<T> all = Tensor<T>::uninitialised({count, chains_, visible});  // refuses sizes beyond the address space
   for (std::size_t i = 0; i < count; ++i) {
     step(every);
     std::copy_n(v_.data(), v_.size(), all.mutable_data() + i * v_.size());
   }
-  return all;
+  return detail::view(all, Shape{count * chains_, visible});
 }
 
 template class GibbsChain<float>;

@@ -21,13 +21,6 @@ template <class T> double mean_free_energy(const char* op, const Rbm<T>& rbm, co
   return mean(in_double(free_energy(rbm, v))).item();
 }
 
-template <class T> void check_binary(const char* op, const Tensor<T>& v) {
-  for (std::size_t i = 0; i < v.size(); ++i)
-    if (v.data()[i] != T(0) && v.data()[i] != T(1))
-      throw ValueError(
-          fmt::format("{}: {} at row {}, unit {} is not binary", op, v.data()[i], i / v.shape()[1], i % v.shape()[1]));
-}
-
 // log p(v_i | v without i) from the hidden units' input u (biases added) and S = sum_j softplus(u_j): the log of
 // 1 / (1 + e^(F(v) - F(v'))), v' being v with unit i flipped.
 template <class T> double log_conditional(const Rbm<T>& rbm, const T* v, std::size_t i, const T* u, T here) {
@@ -42,7 +35,7 @@ template <class T> double log_conditional(const Rbm<T>& rbm, const T* v, std::si
 // mean over rows of f(row v, its hidden units' input u with bias, sum_j softplus(u_j)).
 template <class T, class F> double mean_over_rows(const char* op, const Rbm<T>& rbm, const Tensor<T>& v, const F& f) {
   detail::check_some_rows(op, v, rbm.visible());
-  check_binary(op, v);
+  detail::check_binary(op, v);
   const std::size_t rows = v.shape()[0], hidden = rbm.hidden();
   const Tensor<T> x = Tensor<T>::uninitialised({rows, hidden}), none = zeros<T>({hidden});
   detail::hidden_input(rbm, rows, v.data(), x.mutable_data());
@@ -80,6 +73,7 @@ template <class T> double pseudo_log_likelihood(const Rbm<T>& rbm, const Tensor<
 
 template <class T> double stochastic_pseudo_log_likelihood(const Rbm<T>& rbm, const Tensor<T>& v, Rng& rng) {
   return mean_over_rows("stochastic_pseudo_log_likelihood", rbm, v, [&](const T* row, const T* u, T here) {
+    if (rbm.visible() == 0) return 0.0;
     const std::size_t i = rng.below(rbm.visible());
     return static_cast<double>(rbm.visible()) * log_conditional(rbm, row, i, u, here);
   });
@@ -113,6 +107,8 @@ template <class T> double log_partition(const Rbm<T>& rbm) {
 }
 
 template <class T> double average_log_likelihood(const Rbm<T>& rbm, const Tensor<T>& v, double log_z) {
+  detail::check_rows("average_log_likelihood", v, rbm.visible());
+  detail::check_binary("average_log_likelihood", v);
   return -mean_free_energy("average_log_likelihood", rbm, v) - log_z;
 }
 

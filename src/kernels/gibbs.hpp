@@ -11,7 +11,7 @@ namespace xtape::kernels {
 
 // Half a Gibbs step in one pass: bias, sigmoid, uniform draw, comparison. x: (rows, units) inputs without bias.
 // probability = sigmoid(scale x + bias), state = 1 where a uniform draw is below it, else 0. Either output may
-// be null or x itself.
+// be null or x itself. Where the probability is NaN, so is the state.
 template <class T>
 void half_step(const T* x, const T* bias, std::size_t rows, std::size_t units, T scale, T* probability, T* state,
                Rng& rng) {
@@ -28,7 +28,8 @@ void half_step(const T* x, const T* bias, std::size_t rows, std::size_t units, T
                                       {probability ? probability + at : nullptr, state ? state + at : nullptr},
                                       [&](const std::array<B, 3>& v) {
                                         const B p = fn::Sigmoid{}.value(factor * v[0] + v[1]);
-                                        return std::array<B, 2>{p, xsimd::select(v[2] < p, B(T(1)), B(T(0)))};
+                                        const B on = xsimd::select(v[2] < p, B(T(1)), B(T(0)));
+                                        return std::array<B, 2>{p, on + (p - p)};
                                       });
     }
 }
@@ -61,8 +62,7 @@ template <class T> T softplus_change(const T* x, const T* y, std::size_t n, T fr
   return sum_of(x, y, n, [f = B(from), g = B(to), step = B(to - from)](const B& a, const B& b) {
     const B u = a + b, d = step * u, one(T(1));
     const auto near = xsimd::abs(d) < one;
-    const B small = xsimd::select(near, d, B(T(0)));
-    const B change = xsimd::log1p(fn::Sigmoid{}.value(f * u) * simd::expm1(small));
+    const B change = xsimd::log1p(fn::Sigmoid{}.value(f * u) * simd::expm1(d));
     if (xsimd::all(near)) return change;
     return xsimd::select(near, change, fn::Softplus{}.value(g * u) - fn::Softplus{}.value(f * u));
   });

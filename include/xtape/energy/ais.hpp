@@ -29,7 +29,8 @@ struct AisEstimate {
 ///     p_β(v) ∝ e^((1 - β) cᵀv + β bᵀv) Π_j (1 + e^(β u_j)),    u = v W + a,
 /// and each gathers its weight, the sum of log p*_new(v) - log p*_old(v) taken before the move with the new kernel.
 /// The mean weight is an unbiased estimate of Z over the base's own, Z_0 = 2^hidden Π_i (1 + e^c_i); log_z, its
-/// logarithm, is on average too small, and so flatters the likelihood: hold it against the reverse one.
+/// logarithm, is on average too small, and so flatters the likelihood: it exceeds log Z by x with probability e^-x at
+/// most. So take the largest of several bases, and hold it against the reverse one.
 /// Throws ValueError if the path does not rise from 0 to 1, for no chains, ShapeError if base_bias does not fit.
 template <class T>
 AisEstimate annealed_importance_sampling(const Rbm<T>& rbm, const AisOptions<std::type_identity_t<T>>& options,
@@ -37,7 +38,8 @@ AisEstimate annealed_importance_sampling(const Rbm<T>& rbm, const AisOptions<std
 
 /// The same path backwards, from samples of the machine itself to the base: log_z is on average too large, if the
 /// samples are exact. They are one a chain, (chains, visible), best from long tempered Gibbs chains;
-/// options.chains is not read. Throws as above, and ShapeError if the samples do not fit.
+/// options.chains is not read. Throws as above, ShapeError if the samples do not fit, ValueError if they are not
+/// binary.
 template <class T>
 AisEstimate reverse_annealed_importance_sampling(const Rbm<T>& rbm, const Tensor<T>& samples,
                                                  const AisOptions<std::type_identity_t<T>>& options, Rng& rng);

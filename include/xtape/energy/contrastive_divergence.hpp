@@ -8,7 +8,8 @@ namespace xtape {
 template <class T> struct CdOptions {
   std::size_t k = 1;  ///< Gibbs steps from the data, or from the fantasy particles
   /// Fantasy particles (chains, visible) for persistent contrastive divergence: the negative phase starts
-  /// from them and leaves them where it ends. Their number need not be the batch's. Null: start from the data.
+  /// from them and rebinds the handle to where it ends. Their number need not be the batch's. Null: start from the
+  /// data.
   Tensor<T>* particles = nullptr;
   /// Let the last visible half-step give probabilities instead of samples to both of its statistics. Less noise,
   /// but it biases the gradient strongly (Hinton 2010, 3.2): for good reconstructions, not for likelihood.

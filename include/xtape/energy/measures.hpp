@@ -32,7 +32,7 @@ template <class T> double stochastic_pseudo_log_likelihood(const Rbm<T>& rbm, co
 /// Throws ValueError if both sides have more than 20 units.
 template <class T> double log_partition(const Rbm<T>& rbm);
 
-/// mean_n log p(v) = -mean F(v) - log Z, in nats a row.
+/// mean_n log p(v) = -mean F(v) - log Z, in nats a row. Throws ValueError unless all of v is 0 or 1.
 template <class T> double average_log_likelihood(const Rbm<T>& rbm, const Tensor<T>& v, double log_z);
 
 }  // namespace xtape
