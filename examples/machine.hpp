@@ -38,9 +38,9 @@ Machine load_machine(const std::string& path);
 // log Z of a machine: exact if one side has at most 20 units, else by annealed importance sampling.
 struct LogPartition {
   bool exact = false;
-  AisEstimate base_rates;  // forward, from the base rates of the data
-  AisEstimate fair_coins;  // forward, from fair coins
-  AisEstimate reverse;     // from samples of long tempered chains that start at the data
+  xtape::AisEstimate base_rates;  // forward, from the base rates of the data
+  xtape::AisEstimate fair_coins;  // forward, from fair coins
+  xtape::AisEstimate reverse;     // from samples of long tempered chains that start at the data
   // Forward estimates fall short: the largest is the best.
   double value() const { return std::max(base_rates.log_z, fair_coins.log_z); }
 };

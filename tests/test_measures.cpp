@@ -113,6 +113,7 @@ TEST_CASE("reconstruction cross-entropy and free-energy gap, written out") {
         doctest::Approx(-sum(v * log(r) + (1 - v) * log(1 - r)).item() / 5).epsilon(1e-13));
   CHECK(free_energy_gap(rbm, v, other) ==
         doctest::Approx(mean(free_energy(rbm, v)).item() - mean(free_energy(rbm, other)).item()).epsilon(1e-13));
+  CHECK_THROWS_AS(average_log_likelihood(rbm, v, 0), ValueError);  // grey
   for (const D& wrong : {zeros<double>({2, 5}), zeros<double>({0, 4}), zeros<double>({4})}) {
     CHECK_THROWS_AS(reconstruction_cross_entropy(rbm, wrong), ShapeError);
     CHECK_THROWS_AS(free_energy_gap(rbm, v, wrong), ShapeError);
@@ -238,6 +239,7 @@ TEST_CASE("annealed importance sampling: what cannot be is refused") {
   CHECK_THROWS_AS(annealed_importance_sampling(rbm, {.chains = 0}, rng), ValueError);
   CHECK_THROWS_AS(annealed_importance_sampling(rbm, {.chains = 5, .base_bias = zeros<double>({5})}, rng), ShapeError);
   CHECK_THROWS_AS(reverse_annealed_importance_sampling(rbm, zeros<double>({3, 5}), {}, rng), ShapeError);
+  CHECK_THROWS_AS(reverse_annealed_importance_sampling(rbm, full<double>({3, 4}, 0.5), {}, rng), ValueError);
   CHECK_THROWS_AS(base_rate_bias(zeros<double>({0, 5})), ShapeError);
   CHECK_THROWS_AS(annealing_path(29), ValueError);
   for (const std::size_t count : {30UL, 100UL, 14'500UL}) {

@@ -102,6 +102,7 @@ TEST_CASE("programs: bad options, folders and data are a one-line error and stat
   CHECK(run("train_autoencoder", "--drop 1").status == 2);
   CHECK(run("train_autoencoder", "--loss hinge").status == 2);
   CHECK(run("pretrain", "--methods none,magic").status == 2);
+  CHECK(run("pretrain", "--methods rbm,rbm" + out).status == 2);
   CHECK(run("pretrain", "--rates 0.1,-1").status == 2);
   CHECK(run("sample_rbm", "--start nowhere").status == 2);
 }
@@ -260,8 +261,19 @@ TEST_CASE("train_rbm, sample_rbm: learn, save, sample, and repeat themselves to 
     CHECK(figure(summary, "valid_cross_entropy") < 150);                  // the mean image gives 201
     CHECK(figure(summary, "test_log_likelihood") > -192);                 // pixels by their mean give -199
     CHECK(figure(summary, "log_z") == figure(summary, "log_z_reverse"));  // 16 hidden units: exact
+    // More hidden units than can be enumerated: the three estimates are near each other, and no others.
+    const Run larger =
+        run("train_rbm",
+            fmt::format("--hidden 22 --epochs 1 --learning-rate 0.01 --ais 1000 --ais-chains 50 --binarise sample "
+                        "--sample-steps 0 --out '{}/larger'",
+                        folder.string()));
+    REQUIRE_MESSAGE(larger.status == 0, larger.err);
+    const std::string estimates = content_of(folder / "larger/summary.csv");
+    CHECK(std::abs(figure(estimates, "log_z") - figure(estimates, "log_z_reverse")) < 5);
+    CHECK(std::abs(figure(estimates, "log_z") - figure(estimates, "log_z_from_uniform")) < 5);
+    CHECK(figure(estimates, "log_z_effective_chains") <= 50);
     const Run sampled = run("sample_rbm", fmt::format("--model '{0}/rbm.safetensors' --chains 20 --steps 30 "
-                                                      "--temperatures 3 --seed 5 --out '{0}/s'",
+                                                      "--temperatures 3 --start data --seed 5 --out '{0}/s'",
                                                       folder.string()));
     REQUIRE_MESSAGE(sampled.status == 0, sampled.err);
     all = without_times(content_of(folder / "metrics.csv")) + content_of(folder / "rbm.safetensors") +
@@ -292,6 +304,13 @@ TEST_CASE("sample_rbm: a model that is none is named, with what is wrong") {
   CHECK(sample("shapes").find("(784, 4)") != std::string::npos);
   write("size", xtape::zeros<float>({784, 3}), "29");
   CHECK(sample("size").find("29 x 28") != std::string::npos);
+  xtape::data::write_safetensors<float>(
+      folder / "small",
+      {{{"W", xtape::zeros<float>({4, 3})}, {"b", xtape::zeros<float>({4})}, {"a", xtape::zeros<float>({3})}},
+       {{"rows", "2"}, {"cols", "2"}}});
+  const Run small = run("sample_rbm", fmt::format("--model '{0}/small' --out '{0}/out'", folder.string()));
+  CHECK(small.status == 2);
+  CHECK_MESSAGE(small.err.find("2 x 2") != std::string::npos, small.err);
   write("nan", xtape::full<float>({784, 3}, std::nanf("")), "28");
   CHECK(sample("nan").find("finite") != std::string::npos);
   xtape::data::write_safetensors<float>(folder / "other", {{{"W", xtape::zeros<float>({3})}}, {}});
@@ -387,6 +406,12 @@ TEST_CASE("tools/reproduce: runs, writes its tables, goes on where it was, names
   CHECK_MESSAGE(failed.out.find("b-falling-k1-1: failed with status 2: train_rbm: ") != std::string::npos, failed.out);
   CHECK_MESSAGE(failed.out.find("c-falling-k1: not run") != std::string::npos, failed.out);
   CHECK(failed.out.find("Traceback") == std::string::npos);
+  write_file(folder / "runs/e-drop-0", "in the way");
+  const Run in_the_way = reproduce("--only e-drop-0");
+  CHECK(in_the_way.status != 0);
+  CHECK_MESSAGE(in_the_way.out.find("e-drop-0: failed: ") != std::string::npos, in_the_way.out);
+  CHECK(in_the_way.out.find("Traceback") == std::string::npos);
+  CHECK(content_of(folder / "runs/results.md").find("| untied |") != std::string::npos);  // other tables are kept
   const Run unknown = reproduce("--only nothing");
   CHECK(unknown.status != 0);
   CHECK(lines(unknown.out) == 1);

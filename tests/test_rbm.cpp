@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <xtape/energy/contrastive_divergence.hpp>
 #include <xtape/energy/gibbs.hpp>
+#include <xtape/energy/measures.hpp>
 #include <xtape/init.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/elementwise.hpp>
@@ -80,6 +81,7 @@ TEST_CASE("contrastive divergence: gradients add up, and the same seed gives the
   const double error = contrastive_divergence(rbm, v, {.k = 2}, first);
   const D once = rbm.W.grad();
   CHECK(contrastive_divergence(rbm, v, {.k = 2}, second) == error);
+  CHECK(error == doctest::Approx(reconstruction_cross_entropy(rbm, v)).epsilon(1e-13));
   for (std::size_t i = 0; i < once.size(); ++i) CHECK(rbm.W.grad().data()[i] == 2 * once.data()[i]);
 }
 
@@ -204,6 +206,37 @@ TEST_CASE(
   CHECK(max(abs(average - expected) / error).item() < 5);
 }
 
+TEST_CASE("contrastive divergence: particles that share their elements with the batch leave it as it is") {
+  auto rbm = machine(5, 3, 2);
+  Rng data(1), a(9), b(9);
+  const D v = init::uniform({4, 5}, 0.0, 1.0, data) < 0.5;
+  D shared = v, own(v.shape(), v.span());
+  const D before(v.shape(), v.span());
+  contrastive_divergence(rbm, v, {.k = 3, .particles = &shared}, a);
+  const D once = rbm.W.grad(), once_b = rbm.b.grad();
+  for (auto p : rbm.parameters()) p.zero_grad();
+  contrastive_divergence(rbm, v, {.k = 3, .particles = &own}, b);
+  CHECK(std::equal(once.span().begin(), once.span().end(), rbm.W.grad().data()));
+  CHECK(std::equal(once_b.span().begin(), once_b.span().end(), rbm.b.grad().data()));
+  CHECK(std::equal(shared.span().begin(), shared.span().end(), own.data()));
+  CHECK(std::equal(v.span().begin(), v.span().end(), before.data()));
+}
+
+TEST_CASE("rbm: a layer wider than one pass takes every unit's own bias; NaN stays NaN") {
+  D bias = D::uninitialised({5000});
+  for (std::size_t j = 0; j < 5000; ++j) bias.mutable_data()[j] = j % 3 == 0 ? 60.0 : -60.0;
+  const Rbm<double> wide(zeros<double>({2, 5000}), zeros<double>({2}), bias);
+  Rng rng(1);
+  const D h = sample_hidden(wide, zeros<double>({2, 2}), rng);
+  for (std::size_t i = 0; i < h.size(); ++i) CHECK_UNARY(h.data()[i] == (i % 5000 % 3 == 0 ? 1.0 : 0.0));
+
+  const Rbm<double> broken(full<double>({3, 2}, std::nan("")), zeros<double>({3}), zeros<double>({2}));
+  for (const double x : sample_hidden(broken, ones<double>({1, 3}), rng).span()) CHECK(std::isnan(x));
+  GibbsChain<double> chain(machine(3, 2, 1), full<double>({1, 3}, std::nan("")), rng);
+  chain.step();
+  CHECK(std::isnan(chain.hidden().data()[0]));
+}
+
 TEST_CASE("contrastive divergence: pixels that are always on or always off leave all finite") {
   Rng rng(3);
   Rbm<float> rbm(8, 4, rng);
@@ -326,6 +359,7 @@ TEST_CASE("gibbs chain: thinned samples are the states at those steps") {
     CHECK(std::equal(part.span().begin(), part.span().end(), second.visible().data()));
   }
   CHECK_THROWS_AS(first.samples(3, 0), ValueError);
+  CHECK_THROWS_AS(first.samples(std::size_t{1} << 62, 1), ShapeError);
   for (const std::vector<double>& bad : {std::vector{0.9}, std::vector{1.0, 1.0}, std::vector{1.0, -0.1},
                                          std::vector{1.0, std::nan("")}, std::vector{1.0, 0.5, 0.7}})
     CHECK_THROWS_AS(GibbsChain<double>(rbm, 10, a, {.inverse_temperatures = bad}), ValueError);
