@@ -49,10 +49,11 @@ def experiments(data, mnist, quick):
             rbm(f"b-falling-k{k}-{seed}", 40 + 4 * k, "--k", k, *falling, "--seed", seed)
         for k in (1, 5):
             rbm(f"b-persistent-k{k}-{seed}", 40 + 4 * k, "--persistent", "--k", k, *falling, "--seed", seed)
+        rbm(f"b-decay-k5-{seed}", 50, "--persistent", "--k", 5, *falling[:-1], epochs // 2, "--weight-decay", 0.001, "--seed", seed)
     rbm("a-rate-0.01", 40, "--learning-rate", 0.01, "--epochs", epochs)
     rbm("a-binarised", 40, "--binarise", "threshold", "--epochs", epochs)
     # c: samples
-    for name in ("falling-k1", "falling-k5", "falling-k20", "persistent-k5"):
+    for name in ("falling-k1", "falling-k5", "falling-k20", "persistent-k5", "decay-k5"):
         result.append(Experiment(f"c-{name}", "sample_rbm",
                                  ["--model", f"{{out}}/b-{name}-1/rbm.safetensors", "--steps", str(steps), "--seed", "2"], 3, data,
                                  after=f"b-{name}-1"))
@@ -139,6 +140,7 @@ def tables(runs, out):
     groups = [(f"k = {k}", "0.1", [f"b-k{k}-{seed}" for seed in (1, 2, 3)]) for k in KS] + [("k = 1", "0.01", ["a-rate-0.01"])]
     groups += [(f"k = {k}", "0.1 → 0", [f"b-falling-k{k}-{seed}" for seed in (1, 2, 3)]) for k in KS]
     groups += [(f"persistent, k = {k}", "0.1 → 0", [f"b-persistent-k{k}-{seed}" for seed in (1, 2, 3)]) for k in (1, 5)]
+    groups += [("persistent, k = 5, weight decay 0.001, 100 epochs", "0.1 → 0", [f"b-decay-k5-{seed}" for seed in (1, 2, 3)])]
     rows = []
     for text, rate, names in groups:
         group = [runs[name] for name in names if name in runs]
@@ -171,7 +173,8 @@ def tables(runs, out):
     blocks["curves"] = "\n".join(lines)
 
     cells = [(text, name) for text, name in (("CD-1", "c-falling-k1"), ("CD-5", "c-falling-k5"), ("CD-20", "c-falling-k20"),
-                                              ("persistent, k = 5", "c-persistent-k5")) if name in runs]
+                                              ("persistent, k = 5", "c-persistent-k5"), ("persistent, k = 5, weight decay", "c-decay-k5"))
+             if name in runs]
     blocks["samples"] = table([text for text, _ in cells], [[show(f"samples, {text}", name, "samples.png") for text, name in cells]])
 
     rows = []
