@@ -225,6 +225,16 @@ def tables(runs, out):
                                                              "curves.png")
 
     rows = []
+    for hidden in (100, 500):
+        if f"d-pretrain-{hidden}" in runs:
+            trials = pretraining_trials(out / f"d-pretrain-{hidden}")
+            lengths = sorted({length for _, length in trials} - {0})
+            head = ["test %, by epochs of pretraining", "0", *map(str, lengths)]
+            for method in METHODS[1:]:
+                rows.append([f"{method}, {hidden} hidden", trials["none", 0], *[trials[method, length] for length in lengths]])
+    blocks["pretraining lengths"] = table(head, rows) if rows else ""
+
+    rows = []
     for text, name in (("500 hidden, CD-1", "mnist-k1"), ("500 hidden, CD-3", "mnist-k3"), ("500 hidden, persistent", "mnist-persistent")):
         if name in runs:
             run = runs[name]
@@ -266,6 +276,17 @@ def pretraining_row(text, run, method):
     return [text, f"{run[method + '_pretrain_epochs']:.0f}", f"{run[method + '_rate']:g}",
             f"{run[method + '_valid']:.2f} ± {run[method + '_valid_error']:.2f}",
             f"{run[method + '_test']:.2f} ± {run[method + '_test_error']:.2f}", gain]
+
+
+def pretraining_trials(folder):
+    """Test accuracy by method and epochs of pretraining, at the rate that is best on validation data."""
+    trials = {}
+    with open(folder / "metrics.csv") as file:
+        for row in csv.DictReader(file):
+            rates = trials.setdefault((row["method"], int(row["pretrain_epochs"])), {})
+            rates.setdefault(row["learning_rate"], []).append((float(row["valid_accuracy"]), float(row["test_accuracy"])))
+    return {key: mean_error([test for _, test in max(rates.values(), key=lambda runs: statistics.mean(v for v, _ in runs))], 2)
+            for key, rates in trials.items()}
 
 
 def epochs_of(folder, column):
