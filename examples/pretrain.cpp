@@ -102,6 +102,9 @@ struct Trial {
   double rate;
   std::vector<Outcome> outcomes;
 
+  bool diverged() const {
+    return std::any_of(outcomes.begin(), outcomes.end(), [](const Outcome& o) { return o.best_epoch == 0; });
+  }
   std::vector<double> each(double Outcome::*figure) const {
     std::vector<double> values;
     for (const auto& outcome : outcomes) values.push_back(outcome.*figure);
@@ -165,7 +168,9 @@ void report(const Options& options, const std::vector<Trial>& trials) {
   for (const Trial& trial : trials)
     fmt::print("{:<12} {:>15} {:>14} {:>16} {:>16}{}\n", trial.method, trial.pretrain_epochs, trial.rate,
                text(trial.each(&Outcome::valid)), text(trial.each(&Outcome::test)),
-               chosen[trial.method] == &trial ? "  chosen" : "");
+               trial.diverged()                 ? "  diverged"
+               : chosen[trial.method] == &trial ? "  chosen"
+                                                : "");
 
   examples::Summary summary(examples::out_path(options, "summary.csv"));
   std::vector<viz::Series> curves;

@@ -371,6 +371,16 @@ TEST_CASE("pretrain: chooses on validation, pairs seeds, repeats itself to the b
   CHECK(files[0] == files[1]);
 }
 
+TEST_CASE("pretrain: a rate at which the loss is lost is said to be so") {
+  const Folder folder;
+  const Run result =
+      run("pretrain",
+          fmt::format("--methods none --hidden 5 --seeds 1 --epochs 1 --rates 0.5,1e38 --out '{}'", folder.string()));
+  CHECK(result.status == 0);
+  CHECK(result.out.find("0.00             0.00  diverged") != std::string::npos);
+  CHECK(figure(content_of(folder / "summary.csv"), "none_rate") == 0.5);
+}
+
 TEST_CASE("tools/reproduce: runs, writes its tables, goes on where it was, names what failed") {
   if (std::system("python3 -c pass 2>/dev/null") != 0) {
     MESSAGE("skipped: no python3 on the PATH");
