@@ -103,10 +103,6 @@ def table(head, rows):
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
-def picture(text, name):
-    return f"![{text}](images/results/{name})"
-
-
 def mean_error(values, digits):
     """The mean, and its standard error if there is more than one value."""
     mean = statistics.mean(values)
@@ -129,10 +125,10 @@ def tables(runs, out):
     """Blocks of Markdown by name, and the pictures they show: name in the document's folder -> file."""
     blocks, pictures = {}, {}
 
-    def show(text, experiment, file, name=None):
-        name = name or f"{experiment}-{file}"
+    def show(text, experiment, file):
+        name = f"{experiment}-{file}"
         pictures[name] = out / experiment / file
-        return picture(text, name)
+        return f"![{text}](images/results/{name})"
 
     groups = [(f"k = {k}", "0.1", [f"b-k{k}-{seed}" for seed in SEEDS]) for k in KS] + [("k = 1", "0.01", ["a-rate-0.01"])]
     groups += [(f"k = {k}", "0.1 → 0", [f"b-falling-k{k}-{seed}" for seed in SEEDS]) for k in KS]
@@ -195,7 +191,7 @@ def tables(runs, out):
 
     rows = []
     for text, name in [("tied, nothing dropped", "e-drop-0"), *[(f"tied, {100 * d:.0f} % dropped", f"e-drop-{d}") for d in DROPS],
-                       ("untied", "e-untied")]:
+                       ("untied", "e-untied"), ("tied, squared loss: squared error", "e-squared")]:
         if name in runs:
             run = runs[name]
             rows.append([text, f"{run['best_train_loss']:.1f}", f"{run['best_valid_loss']:.1f}", f"{run['best_epoch']:.0f}",

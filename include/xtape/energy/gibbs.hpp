@@ -28,7 +28,8 @@ template <class T> class GibbsChain {
   /// n full steps: h ~ p(h|v), then v ~ p(v|h).
   void step(std::size_t n = 1);
   /// Thinned samples: `count` times, `every` steps and then the states of all chains -> (count · chains, visible),
-  /// the first `chains` rows being the earliest. Throws ValueError for every = 0.
+  /// the first `chains` rows being the earliest. Throws ValueError for every = 0, ShapeError if so
+  /// many do not fit the address space.
   Tensor<T> samples(std::size_t count, std::size_t every);
 
   /// The current states, 0 or 1 from the first step on.
