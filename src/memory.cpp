@@ -1,5 +1,8 @@
 #include <xtape/detail/memory.hpp>
 #include <xtape/error.hpp>
+#include <xtape/memory.hpp>
+
+#include "recording.hpp"
 
 #include <bit>
 #include <cstdlib>
@@ -83,7 +86,15 @@ struct FreeLists {
 thread_local FreeLists lists;
 thread_local bool lists_touched = false;
 
+constinit thread_local MemoryUse counts;
+
 }  // namespace
+
+void count_tensors(std::ptrdiff_t change) noexcept { counts.tensors += change; }
+void count_bytes(std::ptrdiff_t change) noexcept {
+  counts.bytes += change;
+  if (counts.bytes > counts.peak_bytes) counts.peak_bytes = counts.bytes;
+}
 
 void* allocate(std::size_t bytes) {
   const SizeClass size = size_class(bytes);
@@ -129,13 +140,27 @@ std::size_t system_allocations() noexcept { return system_calls.load(std::memory
 
 Handle<Storage> Storage::make(std::size_t bytes) {
   const std::size_t total = header + bytes;
-  return Handle<Storage>(new (allocate(total)) Storage{{}, total});
+  Handle<Storage> storage(new (allocate(total)) Storage{{}, total});
+  count_bytes(static_cast<std::ptrdiff_t>(bytes));
+  return storage;
 }
 
 void destroy(Storage* storage) noexcept {
   const std::size_t bytes = storage->bytes;
   storage->~Storage();
   deallocate(storage, bytes);
+  count_bytes(-static_cast<std::ptrdiff_t>(bytes - Storage::header));
 }
 
 }  // namespace xtape::detail
+
+namespace xtape {
+
+MemoryUse memory_use() noexcept {
+  MemoryUse use = detail::counts;
+  use.nodes = detail::recorded_nodes();
+  return use;
+}
+void reset_peak_memory() noexcept { detail::counts.peak_bytes = detail::counts.bytes; }
+
+}  // namespace xtape

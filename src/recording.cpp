@@ -88,6 +88,12 @@ void Recording::close(Recording* recording) noexcept {
 
 Recording* active_recording() noexcept { return thread_state.active(); }
 
+std::ptrdiff_t recorded_nodes() noexcept {
+  std::size_t count = 0;
+  for (const Recording* r = thread_state.innermost; r; r = r->enclosing()) count += r->nodes().size();
+  return static_cast<std::ptrdiff_t>(count);
+}
+
 bool is_recorded(const TensorImpl& impl) noexcept {
   if (impl.link.recording == 0) return false;
   for (const Recording* r = thread_state.innermost; r; r = r->enclosing())

@@ -89,6 +89,8 @@ class Recording {
 
 // The recording that ops of this thread go onto, or null.
 Recording* active_recording() noexcept;
+// Nodes on all of the thread's open recordings.
+std::ptrdiff_t recorded_nodes() noexcept;
 
 // The sweep needs two operations of the tensors it passes on; src/ops defines them.
 Handle<TensorImpl> add_gradients(const Handle<TensorImpl>& a, const Handle<TensorImpl>& b);  // a recorded op

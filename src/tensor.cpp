@@ -1,4 +1,4 @@
-#include <xtape/tensor.hpp>
+#include <xtape/format.hpp>
 
 #include <fmt/format.h>
 
@@ -10,6 +10,7 @@ namespace xtape::detail {
 Handle<TensorImpl> TensorImpl::make(DType dtype, const Shape& shape) {
   const std::size_t elements = shape.elements();
   Handle<TensorImpl> impl(new (allocate(sizeof(TensorImpl))) TensorImpl(dtype, shape, elements));
+  count_tensors(1);
   impl->storage = Storage::make(impl->size * impl->element_bytes());
   impl->data = impl->storage->data();
   return impl;
@@ -18,6 +19,7 @@ Handle<TensorImpl> TensorImpl::make(DType dtype, const Shape& shape) {
 Handle<TensorImpl> TensorImpl::view(const TensorImpl& of, const Shape& shape, std::size_t first_element) {
   const std::size_t elements = shape.elements();
   Handle<TensorImpl> impl(new (allocate(sizeof(TensorImpl))) TensorImpl(of.dtype, shape, elements));
+  count_tensors(1);
   impl->storage = of.storage;
   impl->data = static_cast<std::byte*>(of.data) + first_element * of.element_bytes();
   return impl;
@@ -26,6 +28,7 @@ Handle<TensorImpl> TensorImpl::view(const TensorImpl& of, const Shape& shape, st
 void destroy(TensorImpl* impl) noexcept {
   impl->~TensorImpl();
   deallocate(impl, sizeof(TensorImpl));
+  count_tensors(-1);
 }
 
 void throw_not_scalar(const Shape& shape) {
@@ -59,3 +62,37 @@ void set_requires_grad(TensorImpl& leaf, bool requires_grad) {
 }
 
 }  // namespace xtape::detail
+
+namespace xtape {
+namespace {
+
+// One axis after the other, innermost last.
+template <class T>
+void append_values(std::string& text, const Tensor<T>& x, std::size_t axis, std::size_t& next, int digits) {
+  if (axis == x.dimension()) {
+    fmt::format_to(std::back_inserter(text), "{:.{}g}", x.data()[next++], digits);
+    return;
+  }
+  text += '[';
+  for (std::size_t i = 0; i < x.shape()[axis]; ++i) {
+    if (i > 0) text += ", ";
+    append_values(text, x, axis + 1, next, digits);
+  }
+  text += ']';
+}
+
+}  // namespace
+
+template <class T> std::string to_string(const Tensor<T>& x, int digits) {
+  if (!x.defined()) return "undefined";
+  constexpr std::size_t most = 1000;
+  if (x.size() > most) return "tensor of shape " + to_string(x.shape());
+  std::string text;
+  std::size_t next = 0;
+  append_values(text, x, 0, next, digits);
+  return text;
+}
+template std::string to_string(const Tensor<float>&, int);
+template std::string to_string(const Tensor<double>&, int);
+
+}  // namespace xtape

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <xtape/energy/contrastive_divergence.hpp>
 #include <xtape/init.hpp>
+#include <xtape/memory.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/conv.hpp>
 #include <xtape/ops/elementwise.hpp>
@@ -132,4 +133,34 @@ TEST_CASE("memory: more than the machine has is an error") {
   CHECK_THROWS_AS(detail::allocate(std::size_t{1} << 62), Error);
   CHECK_THROWS_AS(zeros<double>({std::size_t{1} << 32, std::size_t{1} << 32}), ShapeError);
   CHECK_THROWS_AS(zeros<double>({std::size_t{1} << 31, std::size_t{1} << 31, 0, std::size_t{1} << 31}), ShapeError);
+}
+
+TEST_CASE("memory_use: tensors, bytes, their peak and nodes") {
+  const auto before = memory_use();
+  reset_peak_memory();
+  CHECK(memory_use().peak_bytes == before.bytes);
+  {
+    const auto x = parameter(zeros<double>({10}));  // on a block of its own, which outlives the zeros'
+    const auto used = memory_use();
+    CHECK(used.tensors == before.tensors + 1);
+    CHECK(used.bytes == before.bytes + 80);
+    CHECK(used.peak_bytes == before.bytes + 160);
+    const auto view = x.detach();
+    CHECK(memory_use().tensors == before.tensors + 2);
+    CHECK(memory_use().bytes == used.bytes);
+
+    Tape tape;
+    const auto y = square(x);
+    {
+      Tape inner;
+      const auto z = square(x);
+      CHECK(memory_use().nodes == before.nodes + 2);
+    }
+    CHECK(memory_use().nodes == before.nodes + 1);
+  }
+  const auto after = memory_use();
+  CHECK(after.tensors == before.tensors);
+  CHECK(after.bytes == before.bytes);
+  CHECK(after.nodes == before.nodes);
+  CHECK(after.peak_bytes > before.bytes);
 }

@@ -1,5 +1,6 @@
 // The sources are searched for ops: each must have a row in the op table.
 #include "op_table.hpp"
+#include "paths.hpp"
 
 #include <doctest/doctest.h>
 
@@ -13,10 +14,6 @@
 
 using namespace xtape::test;
 namespace fs = std::filesystem;
-
-#ifndef XTAPE_SOURCE_DIR
-#define XTAPE_SOURCE_DIR ""
-#endif
 
 namespace {
 
@@ -45,8 +42,8 @@ std::set<std::string> all_matches(const std::string& text, const std::regex& pat
 // Skips with a message where the sources are not at hand.
 bool have_sources() {
   const fs::path root(XTAPE_SOURCE_DIR);
-  if (!root.empty() && fs::exists(root / "include" / "xtape") && fs::exists(root / "src")) return true;
-  MESSAGE("no sources to scan: define XTAPE_SOURCE_DIR");
+  if (fs::exists(root / "include" / "xtape") && fs::exists(root / "src")) return true;
+  MESSAGE("no sources to scan in ", root.string());
   return false;
 }
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "files.hpp"
+#include "paths.hpp"
 
 namespace {
 namespace fs = std::filesystem;

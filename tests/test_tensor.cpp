@@ -1,6 +1,7 @@
 // Tensors: where they come from, what they share, and how they stand beside xtensor's expressions.
 
 #include <doctest/doctest.h>
+#include <xtape/format.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
@@ -144,4 +145,14 @@ TEST_CASE("tensor: a user's compiler flags change no public type") {
   const IndexArray from_there = other_flags::places(D({2, 2}, {1, 9, 7, 3}));
   CHECK(from_there(0) == 1);
   CHECK(from_there(1) == 0);
+}
+
+TEST_CASE("tensor: as text, in NumPy's notation") {
+  CHECK(to_string(Tensor<double>({2, 2}, {1, 2.5, -3, 1e10})) == "[[1, 2.5], [-3, 1e+10]]");
+  CHECK(to_string(Tensor<float>(0.1f)) == "0.1");
+  CHECK(to_string(Tensor<double>(1.0 / 3), 3) == "0.333");
+  CHECK(to_string(zeros<double>({2, 0})) == "[[], []]");
+  CHECK(to_string(zeros<double>({1001})) == "tensor of shape (1001,)");
+  CHECK(to_string(Tensor<double>()) == "undefined");
+  CHECK(fmt::format("{} {}", Tensor<double>({1}, {2}), Shape{1, 2}) == "[2] (1, 2)");
 }

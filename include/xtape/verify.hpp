@@ -1,9 +1,8 @@
 #pragma once
 /// \file verify.hpp  Holding gradients against each other: derived by hand, by the tape, by differences.
 
+#include <xtape/format.hpp>
 #include <xtape/tape.hpp>
-
-#include <fmt/core.h>
 
 #include <functional>
 #include <string>
@@ -83,15 +82,5 @@ std::string to_string(const GradcheckReport& report);
 
 }  // namespace xtape
 
-namespace xtape::detail {
-// fmt's own string formatter needs fmt/format.h, which takes longer to compile than the rest of this header.
-template <class Report> struct ReportFormatter {
-  constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
-  template <class Context> auto format(const Report& report, Context& context) const {
-    const std::string text = to_string(report);
-    return std::copy(text.begin(), text.end(), context.out());
-  }
-};
-}  // namespace xtape::detail
-template <> struct fmt::formatter<xtape::GradientReport> : xtape::detail::ReportFormatter<xtape::GradientReport> {};
-template <> struct fmt::formatter<xtape::GradcheckReport> : xtape::detail::ReportFormatter<xtape::GradcheckReport> {};
+template <> struct fmt::formatter<xtape::GradientReport> : xtape::detail::TextFormatter<xtape::GradientReport> {};
+template <> struct fmt::formatter<xtape::GradcheckReport> : xtape::detail::TextFormatter<xtape::GradcheckReport> {};

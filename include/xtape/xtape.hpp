@@ -13,8 +13,10 @@
 #include <xtape/energy/measures.hpp>
 #include <xtape/energy/rbm.hpp>
 #include <xtape/error.hpp>
+#include <xtape/format.hpp>
 #include <xtape/init.hpp>
 #include <xtape/map.hpp>
+#include <xtape/memory.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/conv.hpp>
 #include <xtape/ops/elementwise.hpp>

@@ -17,6 +17,9 @@ void deallocate(void* block, std::size_t bytes) noexcept;
 void trim_memory() noexcept;
 /// Blocks asked of the system since the start, by all threads: constant in steady state.
 std::size_t system_allocations() noexcept;
+/// Adds to the calling thread's numbers of live tensors and bytes, see memory.hpp.
+void count_tensors(std::ptrdiff_t change) noexcept;
+void count_bytes(std::ptrdiff_t change) noexcept;
 
 /// Reference count of an object that several threads may hold. Incrementing is an atomic addition; the
 /// last owner sees 1 and needs no atomic subtraction, which is the common case of a temporary.
