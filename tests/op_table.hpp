@@ -32,12 +32,14 @@ struct Op {
 using Real = long double;
 
 /// Elements in row-major order: what references compute on.
-struct Array {
+template <class E> struct ArrayOf {
   Shape shape;
-  std::vector<Real> values;
+  std::vector<E> values;
 };
+template <class E> using ReferenceOf = std::function<ArrayOf<E>(const std::vector<ArrayOf<E>>&)>;
+using Array = ArrayOf<Real>;
 using Arrays = std::vector<Array>;
-using Reference = std::function<Array(const Arrays&)>;
+using Reference = ReferenceOf<Real>;
 
 /// One way to call the op: with certain options, with a number on one side, ...
 struct Case {

@@ -1,5 +1,6 @@
 #pragma once
-// What the rows' references are made of: plain loops over indices in long double.
+// What the rows' references are made of: plain loops over indices in long double. E, if not that, is an element
+// that carries derivatives along.
 
 #include "op_table.hpp"
 
@@ -11,8 +12,8 @@ namespace xtape::test {
 using Index = std::vector<std::size_t>;
 
 /// The array of f(index) over all indices of the shape.
-template <class F> Array tabulate(const Shape& shape, const F& f) {
-  Array result{shape, {}};
+template <class E = Real, class F> ArrayOf<E> tabulate(const Shape& shape, const F& f) {
+  ArrayOf<E> result{shape, {}};
   const std::size_t size = shape.elements();
   Index index(shape.size());
   for (std::size_t i = 0; i < size; ++i) {
@@ -23,7 +24,7 @@ template <class F> Array tabulate(const Shape& shape, const F& f) {
 }
 
 /// x[index], broadcast: aligned at the last axis, extents of 1 repeated.
-inline Real at(const Array& x, const Index& index) {
+template <class E> E at(const ArrayOf<E>& x, const Index& index) {
   std::size_t flat = 0;
   const std::size_t skipped = index.size() - x.shape.size();
   for (std::size_t d = 0; d < x.shape.size(); ++d)
@@ -31,24 +32,26 @@ inline Real at(const Array& x, const Index& index) {
   return x.values[flat];
 }
 
+inline Real at(const Array& x, const Index& index) { return at<Real>(x, index); }
+
 /// The shape that arrays broadcast to.
-inline Shape joined_shape(const Arrays& arrays) {
+template <class E> Shape joined_shape(const std::vector<ArrayOf<E>>& arrays) {
   Shape result;
-  for (const Array& x : arrays)
+  for (const auto& x : arrays)
     while (result.size() < x.shape.size()) result.push_back(1);
-  for (const Array& x : arrays)
+  for (const auto& x : arrays)
     for (std::size_t d = 0; d < x.shape.size(); ++d)
       if (x.shape[d] != 1) result[result.size() - x.shape.size() + d] = x.shape[d];
   return result;
 }
 
 /// f elementwise over one to three arrays, broadcast together.
-template <class F> Reference each(F f) {
-  return [f](const Arrays& x) {
-    return tabulate(joined_shape(x), [&](const Index& i) -> Real {
-      if constexpr (std::invocable<F, Real>)
+template <class E = Real, class F> ReferenceOf<E> each(F f) {
+  return [f](const std::vector<ArrayOf<E>>& x) {
+    return tabulate<E>(joined_shape(x), [&](const Index& i) -> E {
+      if constexpr (std::invocable<F, E>)
         return f(at(x[0], i));
-      else if constexpr (std::invocable<F, Real, Real>)
+      else if constexpr (std::invocable<F, E, E>)
         return f(at(x[0], i), at(x[1], i));
       else
         return f(at(x[0], i), at(x[1], i), at(x[2], i));
@@ -68,8 +71,8 @@ inline bool contains(const Axes& axes, std::size_t axis, const Shape& shape) {
 }
 
 /// f(slice) for each slice of x along `axes`, its elements in row-major order.
-template <class F> Reference reduced(const Axes& axes, bool keepdims, F f) {
-  return [=](const Arrays& x) {
+template <class E = Real, class F> ReferenceOf<E> reduced(const Axes& axes, bool keepdims, F f) {
+  return [=](const std::vector<ArrayOf<E>>& x) {
     const Shape& in = x[0].shape;
     Shape slots, kept, slice;  // slots: the kept extents, 1 where reduced; slice: the other way round
     for (std::size_t d = 0; d < in.size(); ++d) {
@@ -78,8 +81,8 @@ template <class F> Reference reduced(const Axes& axes, bool keepdims, F f) {
       slice.push_back(gone ? in[d] : 1);
       if (!gone || keepdims) kept.push_back(gone ? 1 : in[d]);
     }
-    Array result = tabulate(slots, [&](const Index& slot) -> Real {
-      const Array values = tabulate(slice, [&](Index i) {
+    auto result = tabulate<E>(slots, [&](const Index& slot) -> E {
+      const auto values = tabulate<E>(slice, [&](Index i) {
         for (std::size_t d = 0; d < i.size(); ++d) i[d] += slot[d];
         return at(x[0], i);
       });
@@ -91,12 +94,12 @@ template <class F> Reference reduced(const Axes& axes, bool keepdims, F f) {
 }
 
 /// f(slice) along one axis, for an f that gives as many elements as it gets.
-template <class F> Reference along(std::ptrdiff_t axis, F f) {
-  return [=](const Arrays& x) {
+template <class E = Real, class F> ReferenceOf<E> along(std::ptrdiff_t axis, F f) {
+  return [=](const std::vector<ArrayOf<E>>& x) {
     const std::size_t a = from_front(axis, x[0].shape);
-    return tabulate(x[0].shape, [&](Index i) -> Real {
+    return tabulate<E>(x[0].shape, [&](Index i) -> E {
       const std::size_t place = i[a];
-      std::vector<Real> slice;
+      std::vector<E> slice;
       for (i[a] = 0; i[a] < x[0].shape[a]; ++i[a]) slice.push_back(at(x[0], i));
       return f(slice)[place];
     });
@@ -104,26 +107,31 @@ template <class F> Reference along(std::ptrdiff_t axis, F f) {
 }
 
 /// y[i] = x[source(i)], with y of a given shape.
-template <class F> Reference moved(const Shape& shape, F source) {
-  return [=](const Arrays& x) { return tabulate(shape, [&](const Index& i) { return at(x[0], source(i)); }); };
+template <class E = Real, class F> ReferenceOf<E> moved(const Shape& shape, F source) {
+  return [=](const std::vector<ArrayOf<E>>& x) {
+    return tabulate<E>(shape, [&](const Index& i) { return at(x[0], source(i)); });
+  };
 }
 
 /// The same elements under another shape.
-inline Reference reshaped(const Shape& shape) {
-  return [=](const Arrays& x) { return Array{shape, x[0].values}; };
+template <class E = Real> ReferenceOf<E> reshaped(const Shape& shape) {
+  return [=](const std::vector<ArrayOf<E>>& x) { return ArrayOf<E>{shape, x[0].values}; };
 }
 
 // Of a slice. Written for exactness, not speed.
-inline Real sum_of(const std::vector<Real>& v) {
-  Real s = 0;
-  for (const Real e : v) s += e;
+inline constexpr auto sum_of = []<class E>(const std::vector<E>& v) {
+  E s = 0;
+  for (const E& e : v) s += e;
   return s;
-}
-inline Real mean_of(const std::vector<Real>& v) { return sum_of(v) / static_cast<Real>(v.size()); }
-inline Real logsumexp_of(const std::vector<Real>& v) {
-  Real s = 0;
-  for (const Real e : v) s += std::exp(e);
-  return std::log(s);
-}
+};
+inline constexpr auto mean_of = []<class E>(const std::vector<E>& v) {
+  return sum_of(v) / static_cast<Real>(v.size());
+};
+inline constexpr auto logsumexp_of = []<class E>(const std::vector<E>& v) {
+  using std::exp, std::log;
+  E s = 0;
+  for (const E& e : v) s += exp(e);
+  return log(s);
+};
 
 }  // namespace xtape::test
