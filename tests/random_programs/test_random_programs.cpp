@@ -144,7 +144,7 @@ TEST_CASE("random programs: the reference's derivatives are those of its values"
     // A detached tensor's values move all the same.
     const auto detached = [](const Step& step) { return step.entry == "detach"; };
     if (program.kink() < 0.03L || std::ranges::any_of(program.steps(), detached)) continue;
-    constexpr long double h = 0x1p-13L;
+    constexpr long double h = 0x1p-16L;
     const auto at = [&](long double t) { return reference_result(program, seed, t).value; };
     const Jet middle = reference_result(program, seed, 0);
     const long double one = at(h), minus_one = at(-h), two = at(2 * h), minus_two = at(-2 * h);
