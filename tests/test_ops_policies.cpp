@@ -2,6 +2,7 @@
 #include <xtape/error.hpp>
 #include <xtape/map.hpp>
 #include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/conv.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/loss.hpp>
 #include <xtape/ops/pool.hpp>
@@ -409,4 +410,21 @@ TEST_CASE("policies: map refuses a third derivative") {
     tape.gradient(sum(second), {x});
   });
   CHECK(thrown.starts_with("map: only first and second derivatives"));
+}
+
+TEST_CASE("conv2d: a stride beyond the image, of any size, leaves the first position") {
+  const Tensor<double> image({1, 1, 3, 2}, {1, 2, 3, 4, 5, 6}), kernel({1, 1, 3, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9});
+  for (const std::size_t padding : {1, 2}) {
+    const auto run = [&](std::size_t stride) {
+      const auto x = parameter(image), w = parameter(kernel);
+      Tape tape;
+      const auto y = conv2d(x, w, {.stride = stride, .padding = padding});
+      const auto [dx, dw] = tape.gradient(sum(y), {x, w});
+      return std::tuple(Values(y.data(), y.data() + y.size()), Values(dx.data(), dx.data() + dx.size()),
+                        Values(dw.data(), dw.data() + dw.size()));
+    };
+    const auto expected = run(100);
+    CHECK(std::get<0>(expected) == Values{padding == 1 ? 5 + 6 * 2 + 8 * 3 + 9 * 4 : 9.0});
+    for (const int shift : {0, 1, 2}) CHECK(run(~std::size_t{0} >> shift) == expected);
+  }
 }

@@ -24,8 +24,10 @@ struct Inside {
   std::size_t first, last;
 };
 Inside inside(std::size_t out, std::size_t stride, std::size_t q, std::size_t pad, std::size_t extent) {
-  const std::size_t first = q >= pad ? 0 : (pad - q + stride - 1) / stride;
-  const std::size_t end = extent + pad > q ? (extent + pad - q + stride - 1) / stride : 0;
+  // n / stride rounded up, for n > 0 and a stride of any size.
+  const auto steps = [stride](std::size_t n) { return (n - 1) / stride + 1; };
+  const std::size_t first = q >= pad ? 0 : steps(pad - q);
+  const std::size_t end = extent + pad > q ? steps(extent + pad - q) : 0;
   const std::size_t last = std::min(out, end);
   return {std::min(first, last), last};
 }
@@ -56,7 +58,7 @@ template <class T> void im2col(const ConvSize& s, const T* image, T* columns) {
       if (s.stride_w == 1)
         std::copy(in, in + (cols.last - cols.first), line + cols.first);
       else
-        for (std::size_t j = cols.first; j < cols.last; ++j, in += s.stride_w) line[j] = *in;
+        for (std::size_t j = cols.first; j < cols.last; ++j) line[j] = in[(j - cols.first) * s.stride_w];
     }
   });
 }
@@ -73,7 +75,7 @@ template <class T> void col2im(const ConvSize& s, const T* columns, T* image) {
       if (s.stride_w == 1)
         for (std::size_t j = cols.first; j < cols.last; ++j) *out++ += line[j];
       else
-        for (std::size_t j = cols.first; j < cols.last; ++j, out += s.stride_w) *out += line[j];
+        for (std::size_t j = cols.first; j < cols.last; ++j) out[(j - cols.first) * s.stride_w] += line[j];
     }
   });
 }

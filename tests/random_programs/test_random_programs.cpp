@@ -108,7 +108,7 @@ template <class F> std::function<Op(const Op&)> instead(F f) {
 
 TEST_CASE("random programs: the tape and the reference agree") {
   const auto seed = from_environment("XTAPE_RANDOM_SEED"), wanted = from_environment("XTAPE_RANDOM_PROGRAMS");
-  const std::size_t count = wanted ? *wanted : seed ? 1 : 10000;
+  const std::size_t count = wanted ? *wanted : seed ? 1 : 20000;
   const std::uint64_t first = seed.value_or(1);
   if (seed && count == 1) MESSAGE(draw_program(entries(), instructions(first).value(), first).text());
 
