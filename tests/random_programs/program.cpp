@@ -12,6 +12,8 @@ namespace {
 constexpr std::size_t most_elements = 600;
 // Values beyond this are scaled down, so that programs of any depth stay where functions do not saturate.
 constexpr long double largest_value = 4, largest_derivative = 1e3;
+// Results beyond this are not taken into a program at all.
+constexpr long double largest_unscaled = 1e6;
 
 std::mt19937_64 generator(std::uint64_t seed, std::size_t line) {
   return std::mt19937_64(seed * 0x9e3779b97f4a7c15U + line + 1);
@@ -141,7 +143,7 @@ Program draw_program(std::span<const Entry> table, const Instructions& instructi
     step.values = step.reference(inputs);
     step.entry = entry;
     const bool usable = step.values.values.size() <= most_elements &&
-                        std::isfinite(largest(step.values, &Jet::value)) &&
+                        largest(step.values, &Jet::value) < largest_unscaled &&
                         largest(step.values, &Jet::first) < largest_derivative &&
                         largest(step.values, &Jet::second) < largest_derivative * largest_derivative;
     if (!usable) return;
