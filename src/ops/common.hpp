@@ -28,6 +28,17 @@ template <class T> Tensor<T> view(const Tensor<T>& x, const Shape& shape, std::s
   return Tensor<T>(TensorImpl::view(*x.impl(), shape, first_element));
 }
 
+// True if memory can address a tensor of this shape.
+inline bool is_addressable(const Shape& shape) {
+  try {
+    static_cast<void>(shape.elements());
+    return true;
+  } catch (const ShapeError&) {
+    return false;
+  }
+}
+inline constexpr const char* too_many_elements = "more elements than memory can address";
+
 // dy, reduced to `shape` by summing what was broadcast.
 template <class T> Tensor<T> sum_to(const Tensor<T>& x, const Shape& shape);
 
