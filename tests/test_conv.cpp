@@ -75,7 +75,7 @@ template <class F> void for_options(const F& check) {
   for (const Pair stride : {Pair(1), Pair(2, 3)})
     for (const Pair padding : {Pair(0), Pair(2, 1)})
       for (const Pair dilation : {Pair(1), Pair(3, 2)})
-        for (const std::size_t groups : {1, 2, 4})
+        for (const std::size_t groups : {1U, 2U, 4U})
           check(Conv2dOptions{.stride = stride, .padding = padding, .dilation = dilation, .groups = groups});
 }
 
@@ -85,8 +85,8 @@ TEST_CASE("conv: the transposed convolution is the adjoint of the convolution") 
   std::size_t checked = 0;
   for_options([&](const Conv2dOptions& o) {
     // Heights and widths that one height and width of the result stand for.
-    for (const std::size_t height : {7, 8, 9})
-      for (const std::size_t width : {6, 7, 8}) {
+    for (const std::size_t height : {7U, 8U, 9U})
+      for (const std::size_t width : {6U, 7U, 8U}) {
         const auto x = random({2, 4, height, width}, 1), w = random({8, 4 / o.groups, 2, 3}, 2);
         const auto y = conv2d(x, w, o);
         const auto g = random(y.shape(), 3);
@@ -109,7 +109,7 @@ TEST_CASE("conv: the transposed convolution is the adjoint of the convolution") 
       }
   });
   CHECK(checked == 216);
-  for (const std::size_t length : {9, 10, 11}) {
+  for (const std::size_t length : {9U, 10U, 11U}) {
     const auto x = random({2, 4, length}, 1), w = random({6, 2, 3}, 2);
     const auto y = conv1d(x, w, {.stride = 3, .padding = 1, .dilation = 2, .groups = 2});
     const auto g = random(y.shape(), 3);
@@ -261,7 +261,7 @@ TEST_CASE("conv: strides, dilations and paddings of any size") {
 TEST_CASE("conv: without images, channels or filters") {
   const std::vector<Pair> cases{1, 2};
   for (const Pair& stride : cases)
-    for (const std::size_t padding : {0, 1}) {
+    for (const std::size_t padding : {0U, 1U}) {
       const Conv2dOptions o{.stride = stride, .padding = padding};
       const auto f = [&](const auto& in) { return conv2d(in[0], in[1], o); };
       const auto all_zero = [](const Tensor<double>& x) {
@@ -289,6 +289,12 @@ TEST_CASE("conv: without images, channels or filters") {
       is(conv_transpose2d(zeros<double>({1, 0, 1, 1}), zeros<double>({0, 2, 1, 2}), bias), {1, 2, 1, 2}, {5, 5, 7, 7}));
   CHECK(is(conv_transpose1d(zeros<double>({1, 0, 1}), zeros<double>({0, 1, 2}), bias, {.groups = 2}), {1, 2, 2},
            {5, 5, 7, 7}));
+  // Neither a result nor a way to it that no memory would hold.
+  const auto padded =
+      with_gradients([](const auto& in) { return conv2d(in[0], in[1], {.padding = std::size_t{1} << 28}); },
+                     {ones<double>({1, 1, 1, 1}), ones<double>({0, 1, 1, 1})});
+  CHECK(is(padded[1], {1, 1, 1, 1}, {0}));
+  CHECK(padded[2].shape() == Shape{0, 1, 1, 1});
   // Any number of groups divides nothing.
   CHECK(conv2d(zeros<double>({3, 0, 2, 2}), zeros<double>({0, 0, 1, 1}), {.groups = most}).shape() ==
         Shape{3, 0, 2, 2});

@@ -38,18 +38,16 @@ template <class Options> auto failure(const char* op, const Shape& x, const Shap
 
 // ---- checks and sizes ----------------------------------------------------------------------------------------
 
-constexpr std::size_t largest_padding = std::size_t{1} << 40;  // sums with it do not wrap around
-constexpr const char* padding_too_large = "the padding is larger than 2^40";
-
 // Checks what conv2d and its transpose have in common.
 template <class Options, class Fail>
 void check_weights(const Shape& x, const Shape& w, const Options& options, const Fail& fail) {
-  if (x.size() != 4 || w.size() != 4) fail("(N, C, H, W) images and (out, in / groups, kh, kw) weights are needed");
+  if (x.size() != 4 || w.size() != 4) fail("an image and weights of four axes each are needed");
   if (options.groups == 0) fail("there are 0 groups");
   if (w[0] % options.groups != 0) fail("groups do not divide the first axis of the weights");
   if (options.stride.h == 0 || options.stride.w == 0) fail("the stride is 0");
   if (options.dilation.h == 0 || options.dilation.w == 0) fail("the dilation is 0");
-  if (options.padding.h > largest_padding || options.padding.w > largest_padding) fail(padding_too_large);
+  // Sums with it then do not wrap around.
+  if (std::max(options.padding.h, options.padding.w) > std::size_t{1} << 40) fail("the padding is larger than 2^40");
   if (w[2] == 0 || w[3] == 0) fail("the kernel is empty");
   if (!is_addressable(x) || !is_addressable(w)) fail(too_many_elements);
 }
@@ -107,6 +105,10 @@ template <class Fail> void check_bias(const Shape& bias, std::size_t filters, co
     fail(fmt::format("the bias has shape {}, expected {}", to_string(bias), to_string(Shape{filters})));
 }
 
+Conv2dOptions of_conv2d(const ConvTranspose2dOptions& options) {
+  return {.stride = options.stride, .padding = options.padding, .dilation = options.dilation, .groups = options.groups};
+}
+
 // The shape of conv_transpose2d: the one that conv2d takes to x.
 template <class Fail>
 Shape transposed_shape(const Shape& x, const Shape& w, const ConvTranspose2dOptions& options, const Fail& fail) {
@@ -131,17 +133,14 @@ Shape transposed_shape(const Shape& x, const Shape& w, const ConvTranspose2dOpti
                     extent(x[2], w[2], stride.h, pad.h, dilation.h, options.output_padding.h),
                     extent(x[3], w[3], stride.w, pad.w, dilation.w, options.output_padding.w)};
   if (!is_addressable(shape)) fail(too_many_elements);
+  conv_size(shape, w, of_conv2d(options), fail);
   return shape;
-}
-
-Conv2dOptions of_conv2d(const ConvTranspose2dOptions& options) {
-  return {.stride = options.stride, .padding = options.padding, .dilation = options.dilation, .groups = options.groups};
 }
 
 // ---- one direction: images with one row ----------------------------------------------------------------------
 
 template <class Fail> void check_sequence(const Shape& x, const Shape& w, const Fail& fail) {
-  if (x.size() != 3 || w.size() != 3) fail("(N, C, L) sequences and (out, in / groups, k) weights are needed");
+  if (x.size() != 3 || w.size() != 3) fail("a sequence and weights of three axes each are needed");
 }
 Shape as_image(const Shape& s) { return {s[0], s[1], 1, s[2]}; }
 template <class T> Tensor<T> as_image(const Tensor<T>& x) { return expand_dims(x, 2); }
