@@ -13,7 +13,9 @@
 #include <xtape/transforms.hpp>
 #include <xtape/verify.hpp>
 
+#include <cmath>
 #include <cstring>
+#include <memory>
 
 using namespace xtape;
 using D = Tensor<double>;
@@ -199,6 +201,32 @@ TEST_CASE("checkpoint: several tensors, parts that need no gradient, tensors of 
     CHECK(compare_gradients(gh, 4 * x).largest_error < 1e-15);
     CHECK(outer.size() == 1);
   }
+}
+
+TEST_CASE("checkpoint: more tensors from outside than a mask has bits; one whose tape has ended is a constant") {
+  Ds w;
+  for (std::uint64_t i = 0; i < 70; ++i) w.push_back(parameter(normal<double>({3}, i)));
+  const D x = parameter(normal<double>({3}, 99));
+  const auto f = [w](const D& t) {
+    D y = t;
+    for (const D& factor : w) y = y * sin(factor);
+    return y;
+  };
+  for (const bool recorded : {false, true}) {
+    Tape tape;
+    const Ds all{x, w[0], w[69]};
+    const auto found = tape.gradient(sum(checkpoint(f, x)), all, {.create_graph = recorded});
+    const auto expected = tape.gradient(sum(f(x)), all);
+    for (std::size_t k = 0; k < 3; ++k) CHECK(same_bits(found[k].detach(), expected[k]));
+  }
+  auto outer = std::make_unique<Tape>();
+  const D h = x * 2.0;
+  Tape inner;
+  const D y = sum(checkpoint([h](const D& t) { return t * h; }, w[0]));
+  outer.reset();
+  inner.backward(y);
+  CHECK(same_bits(w[0].grad(), h));
+  CHECK(!x.grad().defined());
 }
 
 TEST_CASE("checkpoint: what is not reached gets no gradient, as without") {

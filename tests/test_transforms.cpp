@@ -13,7 +13,9 @@
 #include <xtape/transforms.hpp>
 #include <xtape/verify.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <memory>
 
 using namespace xtape;
 using D = Tensor<double>;
@@ -328,6 +330,23 @@ TEST_CASE("transforms: on a tape, gradients flow to x, u, v and to every tensor 
   CHECK(w.grad().defined());
   CHECK(!constant.grad().defined());
   CHECK(!x.grad().defined());
+}
+
+TEST_CASE("transforms: once differentiated by, the inner variable is a constant to later sweeps") {
+  const D w = parameter(normal({3}, 1)), x = normal({3}, 2);
+  bool wanted_by_x = false;
+  const auto product = [&](const D& t) {
+    return record("product", (t * w).detach(), {t, w}, [&, t](const D& dy, Wanted wanted) {
+      wanted_by_x = wanted[0];
+      return wanted.gradients([&] { return dy * w; }, [&] { return dy * t; });
+    });
+  };
+  Tape tape;
+  const auto [value, gradient] = value_and_grad([&](const D& t) { return sum(product(t)); }, x);
+  CHECK(wanted_by_x);
+  tape.backward(value + sum(gradient));
+  CHECK(!wanted_by_x);
+  CHECK(distance(w.grad(), x + 1) < 1e-15);
 }
 
 TEST_CASE("transforms: an optimisation step inside, differentiated: its learning rate's gradient") {
