@@ -16,6 +16,9 @@ template <class T> using Tensors = std::vector<Tensor<T>>;
 using detail::FunctionOf;
 using detail::FunctionOfMany;
 
+// Whether a sweep is the last of a call: nobody differentiates its result, unless it is on the caller's tape.
+enum class Last { no, yes };
+
 // One call of a transform: the tape it works on, and the variables it differentiates by. The tape is the active one,
 // with every sweep recorded, or one of its own.
 template <class T> class Transform {
@@ -58,9 +61,7 @@ template <class T> class Transform {
     return y;
   }
 
-  enum class Last { no, yes };
-  // sum_i seed_i dy_i/dx for each x; undefined where there is none. `last`: without a caller's tape, nobody
-  // differentiates the result.
+  // sum_i seed_i dy_i/dx for each x; undefined where there is none.
   Tensors<T> pull(const Tensor<T>& y, const Tensor<T>& seed, const Tensors<T>& x, Last last,
                   bool retain = false) const {
     std::vector<detail::Handle<detail::TensorImpl>> of;
@@ -107,14 +108,12 @@ template <class T> void check_directions(const char* name, const Tensors<T>& v, 
 
 template <class T>
 ValueAndGrads<T> value_and_gradients(const char* name, const FunctionOfMany<T>& f, const Tensors<T>& x) {
-  using Last = typename Transform<T>::Last;
   const Transform<T> transform(name, x);
   const Tensor<T> y = transform.scalar(f);
   return {transform.result(y, y.shape()), transform.results(transform.pull(y, {}, transform.x(), Last::yes))};
 }
 
 template <class T> Tensor<T> jacobian_of(const char* name, const FunctionOf<T>& g, const Tensor<T>& x) {
-  using Last = typename Transform<T>::Last;
   const Transform<T> transform(name, {x});
   const Tensor<T> y = transform.value(of_first<T>(g));
   if (y.dimension() + x.dimension() > max_rank)
@@ -152,7 +151,6 @@ template <class T> ValueAndGrad<T> value_and_grad(const FunctionOf<T>& f, const 
 }
 
 template <class T> Tensors<T> vjp(const FunctionOfMany<T>& g, const Tensors<T>& x, const Tensor<T>& u) {
-  using Last = typename Transform<T>::Last;
   const Transform<T> transform("vjp", x);
   const Tensor<T> y = transform.value(g);
   check_shape("vjp", "left vector", u.shape(), y.shape());
@@ -163,7 +161,6 @@ template <class T> Tensor<T> vjp(const FunctionOf<T>& g, const Tensor<T>& x, con
 }
 
 template <class T> Tensor<T> jvp(const FunctionOfMany<T>& g, const Tensors<T>& x, const Tensors<T>& v) {
-  using Last = typename Transform<T>::Last;
   check_directions("jvp", v, x);
   Transform<T> transform("jvp", x);
   const Tensor<T> y = transform.value(g);
@@ -194,7 +191,6 @@ template <class T> Tensor<T> hessian(const FunctionOf<T>& f, const Tensor<T>& x)
 }
 
 template <class T> Tensors<T> hvp(const FunctionOfMany<T>& f, const Tensors<T>& x, const Tensors<T>& v) {
-  using Last = typename Transform<T>::Last;
   check_directions("hvp", v, x);
   const Transform<T> transform("hvp", x);
   const auto g = transform.pull(transform.scalar(f), {}, transform.x(), Last::no);

@@ -318,9 +318,10 @@ TEST_CASE("transforms: on a tape, gradients flow to x, u, v and to every tensor 
       {"hessian", [&](const Ds& p) { return sum(hessian(loss(p), p[1]) * weights); }},
       {"of a constant x", [&](const Ds& p) { return sum(grad(loss(p), weight) * weight) + sum(p[1]); }},
   };
-  for (const auto& [name, f] : functions) {
-    INFO(name);
-    const auto report = gradcheck(f, {w, x, u, v}, {.difference_tolerance = 1e-8, .step = 1e-3, .second_order = true});
+  for (const auto& function : functions) {
+    INFO(function.first);
+    const auto report =
+        gradcheck(function.second, {w, x, u, v}, {.difference_tolerance = 1e-8, .step = 1e-3, .second_order = true});
     CHECK_MESSAGE(report.passed, to_string(report));
   }
   // A parameter that f takes from outside gets its grad() from a backward sweep; the inner variable leaves nothing.
