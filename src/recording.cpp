@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <unordered_set>
 
 namespace xtape {
 namespace detail {
@@ -179,6 +180,19 @@ Handle<TensorImpl> Recording::append(const char* name, Handle<TensorImpl> value,
   return value;
 }
 
+std::vector<Handle<TensorImpl>> Recording::sources() const {
+  std::vector<Handle<TensorImpl>> found;
+  std::unordered_set<const TensorImpl*> seen;
+  for (const Edge& edge : edges_)
+    if (edge.source && seen.insert(edge.source.get()).second) found.push_back(edge.source);
+  return found;
+}
+
+std::span<const Edge> Recording::edges_since(std::size_t first_node) const noexcept {
+  if (first_node >= nodes_.size()) return {};
+  return std::span(edges_).subspan(nodes_[first_node].first_edge);
+}
+
 }  // namespace detail
 
 Tape::Tape() : recording_(detail::Recording::open()) {}
@@ -195,6 +209,9 @@ std::vector<std::string_view> Tape::op_names() const {
 
 void Tape::sweep(const Impl& y, const Impl& seed, std::vector<Target>* targets, const BackwardOptions& options) {
   recording_->sweep(y, seed, targets, options);
+  if (!targets) return;
+  for (Target& target : *targets)
+    if (!target.gradient) target.gradient = detail::filled((*target.of)->dtype, (*target.of)->shape, 0.0);
 }
 
 NoGrad::NoGrad() noexcept { ++detail::thread_state.paused; }

@@ -63,10 +63,19 @@ class Recording {
   void* pullback_storage(std::size_t bytes, std::size_t alignment) { return arena_.allocate(bytes, alignment); }
   Handle<TensorImpl> append(const char* name, Handle<TensorImpl> value, const Inputs& inputs, void* pullback,
                             const PullbackType* type);
+  // Sweeps from y down to node `first`. A target recorded before that is a leaf to this sweep. A target that y
+  // does not depend on is left without a gradient.
   void sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<Tape::Target>* targets,
-             const BackwardOptions& options);
+             const BackwardOptions& options, std::size_t first = 0);
+  // d<seed, y>/dx for each x by such a sweep; undefined where y does not depend on x. No seed: y has one element.
+  std::vector<Handle<TensorImpl>> gradient(const Handle<TensorImpl>& y, const Handle<TensorImpl>& seed,
+                                           std::span<const Handle<TensorImpl>> x, const BackwardOptions& options,
+                                           std::size_t first);
+  // What the nodes depend on that was not recorded here, each once, in the order of first use.
+  std::vector<Handle<TensorImpl>> sources() const;
 
   const std::vector<Node>& nodes() const noexcept { return nodes_; }
+  std::span<const Edge> edges_since(std::size_t first_node) const noexcept;
 
  private:
   Recording() = default;

@@ -109,7 +109,7 @@ void Recording::check_root(const Tape::Impl& y, const Tape::Impl& seed, const st
 }
 
 void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<Tape::Target>* targets,
-                      const BackwardOptions& options) {
+                      const BackwardOptions& options, std::size_t first) {
   check_root(y, seed, targets, options);
   const bool on_tape = links(*y);
   const std::size_t count = on_tape ? std::size_t{y->link.node} + 1 : 0;
@@ -120,7 +120,7 @@ void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<T
   if (targets) {
     for (const auto& target : *targets)
       if (links(**target.of) && (*target.of)->link.node < count) sweep.leads[(*target.of)->link.node] = 1;
-    for (std::size_t i = 0; i < count; ++i)
+    for (std::size_t i = first; i < count; ++i)
       for (std::uint32_t e = 0; e < nodes_[i].edge_count && !sweep.leads[i]; ++e)
         sweep.leads[i] = sweep.wants(edges_[nodes_[i].first_edge + e]);
   }
@@ -135,15 +135,28 @@ void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<T
     if (sweep.wants(edge)) deliver(sweep, edge, std::move(root), "backward");
   }
 
-  for (std::size_t i = count; i-- > 0;)
-    if (sweep.gradients[i]) run_node(sweep, static_cast<std::uint32_t>(i));
+  for (std::size_t i = count; i > first; --i)
+    if (sweep.gradients[i - 1]) run_node(sweep, static_cast<std::uint32_t>(i - 1));
 
-  if (targets)
-    for (auto& target : *targets) {
-      if (target.gradient) continue;
-      const Tape::Target* first = sweep.target_of(target.of->get());  // the same tensor given twice
-      target.gradient = first->gradient ? first->gradient : filled((*target.of)->dtype, (*target.of)->shape, 0.0);
-    }
+  if (!targets) return;
+  for (auto& target : *targets) {
+    const TapeLink& link = (*target.of)->link;
+    if (links(**target.of) && link.node < std::min(first, count)) target.gradient = sweep.gradients[link.node];
+    if (!target.gradient) target.gradient = sweep.target_of(target.of->get())->gradient;  // the same tensor given twice
+  }
+}
+
+std::vector<Handle<TensorImpl>> Recording::gradient(const Handle<TensorImpl>& y, const Handle<TensorImpl>& seed,
+                                                    std::span<const Handle<TensorImpl>> x,
+                                                    const BackwardOptions& options, std::size_t first) {
+  std::vector<Handle<TensorImpl>> result(x.size());
+  if (!links(*y) && !y->requires_grad) return result;
+  std::vector<Tape::Target> targets;
+  targets.reserve(x.size());
+  for (const auto& tensor : x) targets.push_back({&tensor, {}});
+  sweep(y, seed, &targets, options, first);
+  for (std::size_t i = 0; i < x.size(); ++i) result[i] = std::move(targets[i].gradient);
+  return result;
 }
 
 void Recording::run_node(Sweep& sweep, std::uint32_t index) {

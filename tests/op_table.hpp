@@ -97,5 +97,6 @@ std::vector<Row> shape_rows();
 std::vector<Row> linalg_rows();
 std::vector<Row> conv_rows();
 std::vector<Row> loss_rows();
+std::vector<Row> transform_rows();
 
 }  // namespace xtape::test

@@ -179,7 +179,8 @@ struct Gelu {
     return xsimd::select(x < B(T(-40)), B(T(0)), B(T(0.5)) * x * simd::erfc(x * B(T(-inv_sqrt2))));
   }
   template <class V> V pull(const V& dy, const V& x) const {
-    return dy * (0.5 * erfc(-inv_sqrt2 * x) + inv_sqrt_2pi * select(abs(x) < 40, x * exp(-0.5 * square(x)), 0));
+    const V bounded = clip(x, -40, 40);  // phi is 0 beyond, and so are its derivatives, even at infinity
+    return dy * (0.5 * erfc(-inv_sqrt2 * x) + inv_sqrt_2pi * (bounded * exp(-0.5 * square(bounded))));
   }
 };
 
@@ -191,7 +192,8 @@ struct Silu {
     return xsimd::select(x < B(T(-800)), B(T(0)), x * Sigmoid{}.value(x));
   }
   template <class V> V pull(const V& dy, const V& x) const {
-    return dy * (sigmoid(x) + select(abs(x) < 800, x * (0.25 * sech_squared(0.5 * x)), 0));
+    const V bounded = clip(x, -800, 800);  // sigmoid' is 0 beyond, and so are its derivatives, even at infinity
+    return dy * (sigmoid(x) + bounded * (0.25 * sech_squared(0.5 * bounded)));
   }
 };
 
@@ -200,14 +202,16 @@ struct Erf {
   static constexpr const char* name = "erf";
   static constexpr double two_by_sqrt_pi = 1.12837916709551257390;
   template <class B> B value(const B& x) const noexcept { return simd::erf(x); }
-  template <class V> V pull(const V& dy, const V& x) const { return dy * (two_by_sqrt_pi * exp(-square(x))); }
+  template <class V> V pull(const V& dy, const V& x) const { return dy * slope(x); }
+  // 0 beyond 40, and so are its derivatives, even at infinity.
+  template <class V> static V slope(const V& x) { return two_by_sqrt_pi * exp(-square(clip(x, -40, 40))); }
 };
 
 /// 1 - erf(x), exact for large x.
 struct Erfc {
   static constexpr const char* name = "erfc";
   template <class B> B value(const B& x) const noexcept { return simd::erfc(x); }
-  template <class V> V pull(const V& dy, const V& x) const { return dy * (-Erf::two_by_sqrt_pi * exp(-square(x))); }
+  template <class V> V pull(const V& dy, const V& x) const { return -(dy * Erf::slope(x)); }
 };
 
 /// x^c for a number c. By x: c x^(c-1), and 0 for c = 0.

@@ -33,4 +33,5 @@
 #include <xtape/schedule.hpp>
 #include <xtape/tape.hpp>
 #include <xtape/tensor.hpp>
+#include <xtape/transforms.hpp>
 #include <xtape/verify.hpp>
