@@ -30,7 +30,8 @@ Reference padded(std::vector<std::pair<Signed, Signed>> widths, bool reflect, Re
   return [=](const Arrays& x) {
     const Shape& in = x[0].shape;
     Shape shape;
-    for (std::size_t d = 0; d < in.size(); ++d) shape.push_back(extent(in, d) + widths[d].first + widths[d].second);
+    for (std::size_t d = 0; d < in.size(); ++d)
+      shape.push_back(static_cast<std::size_t>(extent(in, d) + widths[d].first + widths[d].second));
     return tabulate(shape, [&](Index i) -> Real {
       for (std::size_t d = 0; d < in.size(); ++d) {
         const Signed last = extent(in, d) - 1;

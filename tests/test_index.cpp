@@ -192,7 +192,7 @@ TEST_CASE("index: NaN comes last in a sorted axis, and first of all in topk, as 
 
 TEST_CASE("index: orders of many elements, with many ties, are those of a stable sort") {
   std::mt19937 random(4);
-  for (const std::size_t n : {1, 2, 17, 300, 2000}) {
+  for (const std::size_t n : Places{1, 2, 17, 300, 2000}) {
     Values values(3 * n);
     for (double& value : values) value = random() % 8 == 0 ? not_a_number : static_cast<double>(random() % 50) - 25;
     const Tensor<double> x({3, n}, values);

@@ -67,7 +67,7 @@ TEST_CASE("rearrange: slices take what Python's take, for all bounds and steps")
   std::vector<std::ptrdiff_t> bounds{Range::open};
   for (std::ptrdiff_t b = -7; b <= 7; ++b) bounds.push_back(b);
   std::size_t compared = 0, empty = 0;
-  for (const std::size_t n : {0, 1, 2, 5})
+  for (const std::size_t n : std::vector<std::size_t>{0, 1, 2, 5})
     for (const std::ptrdiff_t start : bounds)
       for (const std::ptrdiff_t stop : bounds)
         for (const std::ptrdiff_t step : {1, 2, 3, 7, -1, -2, -3, -7}) {

@@ -10,7 +10,7 @@
 namespace xtape {
 
 /// A copy of integers of any kind, in the pool's memory: of an xtensor expression, whose shape it has, or of a list
-/// (std::vector, std::span, {0, 2, 1}), which is 1-d.
+/// (std::vector, std::span, {0, 2, 1}), which is 1-d. bool counts as 0 and 1; for masks see masked_select.
 class Integers {
  public:
   template <XExpression E>

@@ -28,8 +28,6 @@ std::size_t magnitude(std::ptrdiff_t n) {
   return n < 0 ? 0 - static_cast<std::size_t>(n) : static_cast<std::size_t>(n);
 }
 
-// ---- transposes, more axes -----------------------------------------------------------------------------
-
 // The shape with as many axes as asked for: `before` ones in front, then others behind.
 template <class T> Tensor<T> with_rank(const Tensor<T>& x, std::size_t rank, std::size_t before) {
   if (x.dimension() >= rank) return x;
