@@ -70,6 +70,9 @@ enum Flags : unsigned {
   broadcasting = 4,
   /// The result is never recorded.
   not_differentiable = 8,
+  /// Computed in float, whatever its inputs are: held against the tolerances of float, and not against differences in
+  /// double, whose steps it does not see.
+  through_float = 16,
 };
 
 struct Row {
@@ -94,6 +97,9 @@ std::vector<Row> arithmetic_rows();
 std::vector<Row> elementwise_rows();
 std::vector<Row> reduce_rows();
 std::vector<Row> shape_rows();
+std::vector<Row> axes_rows();
+std::vector<Row> rearrange_rows();
+std::vector<Row> index_rows();
 std::vector<Row> linalg_rows();
 std::vector<Row> conv_rows();
 std::vector<Row> loss_rows();

@@ -15,11 +15,14 @@
 #include <xtape/error.hpp>
 #include <xtape/format.hpp>
 #include <xtape/init.hpp>
+#include <xtape/integers.hpp>
 #include <xtape/map.hpp>
 #include <xtape/memory.hpp>
 #include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/cast.hpp>
 #include <xtape/ops/conv.hpp>
 #include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/index.hpp>
 #include <xtape/ops/linalg.hpp>
 #include <xtape/ops/loss.hpp>
 #include <xtape/ops/pool.hpp>
@@ -27,6 +30,7 @@
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/ops/softmax.hpp>
+#include <xtape/ops/sort.hpp>
 #include <xtape/optim.hpp>
 #include <xtape/record.hpp>
 #include <xtape/rng.hpp>

@@ -22,6 +22,11 @@ class Indices {
   Handle<Storage> storage_;
   std::size_t size_ = 0;
 };
+// Throws ShapeError if Indices cannot count the elements of the shape.
+inline void check_countable(const char* op, const Shape& shape) {
+  if (shape.elements() > 0xffffffffU)
+    throw ShapeError(fmt::format("{}: shape {} has more than 2^32 elements", op, to_string(shape)));
+}
 
 // A new tensor on the elements of x, without history.
 template <class T> Tensor<T> view(const Tensor<T>& x, const Shape& shape, std::size_t first_element = 0) {

@@ -20,8 +20,7 @@ template <bool greater, class T>
 Tensor<T> extreme(const char* name, const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   const auto [in, group] = detail::group_axes(name, x, axes, options.keepdims);
   if (group.n == 0 && group.outer * group.inner > 0) throw_no_elements(name, x.shape());
-  if (in.size() > 0xffffffffU)
-    throw ShapeError(fmt::format("{}: shape {} has more than 2^32 elements", name, to_string(x.shape())));
+  detail::check_countable(name, x.shape());
   Tensor<T> y = Tensor<T>::uninitialised(group.kept);
   const detail::Indices at(y.size());
   if (group.n > 0) kernels::extreme<greater>(in.data(), y.mutable_data(), at.data(), group.outer, group.n, group.inner);

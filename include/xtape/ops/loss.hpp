@@ -2,44 +2,12 @@
 /// \file ops/loss.hpp  Losses, each the mean over the batch (the first axis) or over all elements.
 
 #include <xtape/detail/operand.hpp>
-
-#include <cstdint>
-#include <ranges>
-#include <span>
+#include <xtape/integers.hpp>
 
 namespace xtape {
 
-/// Class labels: a copy of any list of integers (xtensor expression, std::vector, std::span), in the pool's memory.
-class Labels {
- public:
-  template <XExpression E>
-  requires std::integral<typename E::value_type> Labels(const E& labels) : Labels(labels.size()) {
-    std::size_t i = 0;
-    for (const auto label : labels) put(i++, label);
-  }
-  template <std::ranges::sized_range R>
-  requires(std::integral<std::ranges::range_value_t<R>> && !XExpression<R> &&
-           !std::same_as<std::remove_cvref_t<R>, Labels>) Labels(const R& labels)
-      : Labels(std::ranges::size(labels)) {
-    std::size_t i = 0;
-    for (const auto label : labels) put(i++, label);
-  }
-  /// label(0), ..., label(size - 1)
-  template <std::invocable<std::size_t> F> Labels(std::size_t size, const F& label) : Labels(size) {
-    for (std::size_t i = 0; i < size; ++i) put(i, label(i));
-  }
-  std::size_t size() const noexcept { return size_; }
-  std::int64_t operator[](std::size_t i) const noexcept { return values()[i]; }
-  const std::int64_t* begin() const noexcept { return values(); }
-  const std::int64_t* end() const noexcept { return values() + size_; }
-
- private:
-  explicit Labels(std::size_t size) : storage_(detail::Storage::make(size * sizeof(std::int64_t))), size_(size) {}
-  std::int64_t* values() const noexcept { return static_cast<std::int64_t*>(storage_->data()); }
-  template <class I> void put(std::size_t i, I label) noexcept { values()[i] = static_cast<std::int64_t>(label); }
-  detail::Handle<detail::Storage> storage_;
-  std::size_t size_;
-};
+/// Class labels: any list of integers.
+using Labels = Integers;
 
 namespace detail {
 template <class T> Tensor<T> mse_loss(const Tensor<T>& x, const Operand<T>& target);

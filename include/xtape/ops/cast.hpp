@@ -1,0 +1,12 @@
+#pragma once
+/// \file ops/cast.hpp  From one element type to the other.
+
+#include <xtape/tensor.hpp>
+
+namespace xtape {
+
+/// The same elements as float or double: cast<float>(x). To float they are rounded, beyond its range to infinity; to
+/// x's own type x itself is given back.    dx = cast<T>(dy)
+template <class To, class T> Tensor<To> cast(const Tensor<T>& x);
+
+}  // namespace xtape
