@@ -96,5 +96,8 @@ std::vector<Row> reduce_rows();
 std::vector<Row> shape_rows();
 std::vector<Row> linalg_rows();
 std::vector<Row> loss_rows();
+std::vector<Row> scan_rows();
+std::vector<Row> einsum_rows();
+std::vector<Row> normalise_rows();
 
 }  // namespace xtape::test

@@ -19,12 +19,16 @@
 #include <xtape/memory.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/conv.hpp>
+#include <xtape/ops/einsum.hpp>
 #include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/likelihood.hpp>
 #include <xtape/ops/linalg.hpp>
 #include <xtape/ops/loss.hpp>
+#include <xtape/ops/normalise.hpp>
 #include <xtape/ops/pool.hpp>
 #include <xtape/ops/random.hpp>
 #include <xtape/ops/reduce.hpp>
+#include <xtape/ops/scan.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/ops/softmax.hpp>
 #include <xtape/optim.hpp>
