@@ -146,7 +146,7 @@ template <class T> std::size_t extents(const Named<T>& a, const Names& names) {
 }
 
 template <class T> Named<T> contract(const Named<T>& a, const Named<T>& b, const Pairing<T>& pair) {
-  const auto& [batch, left, right, contracted, cost] = pair;
+  const Names &batch = pair.batch, &left = pair.left, &right = pair.right, &contracted = pair.contracted;
   if (left.empty() && right.empty()) {
     if (!batch.empty())
       return sum_out(Named<T>{arranged(a, batch + contracted) * arranged(b, batch + contracted), batch + contracted},
