@@ -104,5 +104,8 @@ std::vector<Row> linalg_rows();
 std::vector<Row> conv_rows();
 std::vector<Row> loss_rows();
 std::vector<Row> transform_rows();
+std::vector<Row> scan_rows();
+std::vector<Row> einsum_rows();
+std::vector<Row> normalise_rows();
 
 }  // namespace xtape::test

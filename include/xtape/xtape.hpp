@@ -21,13 +21,17 @@
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/cast.hpp>
 #include <xtape/ops/conv.hpp>
+#include <xtape/ops/einsum.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/index.hpp>
+#include <xtape/ops/likelihood.hpp>
 #include <xtape/ops/linalg.hpp>
 #include <xtape/ops/loss.hpp>
+#include <xtape/ops/normalise.hpp>
 #include <xtape/ops/pool.hpp>
 #include <xtape/ops/random.hpp>
 #include <xtape/ops/reduce.hpp>
+#include <xtape/ops/scan.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/ops/softmax.hpp>
 #include <xtape/ops/sort.hpp>

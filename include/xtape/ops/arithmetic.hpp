@@ -16,6 +16,9 @@ template <class T> Tensor<T> pow(const Operand<T>& a, const Operand<T>& b);
 template <class T> Tensor<T> pow_number(const Tensor<T>& x, double exponent);
 template <class T> Tensor<T> maximum(const Operand<T>& a, const Operand<T>& b);
 template <class T> Tensor<T> minimum(const Operand<T>& a, const Operand<T>& b);
+template <class T> Tensor<T> atan2(const Operand<T>& y, const Operand<T>& x);
+template <class T> Tensor<T> hypot(const Operand<T>& a, const Operand<T>& b);
+template <class T> Tensor<T> logaddexp(const Operand<T>& a, const Operand<T>& b);
 template <class T> Tensor<T> where(const Operand<T>& condition, const Operand<T>& x, const Operand<T>& y);
 
 enum class Comparison { less, less_equal, greater, greater_equal, equal, not_equal };
@@ -51,6 +54,19 @@ auto maximum(A&& a, B&& b) { return detail::maximum<detail::joined_element<A, B>
 template <class A, class B>
 requires Operands<A, B>
 auto minimum(A&& a, B&& b) { return detail::minimum<detail::joined_element<A, B>>(a, b); }
+
+/// The angle of the point (x, y), in [-pi, pi].    dy' = da x / (x^2 + y^2), dx = -da y / (x^2 + y^2), 0 at the origin
+template <class A, class B>
+requires Operands<A, B>
+auto atan2(A&& y, B&& x) { return detail::atan2<detail::joined_element<A, B>>(y, x); }
+/// y = sqrt(a^2 + b^2), without overflow.    da = dy a / y, db = dy b / y, 0 at the origin
+template <class A, class B>
+requires Operands<A, B>
+auto hypot(A&& a, B&& b) { return detail::hypot<detail::joined_element<A, B>>(a, b); }
+/// y = log(e^a + e^b), without overflow.    da = dy sigmoid(a - b), db = dy sigmoid(b - a), NaN at equal infinities
+template <class A, class B>
+requires Operands<A, B>
+auto logaddexp(A&& a, B&& b) { return detail::logaddexp<detail::joined_element<A, B>>(a, b); }
 
 /// y = x where the condition is not 0, else y; the three broadcast together.    dx = dy 1[c], dy' = dy 1[not c]
 /// Nothing of the branch not taken gets through, not even NaN, forward or backward.

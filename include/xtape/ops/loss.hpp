@@ -11,6 +11,9 @@ using Labels = Integers;
 
 namespace detail {
 template <class T> Tensor<T> mse_loss(const Tensor<T>& x, const Operand<T>& target);
+template <class T> Tensor<T> l1_loss(const Tensor<T>& x, const Operand<T>& target);
+template <class T> Tensor<T> huber_loss(const Tensor<T>& x, const Operand<T>& target, double delta);
+template <class T> Tensor<T> hinge_loss(const Tensor<T>& x, const Operand<T>& target);
 template <class T> Tensor<T> binary_cross_entropy(const Tensor<T>& p, const Operand<T>& target);
 template <class T> Tensor<T> binary_cross_entropy_with_logits(const Tensor<T>& x, const Operand<T>& target);
 }  // namespace detail
@@ -19,6 +22,38 @@ template <class T> Tensor<T> binary_cross_entropy_with_logits(const Tensor<T>& x
 /// dx = (softmax(x) - onehot(labels)) dL / n
 /// Throws ShapeError unless x is 2-d with one row a label and at least one row, ValueError on a label out of range.
 template <class T> Tensor<T> cross_entropy(const Tensor<T>& logits, const Labels& labels);
+
+/// L = -mean_i p_i,label_i        p: (n, classes) log-probabilities, as log_softmax gives them.    dp = -onehot dL / n
+/// From logits, cross_entropy is the same in one op. Throws as cross_entropy does.
+template <class T> Tensor<T> nll_loss(const Tensor<T>& log_probabilities, const Labels& labels);
+
+/// L = sum_j p_j (log p_j - log q_j) over the last axis, mean over the others; 0 log 0 = 0, and inf where q = 0 < p.
+/// dp = (log p - log q + 1) dL / n, dq = -p / q dL / n, 0 where p = 0
+/// The divergence of q, the model, from p, the truth: probabilities both, of one shape with n > 0 rows, else
+/// ShapeError. Throws ValueError on a probability outside [0, 1].
+template <class T> Tensor<T> kl_divergence(const Tensor<T>& p, const Tensor<T>& q);
+
+/// L = mean |x - t| over all elements.    dx = sign(x - t) dL / size, 0 where x = t. The target has x's shape.
+template <class T, class U>
+requires Operands<Tensor<T>, U> Tensor<T> l1_loss(const Tensor<T>& x, const U& target) {
+  return detail::l1_loss<T>(x, target);
+}
+struct HuberOptions {
+  double delta = 1;
+};
+/// L = mean of d^2 / 2 where |d| <= delta and delta (|d| - delta / 2) elsewhere, d = x - t, over all elements.
+/// dx = clip(d, -delta, delta) dL / size. The target has x's shape. Throws ValueError unless delta > 0.
+template <class T, class U>
+requires Operands<Tensor<T>, U> Tensor<T> huber_loss(const Tensor<T>& x, const U& target,
+                                                     const HuberOptions& options = {}) {
+  return detail::huber_loss<T>(x, target, options.delta);
+}
+/// L = mean max(0, 1 - t x) over all elements, for labels t of -1 and 1.    dx = -t dL / size where t x < 1, else 0
+/// The target has x's shape. Throws ValueError on another label.
+template <class T, class U>
+requires Operands<Tensor<T>, U> Tensor<T> hinge_loss(const Tensor<T>& x, const U& target) {
+  return detail::hinge_loss<T>(x, target);
+}
 
 /// L = mean (x - t)^2 over all elements.    dx = 2 (x - t) dL / size. The target has x's shape.
 template <class T, class U>

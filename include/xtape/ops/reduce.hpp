@@ -31,12 +31,31 @@ struct VarianceOptions {
 };
 /// y = sum_k (x_k - mean)^2 / (n - ddof), in two passes.    dx_k = 2 dy (x_k - mean) / (n - ddof)
 template <class T> Tensor<T> var(const Tensor<T>& x, const Axes& axes = all_axes, const VarianceOptions& options = {});
-/// y = sqrt(sum_k x_k^2), without overflow.    dx_k = dy x_k / y, and 0 where y = 0
-template <class T> Tensor<T> norm(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
+/// y = sqrt(var(x)).    dx_k = dy (x_k - mean) / (y (n - ddof)), and 0 where y = 0. The squares do not overflow.
+template <class T>
+Tensor<T> stddev(const Tensor<T>& x, const Axes& axes = all_axes, const VarianceOptions& options = {});
+
+/// y = prod_k x_k; 1 for n = 0.    dx_k = dy prod_(j != k) x_j, of the factors themselves: zeros do no harm
+template <class T> Tensor<T> prod(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
+
+struct NormOptions {
+  double order = 2;  ///< p: any number, also inf and -inf
+  bool keepdims = false;
+};
+/// y = (sum_k |x_k|^p)^(1/p), without overflow.    dx_k = dy sign x_k (|x_k| / y)^(p-1), and 0 where x_k = 0 or y = 0
+/// (also where the limit is infinite, for p < 2 in the first derivative or the second)
+/// p = inf, -inf: the largest, the smallest |x_k|; the first of equals in row-major order takes dy.
+/// p = 0: the number of x_k other than 0.    dx = 0
+/// y = 0 for n = 0; of p < 0 that throws ShapeError. Throws ValueError if p is NaN.
+template <class T> Tensor<T> norm(const Tensor<T>& x, const Axes& axes = all_axes, const NormOptions& options = {});
 
 /// The index along `axis` of the first maximum (of the first NaN, if there is one). Not differentiable.
 template <class T> IndexArray argmax(const Tensor<T>& x, std::ptrdiff_t axis);
 /// The flat index of the first maximum. Throws ShapeError if x is empty.
 template <class T> std::size_t argmax(const Tensor<T>& x);
+/// The index along `axis` of the first minimum (of the first NaN, if there is one). Not differentiable.
+template <class T> IndexArray argmin(const Tensor<T>& x, std::ptrdiff_t axis);
+/// The flat index of the first minimum. Throws ShapeError if x is empty.
+template <class T> std::size_t argmin(const Tensor<T>& x);
 
 }  // namespace xtape
