@@ -82,6 +82,28 @@ const std::vector<Entry>& entries() {
       ENTRY("silu", silu(a * b), any),
       ENTRY("erf", erf(a * b), any),
       ENTRY("erfc", erfc(a * b), any),
+      ENTRY("tan", tan(0.5 * a) * b, any),
+      ENTRY("asin", asin(0.5 * a) * b, positive),
+      ENTRY("acos", acos(0.5 * a) * b, positive),
+      ENTRY("atan", atan(a * b), any),
+      ENTRY("sinh", sinh(a * b), any),
+      ENTRY("cosh", cosh(a * b), any),
+      ENTRY("asinh", asinh(a * b), any),
+      ENTRY("acosh", acosh(1 + a) * b, positive),
+      ENTRY("atanh", atanh(0.5 * a) * b, positive),
+      ENTRY("exp2", exp2(a * b), any),
+      ENTRY("log2", log2(a) * b, positive),
+      ENTRY("log10", log10(a) * b, positive),
+      ENTRY("cbrt", cbrt(a) * b, positive),
+      ENTRY("reciprocal", reciprocal(a) * b, positive),
+      ENTRY("floor", floor(a) * b * b + a * b, any),
+      ENTRY("ceil", ceil(a) * b * b + a * b, any),
+      ENTRY("round", round(a) * b * b + a * b, any),
+      ENTRY("log_sigmoid", log_sigmoid(a * b), any),
+      ENTRY("softsign", softsign(a) * b, any),
+      ENTRY("atan2", atan2(a, b) + atan2(a, 0.4) * atan2(0.7, b), any),
+      ENTRY("hypot", hypot(a, b) + hypot(a, 0.4) * hypot(0.7, b), any),
+      ENTRY("logaddexp", logaddexp(a, b) + logaddexp(a, 0.4) * logaddexp(0.7, b), any),
       ENTRY("clip", clip(a, -1.0, 0.5) * b * b, any),
       ENTRY("maximum", maximum(a, b) * b + maximum(a, 0.3) * maximum(-0.2, b), any),
       ENTRY("minimum", minimum(a, b) * b + minimum(a, 0.3) * minimum(0.1, b), any),
@@ -135,7 +157,7 @@ TEST_CASE("map: every function in the sources is compared above, and stands in d
       if (begin != std::string::npos) text.erase(begin, end - begin);
     }
     text = std::regex_replace(text, std::regex("//[^\n]*"), "");
-    in_sources.merge(all_matches(text, R"(\nXTAPE_DUAL_FUNCTION\((\w+),)"));
+    in_sources.merge(all_matches(text, R"(\nXTAPE_DUAL_(?:FUNCTION|WITH_NUMBER)\((\w+),)"));
     in_sources.merge(all_matches(text, R"((?:Dual<V, N>|auto) (\w+)\((?:const |S ))"));
   }
   in_sources.erase("name");  // the macro's parameter
