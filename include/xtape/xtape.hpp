@@ -28,6 +28,7 @@
 #include <xtape/ops/shape.hpp>
 #include <xtape/ops/softmax.hpp>
 #include <xtape/optim.hpp>
+#include <xtape/profile.hpp>
 #include <xtape/record.hpp>
 #include <xtape/rng.hpp>
 #include <xtape/schedule.hpp>
