@@ -192,7 +192,8 @@ Handle<TensorImpl> Recording::append(const char* name, Handle<TensorImpl> value,
   if (!value->refs.unique() || value->requires_grad || value->link.recording != 0)
     value = TensorImpl::view(*value, value->shape);
 
-  if (watch_) watch_->recorded(nodes_.size(), name, *value, inputs);
+  if (watch_) [[unlikely]]
+    watch_->recorded(nodes_.size(), name, *value, inputs);
 
   const std::size_t first_edge = edges_.size();
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -200,14 +201,14 @@ Handle<TensorImpl> Recording::append(const char* name, Handle<TensorImpl> value,
     TensorImpl* input = inputs[i];
     if (!input) {
       edge.version = Edge::none;
-    } else if (!needs_gradient(*input)) {
-      edge.version = static_cast<std::uint32_t>(constants_.size());
-      constants_.push_back({keep_extents(input->shape), static_cast<std::uint8_t>(input->shape.size()), input->dtype});
     } else if (links(*input)) {
       edge.node = input->link.node;
-    } else {
+    } else if (needs_gradient(*input)) {
       edge.source = Handle<TensorImpl>::share(input);
       edge.version = input->version;
+    } else {
+      edge.version = static_cast<std::uint32_t>(constants_.size());
+      constants_.push_back({keep_extents(input->shape), static_cast<std::uint8_t>(input->shape.size()), input->dtype});
     }
     edges_.push_back(std::move(edge));
   }

@@ -102,6 +102,7 @@ class Recording {
   void check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::vector<Tape::Target>* targets,
                   const BackwardOptions& options) const;
   void run_node(Sweep& sweep, std::uint32_t index);
+  void run_profiled(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient);
   void run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient, ProfiledPullback* timed);
   void deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl> gradient, const char* name);
   void arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<TensorImpl> gradient);

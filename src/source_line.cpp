@@ -149,11 +149,10 @@ class DebugInformation {
   std::unique_ptr<Dwfl, End> session_;
 };
 
-// The first place of an address that is neither the library's nor the standard library's. `sources`: the folder of the
+// The first place that is neither the library's nor the standard library's. `sources`: the folder of the
 // library's sources, where it is linked statically and has debug information, or else empty.
-std::optional<std::string> users_place(const DebugInformation& debug, std::uintptr_t address,
-                                       const std::string& sources) {
-  for (const auto& [file, function, line] : debug.places(address)) {
+std::optional<std::string> users_place(const std::vector<Place>& places, const std::string& sources) {
+  for (const auto& [file, function, line] : places) {
     if (file.find("/include/xtape/") != std::string::npos || file.find("/include/c++/") != std::string::npos) continue;
     if (!sources.empty() && file.starts_with(sources)) continue;
     return fmt::format("called at {}:{}{}{}", file, line, function.empty() ? "" : ", in ", function);
@@ -189,6 +188,8 @@ std::string called_at(std::span<void* const> stack) {
   const DebugInformation debug;
   const std::string sources = own_sources(debug);
 #endif
+  std::string unknown;  // without debug information: where the stack stands in the user's module, innermost first
+  std::size_t count = 0;
   for (void* const returns_to : stack) {
     const std::uintptr_t address = reinterpret_cast<std::uintptr_t>(returns_to) - 1;  // within the call
     const Module module(address);
@@ -196,16 +197,19 @@ std::string called_at(std::span<void* const> stack) {
     const char* symbol = module.symbol;
 #ifdef XTAPE_WITH_LIBDW
     const auto places = debug.places(address);
-    if (!places.empty()) {
-      if (auto place = users_place(debug, address, sources)) return *place;
+    if (!places.empty() && count == 0) {
+      if (auto place = users_place(places, sources)) return *place;
       continue;
     }
     if (!symbol) symbol = debug.symbol(address);
 #endif
     if (symbol && is_library_symbol(symbol)) continue;
-    return fmt::format("called in {} at offset {:#x}{}{} ({})", module.file, module.offset, symbol ? ", in " : "",
-                       symbol ? demangled(symbol) : "", advice);
+    unknown += fmt::format("{}{}+{:#x}{}", count == 0 ? "" : ", ", module.file, module.offset,
+                           symbol ? fmt::format(" ({})", demangled(symbol)) : "");
+    // Without symbols the innermost may be the library's own, linked statically.
+    if (symbol || ++count == 8) break;
   }
+  if (!unknown.empty()) return fmt::format("called at {}; {}", unknown, advice);
   return "called from an unknown place";
 }
 

@@ -164,9 +164,8 @@ void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<T
 
 void Recording::run_node(Sweep& sweep, std::uint32_t index) {
   Handle<TensorImpl> gradient = std::move(sweep.gradients[index]);
-  if (watch_)
-    if (const auto hooks = watch_->node_hooks.find(index); hooks != watch_->node_hooks.end())
-      gradient = run_hooks(hooks->second, std::move(gradient));
+  if (watch_) [[unlikely]]
+    gradient = watch_->hooked(index, std::move(gradient));
   if (sweep.targets) {
     for (auto& target : *sweep.targets)
       if (links(**target.of) && (*target.of)->link.node == index) target.gradient = gradient;
@@ -176,12 +175,15 @@ void Recording::run_node(Sweep& sweep, std::uint32_t index) {
       return;
   }
 
-  if (watch_ && watch_->profiler) {
-    ProfiledPullback timed(*watch_->profiler, nodes_[index]);
-    run_pullback(sweep, index, std::move(gradient), &timed);
-  } else {
+  if (watch_ && watch_->profiler) [[unlikely]]
+    run_profiled(sweep, index, std::move(gradient));
+  else
     run_pullback(sweep, index, std::move(gradient), nullptr);
-  }
+}
+
+void Recording::run_profiled(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient) {
+  ProfiledPullback timed(*watch_->profiler, nodes_[index]);
+  run_pullback(sweep, index, std::move(gradient), &timed);
 }
 
 void Recording::run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient, ProfiledPullback* timed) {

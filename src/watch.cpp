@@ -26,6 +26,16 @@ Watch::Watch(const TapeOptions& options) {
   if (options.anomaly) anomaly.emplace();
 }
 
+void Watch::recorded(std::size_t index, const char* name, const TensorImpl& value, const Inputs& inputs) {
+  if (anomaly) anomaly->recorded(index, name, value, inputs);
+  if (profiler) profiler->recorded(name, value);
+}
+
+Handle<TensorImpl> Watch::hooked(std::uint32_t index, Handle<TensorImpl> gradient) {
+  const auto hooks = node_hooks.find(index);
+  return hooks == node_hooks.end() ? std::move(gradient) : run_hooks(hooks->second, std::move(gradient));
+}
+
 void Watch::clear() noexcept {
   node_hooks.clear();
   source_hooks.clear();

@@ -72,10 +72,9 @@ class AnomalySearch {
 struct Watch {
   explicit Watch(const TapeOptions& options);
 
-  void recorded(std::size_t index, const char* name, const TensorImpl& value, const Inputs& inputs) {
-    if (anomaly) anomaly->recorded(index, name, value, inputs);
-    if (profiler) profiler->recorded(name, value);
-  }
+  void recorded(std::size_t index, const char* name, const TensorImpl& value, const Inputs& inputs);
+  // The gradient of a node's output that its hooks leave.
+  Handle<TensorImpl> hooked(std::uint32_t index, Handle<TensorImpl> gradient);
   void swept() noexcept {
     if (profiler) profiler->swept();
   }

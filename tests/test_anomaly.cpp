@@ -32,7 +32,7 @@ std::string place() {
   return "called at " + std::string(__FILE__).substr(std::string(__FILE__).rfind("tests/")) + ":" +
          std::to_string(planted_line);
 #else
-  return "called in ";
+  return "called at ";
 #endif
 }
 
@@ -110,10 +110,9 @@ TEST_CASE("anomaly: overflow is infinity from finite inputs, in float and double
       },
       "exp: forward: inf at (1,) of the output of shape (2,), 1 of 2 elements not finite; inputs: (2,) finite");
   const Tensor<float> x = parameter(Tensor<float>(1e30F));
-  planted_line = __LINE__ + 1;
+  const auto times = [&] { return planted_line = __LINE__, x * -1e30F; };
   check_message(
-      [&] { (void)(x * -1e30F); },
-      "multiply: forward: -inf at () of the output of shape (), 1 of 1 elements not finite; inputs: () finite");
+      times, "multiply: forward: -inf at () of the output of shape (), 1 of 1 elements not finite; inputs: () finite");
 }
 
 TEST_CASE("anomaly: 0/0 on the way back names the op whose gradient it is, and the line that called it forward") {
@@ -221,11 +220,13 @@ TEST_CASE("anomaly: the line within lambdas, algorithms and map") {
       "log: forward: nan at () of the output of shape (), 1 of 1 elements not finite; inputs: () finite";
   const std::vector<D> xs{x};
   std::vector<D> ys(1);
-  planted_line = __LINE__ + 2;
-  const auto each = [&] { std::transform(xs.begin(), xs.end(), ys.begin(), [](const D& v) { return log(v); }); };
-  check_message(each, expected);
-  planted_line = __LINE__ + 1;
-  check_message([&] { std::transform(xs.begin(), xs.end(), ys.begin(), &log<double>); }, expected);
+  const auto by_lambda = [](const D& v) { return planted_line = __LINE__, log(v); };
+  check_message([&] { std::transform(xs.begin(), xs.end(), ys.begin(), by_lambda); }, expected);
+  const auto by_name = [&] {
+    planted_line = __LINE__ + 1;
+    std::transform(xs.begin(), xs.end(), ys.begin(), &log<double>);
+  };
+  check_message(by_name, expected);
   planted_line = __LINE__ + 1;
   const std::string text = message([&] { map([](auto v) { return log(v); }, x); });
   CHECK_MESSAGE(text.find("map: forward: nan at ()") == 0, text);
