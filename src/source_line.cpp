@@ -15,6 +15,7 @@
 #include <unistd.h>
 #endif
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -173,10 +174,13 @@ constexpr const char* advice = "xtape was built without libdw, which would tell 
 
 }  // namespace
 
-std::vector<void*> call_stack() {
+[[gnu::noinline]] std::vector<void*> call_stack() {
   std::vector<void*> stack(64);
 #if __has_include(<execinfo.h>)
   stack.resize(static_cast<std::size_t>(backtrace(stack.data(), static_cast<int>(stack.size()))));
+  // From the caller on: a sanitizer puts itself in front of backtrace().
+  const auto caller = std::find(stack.begin(), stack.end(), __builtin_return_address(0));
+  if (caller != stack.end()) stack.erase(stack.begin(), caller);
 #else
   stack.clear();
 #endif
