@@ -36,6 +36,7 @@
 #include <xtape/ops/softmax.hpp>
 #include <xtape/ops/sort.hpp>
 #include <xtape/optim.hpp>
+#include <xtape/profile.hpp>
 #include <xtape/record.hpp>
 #include <xtape/rng.hpp>
 #include <xtape/schedule.hpp>
