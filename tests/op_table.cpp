@@ -8,7 +8,8 @@ namespace xtape::test {
 const std::vector<Row>& op_table() {
   static const std::vector<Row> rows = [] {
     std::vector<Row> all;
-    for (const auto family : {arithmetic_rows, elementwise_rows, reduce_rows, shape_rows, linalg_rows, loss_rows})
+    for (const auto family :
+         {arithmetic_rows, elementwise_rows, reduce_rows, shape_rows, linalg_rows, decomposition_rows, loss_rows})
       std::ranges::move(family(), std::back_inserter(all));
     return all;
   }();

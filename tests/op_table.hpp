@@ -95,6 +95,7 @@ std::vector<Row> elementwise_rows();
 std::vector<Row> reduce_rows();
 std::vector<Row> shape_rows();
 std::vector<Row> linalg_rows();
+std::vector<Row> decomposition_rows();
 std::vector<Row> loss_rows();
 
 }  // namespace xtape::test

@@ -19,6 +19,7 @@
 #include <xtape/memory.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/conv.hpp>
+#include <xtape/ops/decompositions.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/linalg.hpp>
 #include <xtape/ops/loss.hpp>
@@ -27,6 +28,7 @@
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/ops/softmax.hpp>
+#include <xtape/ops/solve.hpp>
 #include <xtape/optim.hpp>
 #include <xtape/record.hpp>
 #include <xtape/rng.hpp>

@@ -1,0 +1,187 @@
+#pragma once
+// Tensors as batches of matrices: the last two axes are rows and columns, those before them count matrices.
+
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/shape.hpp>
+
+#include "common.hpp"
+
+#include <array>
+#include <cmath>
+#include <optional>
+
+namespace xtape::detail {
+
+// The shape without its last two axes; of a vector nothing.
+inline Shape batch_axes(const Shape& shape) {
+  Shape batch;
+  for (std::size_t i = 0; i + 2 < shape.size(); ++i) batch.push_back(shape[i]);
+  return batch;
+}
+
+// The shape, longer by some extents.
+inline Shape extended(Shape shape, std::initializer_list<std::size_t> extents) {
+  for (const std::size_t extent : extents) shape.push_back(extent);
+  return shape;
+}
+
+// Two operands' batch axes, broadcast together: which matrix of each belongs to which of the result.
+struct BatchPair {
+  Shape shape;
+  std::array<std::size_t, max_rank> step_a{}, step_b{};  // in matrices; 0 where broadcast
+
+  // Calls f(i, ia, ib) for every matrix of the result.
+  template <class F> void for_each(const F& f) const {
+    const std::size_t count = shape.elements();
+    std::array<std::size_t, max_rank> index{};
+    std::size_t ia = 0, ib = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      f(i, ia, ib);
+      for (std::size_t d = shape.size(); d-- > 0;) {
+        ia += step_a[d], ib += step_b[d];
+        if (++index[d] < shape[d]) break;
+        ia -= step_a[d] * shape[d], ib -= step_b[d] * shape[d];
+        index[d] = 0;
+      }
+    }
+  }
+};
+
+// Nothing if they do not broadcast.
+inline std::optional<BatchPair> pair_batches(const Shape& a, const Shape& b) {
+  const bool a_longer = a.size() >= b.size();
+  BatchPair pair{.shape = a_longer ? a : b};
+  const auto steps = [&](const Shape& batch, std::array<std::size_t, max_rank>& step) {
+    std::size_t matrices = 1;
+    for (std::size_t i = batch.size(); i-- > 0;) {
+      step[i + pair.shape.size() - batch.size()] = batch[i] == 1 ? 0 : matrices;
+      matrices *= batch[i];
+    }
+  };
+  const Shape& shorter = a_longer ? b : a;
+  for (std::size_t i = 0; i < shorter.size(); ++i) {
+    std::size_t& extent = pair.shape[i + pair.shape.size() - shorter.size()];
+    if (extent != shorter[i] && extent != 1 && shorter[i] != 1) return {};
+    if (extent == 1) extent = shorter[i];
+  }
+  steps(a, pair.step_a);
+  steps(b, pair.step_b);
+  return pair;
+}
+
+// A batch of matrices by its numbers.
+struct Matrices {
+  Shape batch;
+  std::size_t count, rows, columns;
+};
+
+// Throws ShapeError on fewer than two axes.
+inline Matrices matrices_of(const char* op, const Shape& shape) {
+  if (shape.size() < 2)
+    throw ShapeError(fmt::format("{}: a matrix or a batch of matrices is needed, got shape {}", op, to_string(shape)));
+  const Shape batch = batch_axes(shape);
+  return {batch, batch.elements(), shape[shape.size() - 2], shape.back()};
+}
+inline Matrices square_matrices_of(const char* op, const Shape& shape) {
+  const Matrices m = matrices_of(op, shape);
+  if (m.rows != m.columns)
+    throw ShapeError(fmt::format("{}: square matrices are needed, got shape {}", op, to_string(shape)));
+  return m;
+}
+
+// "" for a single matrix, else ", matrix 5 of shape (2, 3, 4, 4)": where in a batch something is wrong.
+inline std::string place_of(std::size_t matrix, const Shape& shape) {
+  return shape.size() == 2 ? fmt::format(" of shape {}", to_string(shape))
+                           : fmt::format(" {} of shape {}", matrix, to_string(shape));
+}
+
+template <class T> bool all_finite(const T* x, std::size_t n) {
+  return std::all_of(x, x + n, [](T v) { return std::isfinite(v); });
+}
+
+// (a + aᵀ) / 2 of an (n, n) matrix; exactly a if a is symmetric.
+template <class T> void symmetric_part(std::size_t n, const T* a, T* out) {
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t j = 0; j <= i; ++j) {
+      const T lower = a[i * n + j], upper = a[j * n + i];
+      out[i * n + j] = out[j * n + i] = lower == upper ? lower : lower / 2 + upper / 2;
+    }
+}
+
+// The transpose of each matrix.
+template <class T> Tensor<T> transposed(const Tensor<T>& x) {
+  Axes axes;
+  const auto rank = static_cast<std::ptrdiff_t>(x.dimension());
+  for (std::ptrdiff_t i = 0; i + 2 < rank; ++i) axes.push_back(i);
+  axes.push_back(rank - 1);
+  axes.push_back(rank - 2);
+  return transpose(x, axes);
+}
+template <class T> Tensor<T> symmetrised(const Tensor<T>& x) { return (x + transposed(x)) * T(0.5); }
+
+// An (n, n) constant: 1 where f(row, column), else 0.
+template <class T, class F> Tensor<T> mask(std::size_t n, const F& f) {
+  Tensor<T> result = Tensor<T>::uninitialised({n, n});
+  for (std::size_t i = 0; i < n; ++i)
+    for (std::size_t j = 0; j < n; ++j) result.mutable_data()[i * n + j] = f(i, j) ? T(1) : T(0);
+  return result;
+}
+template <class T> Tensor<T> identity(std::size_t n) {
+  return mask<T>(n, [](std::size_t i, std::size_t j) { return i == j; });
+}
+
+// Each matrix with the other triangle set to 0, and the diagonal too if `strict`.
+template <class T> Tensor<T> triangle(const Tensor<T>& x, bool upper, bool strict = false) {
+  return where(
+      mask<T>(x.shape(-1), [=](std::size_t i, std::size_t j) { return i == j  ? !strict
+                                                                      : upper ? i < j
+                                                                              : i > j; }), x,
+      0);
+}
+// The symmetric matrices that have the lower triangles of x.
+template <class T> Tensor<T> mirrored_lower(const Tensor<T>& x) {
+  return where(mask<T>(x.shape(-1), std::greater_equal<std::size_t>()), x, transposed(x));
+}
+
+// Throws ValueError if a gradient reaches vectors that belong to equal values: there they have no derivative.
+// same: 1 for pairs i, j of values that rounding cannot tell apart, and for i = j; p: what multiplies 1 / (difference).
+template <class T> void check_distinct(const char* op, const char* what, const Tensor<T>& same, const Tensor<T>& p) {
+  const std::size_t n = same.shape(-1);
+  for (std::size_t i = 0; i < same.size(); ++i)
+    if (i / n % n != i % n && same.data()[i] != 0 && p.data()[i] != 0)
+      throw ValueError(
+          fmt::format("{0}: {1} values {2} and {3} of matrix {4} are equal, or as good as: their vectors "
+                      "have no derivative (the values themselves do)",
+                      op, what, i / n % n, i % n, i / (n * n)));
+}
+// 1 for pairs i, j of the values (..., n) that rounding cannot tell apart, and for i = j; no history.
+template <class T> Tensor<T> indistinct(const Tensor<T>& values) {
+  const std::size_t n = values.shape(-1);
+  Tensor<T> same = Tensor<T>::uninitialised(extended(values.shape(), {n}));
+  for (std::size_t first = 0; first < values.size(); first += n) {
+    const T* const v = values.data() + first;
+    T largest = 0;
+    for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(v[i]));
+    const T tolerance = static_cast<T>(n) * std::numeric_limits<T>::epsilon() * largest;
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t j = 0; j < n; ++j)
+        same.mutable_data()[(first + i) * n + j] = i == j || std::abs(v[i] - v[j]) <= tolerance ? T(1) : T(0);
+  }
+  return same;
+}
+
+// Results of one record, one after the other in each row of `packed`: those from `first` on, under a shape.
+template <class T> Tensor<T> unpack(const Tensor<T>& packed, std::size_t first, std::size_t size, const Shape& shape) {
+  const auto start = static_cast<std::ptrdiff_t>(first);
+  return reshape(slice(packed, {all(), range(start, start + static_cast<std::ptrdiff_t>(size))}), shape);
+}
+
+// The sign that makes the first component of the largest size positive; v[0], v[step], ..., n of them.
+template <class T> T sign_of_largest(std::size_t n, const T* v, std::size_t step) {
+  T largest = 0;
+  for (std::size_t i = 0; i < n; ++i)
+    if (std::abs(v[i * step]) > std::abs(largest)) largest = v[i * step];
+  return largest < 0 ? T(-1) : T(1);
+}
+
+}  // namespace xtape::detail
