@@ -8,10 +8,11 @@ namespace xtape {
 
 template <class T> Eigh<T> eigh(const Tensor<T>& a) {
   const detail::Matrices size = detail::square_matrices_of("eigh", a.shape());
-  const std::size_t n = size.rows, in_matrix = n * n;
-  Tensor<T> y = Tensor<T>::uninitialised({size.count, n + in_matrix});
+  const std::size_t n = size.rows, in_matrix = n * n, total = n + in_matrix + 1;
+  Tensor<T> y = Tensor<T>::uninitialised({size.count, total});
   for (std::size_t i = 0; y.size() > 0 && i < size.count; ++i) {
-    T *const values = y.mutable_data() + i * (n + in_matrix), *const vectors = values + n;
+    T *const values = y.mutable_data() + i * total, *const vectors = values + n;
+    values[total - 1] = 0;
     if (!detail::all_finite(a.data() + i * in_matrix, in_matrix)) {
       std::fill_n(values, n + in_matrix, std::numeric_limits<T>::quiet_NaN());
       continue;
@@ -25,16 +26,16 @@ template <class T> Eigh<T> eigh(const Tensor<T>& a) {
     }
   }
   const auto values_of = [shape = detail::extended(size.batch, {n}), n](const Tensor<T>& t) {
-    return detail::unpack(t, 0, n, shape);
+    return detail::unpack(t, 0, n, shape, false);
   };
   const auto vectors_of = [shape = a.shape(), n, in_matrix](const Tensor<T>& t) {
-    return detail::unpack(t, n, in_matrix, shape);
+    return detail::unpack(t, n, in_matrix, shape, true);
   };
   y = record("eigh", std::move(y), {a}, [values_of, vectors_of](const Tensor<T>& dy, const Tensor<T>& value) {
     const Tensor<T> w = values_of(value), v = vectors_of(value);
     const Tensor<T> p = matmul(v, vectors_of(dy), {.transpose_a = true});
     const Tensor<T> same = detail::indistinct(w);
-    detail::check_distinct("eigh", "eigen", same, p);
+    detail::check_distinct("eigh", "eigenvalues", w, same, p, detail::was_asked(dy));
     const Tensor<T> difference = where(same, 1, expand_dims(w, -2) - expand_dims(w, -1));
     const Tensor<T> turn = where(same, 0, (p - detail::transposed(p)) * T(0.5) / difference);
     const Tensor<T> inner = where(detail::identity<T>(w.shape(-1)), expand_dims(values_of(dy), -1), turn);

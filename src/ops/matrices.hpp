@@ -143,17 +143,6 @@ template <class T> Tensor<T> mirrored_lower(const Tensor<T>& x) {
   return where(mask<T>(x.shape(-1), std::greater_equal<std::size_t>()), x, transposed(x));
 }
 
-// Throws ValueError if a gradient reaches vectors that belong to equal values: there they have no derivative.
-// same: 1 for pairs i, j of values that rounding cannot tell apart, and for i = j; p: what multiplies 1 / (difference).
-template <class T> void check_distinct(const char* op, const char* what, const Tensor<T>& same, const Tensor<T>& p) {
-  const std::size_t n = same.shape(-1);
-  for (std::size_t i = 0; i < same.size(); ++i)
-    if (i / n % n != i % n && same.data()[i] != 0 && p.data()[i] != 0)
-      throw ValueError(
-          fmt::format("{0}: {1} values {2} and {3} of matrix {4} are equal, or as good as: their vectors "
-                      "have no derivative (the values themselves do)",
-                      op, what, i / n % n, i % n, i / (n * n)));
-}
 // 1 for pairs i, j of the values (..., n) that rounding cannot tell apart, and for i = j; no history.
 template <class T> Tensor<T> indistinct(const Tensor<T>& values) {
   const std::size_t n = values.shape(-1);
@@ -169,11 +158,48 @@ template <class T> Tensor<T> indistinct(const Tensor<T>& values) {
   }
   return same;
 }
+// Throws ValueError if a gradient reaches vectors that belong to equal values: there they have no derivative.
+// p, (..., n, n): what is divided by the differences of the values. Where these are 0 and p is, too, it may be that no
+// gradient reached the vectors, or that one of 0 times infinity did; `asked`: it did.
+template <class T>
+void check_distinct(const char* op, const char* what, const Tensor<T>& values, const Tensor<T>& same,
+                    const Tensor<T>& p, bool asked) {
+  const std::size_t n = values.shape(-1);
+  for (std::size_t at = 0; at < same.size(); ++at) {
+    const std::size_t matrix = at / (n * n), i = at / n % n, j = at % n;
+    const T* const v = values.data() + matrix * n;
+    if (i != j && same.data()[at] != 0 && (p.data()[at] != 0 || (asked && v[i] == v[j])))
+      throw ValueError(
+          fmt::format("{0}: {1} {2} and {3} of matrix {4} are equal, or as good as: their vectors "
+                      "have no derivative (the values themselves do)",
+                      op, what, i, j, matrix));
+  }
+}
 
-// Results of one record, one after the other in each row of `packed`: those from `first` on, under a shape.
-template <class T> Tensor<T> unpack(const Tensor<T>& packed, std::size_t first, std::size_t size, const Shape& shape) {
-  const auto start = static_cast<std::ptrdiff_t>(first);
-  return reshape(slice(packed, {all(), range(start, start + static_cast<std::ptrdiff_t>(size))}), shape);
+// Several results of one op lie side by side in the rows of `packed`, one row a matrix, before a last element that is
+// 0. This is the part of each row from `first` on, under a shape of its own. Its gradient has a 1 in the last place if
+// `asks`: the op's pullback sees that it was asked for this part, even if by a gradient of 0.
+template <class T>
+Tensor<T> unpack(const Tensor<T>& packed, std::size_t first, std::size_t size, const Shape& shape, bool asks) {
+  const std::size_t count = packed.shape(0), rest = packed.shape(1) - first - size - 1;
+  Tensor<T> part;
+  {
+    const NoGrad pause;
+    const auto start = static_cast<std::ptrdiff_t>(first);
+    part = reshape(slice(packed, {all(), range(start, start + static_cast<std::ptrdiff_t>(size))}), shape);
+  }
+  return record("unpack", std::move(part), {packed}, [=](const Tensor<T>& dy) {
+    return Gradients(concatenate<T>({zeros<T>({count, first}), reshape(dy, Shape{count, size}), zeros<T>({count, rest}),
+                                     full<T>({count, 1}, asks ? T(1) : T(0))},
+                                    1));
+  });
+}
+// True if the gradient of `packed` came from a part that asks.
+template <class T> bool was_asked(const Tensor<T>& dy) {
+  const std::size_t width = dy.shape(1);
+  for (std::size_t row = 0; row < dy.shape(0); ++row)
+    if (dy.data()[(row + 1) * width - 1] != 0) return true;
+  return false;
 }
 
 // The sign that makes the first component of the largest size positive; v[0], v[step], ..., n of them.

@@ -14,21 +14,22 @@ struct Layout {
   std::size_t n, m, k;
   std::size_t in_u() const { return n * k; }
   std::size_t in_vt() const { return k * m; }
-  std::size_t total() const { return in_u() + k + in_vt(); }
+  std::size_t total() const { return in_u() + k + in_vt() + 1; }
   template <class T> Tensor<T> u(const Tensor<T>& t) const {
-    return detail::unpack(t, 0, in_u(), detail::extended(batch, {n, k}));
+    return detail::unpack(t, 0, in_u(), detail::extended(batch, {n, k}), true);
   }
   template <class T> Tensor<T> s(const Tensor<T>& t) const {
-    return detail::unpack(t, in_u(), k, detail::extended(batch, {k}));
+    return detail::unpack(t, in_u(), k, detail::extended(batch, {k}), false);
   }
   template <class T> Tensor<T> vt(const Tensor<T>& t) const {
-    return detail::unpack(t, in_u() + k, in_vt(), detail::extended(batch, {k, m}));
+    return detail::unpack(t, in_u() + k, in_vt(), detail::extended(batch, {k, m}), true);
   }
 };
 
 // x S⁻¹ with x (..., rows, k) and s (..., k): what the vectors beyond the first k turn towards. Throws ValueError if
-// something other than 0 would be divided by a singular value that is 0 but for rounding.
-template <class T> Tensor<T> over_values(const Tensor<T>& x, const Tensor<T>& s) {
+// something other than 0 would be divided by a singular value that is 0 but for rounding, or by 0 itself if `asked`,
+// as in check_distinct.
+template <class T> Tensor<T> over_values(const Tensor<T>& x, const Tensor<T>& s, bool asked) {
   const std::size_t k = s.shape(-1), rows = x.shape(-2);
   const Tensor<T> zero = Tensor<T>::uninitialised(s.shape());
   for (std::size_t i = 0; i < s.size(); ++i) {
@@ -37,7 +38,7 @@ template <class T> Tensor<T> over_values(const Tensor<T>& x, const Tensor<T>& s)
     const bool is_zero = s.data()[i] <= tolerance;
     zero.mutable_data()[i] = is_zero ? T(1) : T(0);
     for (std::size_t row = 0; is_zero && row < rows; ++row)
-      if (x.data()[(matrix * rows + row) * k + j] != 0)
+      if (x.data()[(matrix * rows + row) * k + j] != 0 || (asked && s.data()[i] == 0))
         throw ValueError(
             fmt::format("svd: singular value {} of matrix {} is 0, or as good as: its vectors have no "
                         "derivative (the value itself does)",
@@ -57,17 +58,18 @@ template <class T> Tensor<T> gradient(const Layout& layout, const Tensor<T>& dy,
   const Tensor<T> du = layout.u(dy), dv = detail::transposed(layout.vt(dy));
   const Tensor<T> pu = matmul(u, du, {.transpose_a = true}), pv = matmul(v, dv, {.transpose_a = true});
   const Tensor<T> same = detail::indistinct(s);
-  detail::check_distinct("svd", "singular", same, pu);
-  detail::check_distinct("svd", "singular", same, pv);
+  const bool asked = detail::was_asked(dy);
+  detail::check_distinct("svd", "singular values", s, same, pu, asked);
+  detail::check_distinct("svd", "singular values", s, same, pv, asked);
   const Tensor<T> row = expand_dims(s, -2), column = expand_dims(s, -1);
   const Tensor<T> difference = where(same, 1, (row - column) * (row + column));
   const auto turn = [&](const Tensor<T>& p) { return where(same, 0, (p - detail::transposed(p)) / difference); };
   const Tensor<T> inner =
       where(detail::identity<T>(layout.k), expand_dims(layout.s(dy), -1), turn(pu) * row + column * turn(pv));
   Tensor<T> left = matmul(u, inner);
-  if (layout.n > layout.k) left = left + over_values(without(du, u), s);
+  if (layout.n > layout.k) left = left + over_values(without(du, u), s, asked);
   const Tensor<T> da = matmul(left, v, {.transpose_b = true});
-  return layout.m > layout.k ? da + matmul(u, over_values(without(dv, v), s), {.transpose_b = true}) : da;
+  return layout.m > layout.k ? da + matmul(u, over_values(without(dv, v), s, asked), {.transpose_b = true}) : da;
 }
 
 }  // namespace
@@ -79,8 +81,9 @@ template <class T> Svd<T> svd(const Tensor<T>& a) {
   Tensor<T> y = Tensor<T>::uninitialised({size.count, layout.total()});
   for (std::size_t i = 0; y.size() > 0 && i < size.count; ++i) {
     T *const u = y.mutable_data() + i * layout.total(), *const s = u + layout.in_u(), *const vt = s + k;
+    u[layout.total() - 1] = 0;
     if (!detail::all_finite(a.data() + i * n * m, n * m)) {
-      std::fill_n(u, layout.total(), std::numeric_limits<T>::quiet_NaN());
+      std::fill_n(u, layout.total() - 1, std::numeric_limits<T>::quiet_NaN());
       continue;
     }
     if (!kernels::svd(n, m, a.data() + i * n * m, u, s, vt))

@@ -8,8 +8,9 @@
 ///
 /// Vectors are unique but for their sign, and the sign is fixed, as said at each function: results are the same in each
 /// run, and differentiable as long as the values they belong to differ. Where such values are equal, or differ by no
-/// more than rounding, their vectors are arbitrary: a sweep that asks for their derivatives throws ValueError. The
-/// derivatives of the values alone are right there, too. Derivatives grow like 1 / difference as values come close.
+/// more than rounding, their vectors are arbitrary: a sweep that asks for their derivatives throws ValueError, also where
+/// the whole would have a derivative, as V diag(w) Vᵀ has. The derivatives of the values alone are right there, too.
+/// Derivatives grow like 1 / difference as values come close.
 
 #include <xtape/tensor.hpp>
 
