@@ -8,6 +8,22 @@
 #include "matrices.hpp"
 
 namespace xtape {
+namespace {
+
+// y = A B, with the flags that were given for matrices.
+template <class T> Tensor<T> record_product(Tensor<T> y, const Tensor<T>& a, const Tensor<T>& b, bool ta, bool tb) {
+  return record("matmul", std::move(y), {a, b}, [a, b, ta, tb](const Tensor<T>& dy, Wanted wanted) {
+    return wanted.gradients(
+        [&] {
+          return ta ? matmul(b, dy, {.transpose_a = tb, .transpose_b = true}) : matmul(dy, b, {.transpose_b = !tb});
+        },
+        [&] {
+          return tb ? matmul(dy, a, {.transpose_a = true, .transpose_b = ta}) : matmul(a, dy, {.transpose_a = !ta});
+        });
+  });
+}
+
+}  // namespace
 
 template <class T> Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b, const MatmulOptions& options) {
   const Shape &sa = a.shape(), &sb = b.shape();
@@ -22,9 +38,14 @@ template <class T> Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b, cons
   const std::size_t n = a_vector ? 1 : extent(sa, ta), k = extent(sa, a_vector || !ta);
   const std::size_t m = b_vector ? 1 : extent(sb, !tb);
   if (extent(sb, b_vector || tb) != k) fail("inner dimensions differ");
-  const auto pair = detail::pair_batches(detail::batch_axes(sa), detail::batch_axes(sb));
-  if (!pair) fail("batches differ");
+  if (sa.size() == 2 && sb.size() == 2) {
+    Tensor<T> y = Tensor<T>::uninitialised({n, m});
+    kernels::gemm(ta, tb, n, m, k, a.data(), b.data(), T(0), y.mutable_data());
+    return record_product(std::move(y), a, b, ta, tb);
+  }
 
+  const auto pair = detail::pair_batches(sa, sb);
+  if (!pair) fail("batches differ");
   // A vector is a matrix of one row or column, which the result lacks.
   if (a_vector || b_vector) {
     Shape shape = pair->shape;
@@ -35,24 +56,15 @@ template <class T> Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b, cons
                    shape);
   }
   // One matrix for the whole batch: its rows are the rows of a single, taller product.
-  if (sa.size() > 2 && sb.size() == 2 && !ta)
+  if (sb.size() == 2 && !ta)
     return reshape(matmul(reshape(a, Shape{pair->shape.elements() * n, k}), b, options),
                    detail::extended(pair->shape, {n, m}));
-
   Tensor<T> y = Tensor<T>::uninitialised(detail::extended(pair->shape, {n, m}));
   if (y.size() > 0)
     pair->for_each([&](std::size_t i, std::size_t ia, std::size_t ib) {
       kernels::gemm(ta, tb, n, m, k, a.data() + ia * n * k, b.data() + ib * k * m, T(0), y.mutable_data() + i * n * m);
     });
-  return record("matmul", std::move(y), {a, b}, [a, b, ta, tb](const Tensor<T>& dy, Wanted wanted) {
-    return wanted.gradients(
-        [&] {
-          return ta ? matmul(b, dy, {.transpose_a = tb, .transpose_b = true}) : matmul(dy, b, {.transpose_b = !tb});
-        },
-        [&] {
-          return tb ? matmul(dy, a, {.transpose_a = true, .transpose_b = ta}) : matmul(a, dy, {.transpose_a = !ta});
-        });
-  });
+  return record_product(std::move(y), a, b, ta, tb);
 }
 
 template <class T> Tensor<T> dot(const Tensor<T>& a, const Tensor<T>& b) {

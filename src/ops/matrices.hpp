@@ -47,25 +47,23 @@ struct BatchPair {
   }
 };
 
-// Nothing if they do not broadcast.
+// Of operands of these shapes, the last two axes left aside. Nothing if they do not broadcast.
 inline std::optional<BatchPair> pair_batches(const Shape& a, const Shape& b) {
-  const bool a_longer = a.size() >= b.size();
-  BatchPair pair{.shape = a_longer ? a : b};
-  const auto steps = [&](const Shape& batch, std::array<std::size_t, max_rank>& step) {
-    std::size_t matrices = 1;
-    for (std::size_t i = batch.size(); i-- > 0;) {
-      step[i + pair.shape.size() - batch.size()] = batch[i] == 1 ? 0 : matrices;
-      matrices *= batch[i];
-    }
-  };
-  const Shape& shorter = a_longer ? b : a;
-  for (std::size_t i = 0; i < shorter.size(); ++i) {
-    std::size_t& extent = pair.shape[i + pair.shape.size() - shorter.size()];
-    if (extent != shorter[i] && extent != 1 && shorter[i] != 1) return {};
-    if (extent == 1) extent = shorter[i];
+  const std::size_t rank_a = a.size() < 2 ? 0 : a.size() - 2, rank_b = b.size() < 2 ? 0 : b.size() - 2;
+  const std::size_t rank = std::max(rank_a, rank_b);
+  BatchPair pair;
+  for (std::size_t i = 0; i < rank; ++i) pair.shape.push_back(1);
+  std::size_t matrices_a = 1, matrices_b = 1;
+  for (std::size_t i = rank; i-- > 0;) {
+    const std::size_t in_a = i + rank_a < rank ? 1 : a[i + rank_a - rank];
+    const std::size_t in_b = i + rank_b < rank ? 1 : b[i + rank_b - rank];
+    if (in_a != in_b && in_a != 1 && in_b != 1) return {};
+    pair.shape[i] = in_a == 1 ? in_b : in_a;
+    pair.step_a[i] = in_a == 1 ? 0 : matrices_a;
+    pair.step_b[i] = in_b == 1 ? 0 : matrices_b;
+    matrices_a *= in_a;
+    matrices_b *= in_b;
   }
-  steps(a, pair.step_a);
-  steps(b, pair.step_b);
   return pair;
 }
 

@@ -18,7 +18,7 @@ template <class T> detail::BatchPair paired(const char* op, const Tensor<T>& a, 
   };
   if (sb.empty()) fail("the right-hand side must be a vector or matrices");
   if (sb[sb.size() - (sb.size() == 1 ? 1 : 2)] != size.rows) fail("matrix and right-hand side differ in their rows");
-  const auto pair = detail::pair_batches(size.batch, detail::batch_axes(sb));
+  const auto pair = detail::pair_batches(a.shape(), sb);
   if (!pair) fail("batches differ");
   return *pair;
 }
@@ -106,7 +106,7 @@ template <class T> void check_regular(const char* op, const Lu<T>& lu) {
 }
 
 template <class T> Tensor<T> solve_factored(const Tensor<T>& a, const Lu<T>& lu, const Tensor<T>& b, bool transpose) {
-  const BatchPair pair = *pair_batches(lu.size.batch, batch_axes(b.shape()));
+  const BatchPair pair = *pair_batches(a.shape(), b.shape());
   const std::size_t n = lu.size.rows, m = b.shape(-1);
   Tensor<T> x = Tensor<T>::uninitialised(extended(pair.shape, {n, m}));
   if (x.size() > 0)
