@@ -303,7 +303,8 @@ std::vector<Row> decomposition_rows() {
                     return solution(transposed(l), solution(l, b));
                   }),
                   {{{3, 3}, {3, 2}}, {{2, 2}, {2}}, {{2, 3, 3}, {3, 2}}, {{2, 2}, {3, 2, 1}}, {{3, 3}, {3, 3}}}}},
-       .records = {"triangular_solve", "reshape", "add"}},
+       .records = {"triangular_solve", "reshape", "add"},
+       .refused = systems_refused_by([](const auto& l, const auto& b) { return cholesky_solve(l, b); })},
       {.name = "cholesky_log_det",
        .domains = {{0.2, 2}},
        .cases = {{[](const auto& x) { return cholesky_log_det(x[0]); },
@@ -342,7 +343,8 @@ std::vector<Row> decomposition_rows() {
        .cases = {{[](const auto& x) { return eigvalsh(x[0]); },
                   of_matrix([](const Matrix& x) { return array_of(jacobi(symmetric_part(x)).values); }),
                   {{{3, 3}}, {{2, 2}}, {{1, 1}}, {{2, 2, 2}}}}},
-       .records = {"eigh", "unpack"}},
+       .records = {"eigh", "unpack"},
+       .refused = refused_by([](const auto& a) { return eigvalsh(a); })},
       svd_row(),
       matrix_norm_row(),
   };

@@ -33,10 +33,6 @@ template <class T> Tensor<T> cholesky(const Tensor<T>& a) {
   });
 }
 
-template <class T> Tensor<T> cholesky_solve(const Tensor<T>& l, const Tensor<T>& b) {
-  return triangular_solve(l, triangular_solve(l, b), {.transpose = true});
-}
-
 template <class T> Tensor<T> cholesky_log_det(const Tensor<T>& l) {
   const detail::Matrices size = detail::square_matrices_of("cholesky_log_det", l.shape());
   const Tensor<T> flat = reshape(l, Shape{size.count, size.rows * size.rows});
@@ -44,9 +40,8 @@ template <class T> Tensor<T> cholesky_log_det(const Tensor<T>& l) {
   return reshape(sum(log(diagonal), -1) * T(2), size.batch);
 }
 
-#define XTAPE_CHOLESKY(T)                                                \
-  template Tensor<T> cholesky(const Tensor<T>&);                         \
-  template Tensor<T> cholesky_solve(const Tensor<T>&, const Tensor<T>&); \
+#define XTAPE_CHOLESKY(T)                        \
+  template Tensor<T> cholesky(const Tensor<T>&); \
   template Tensor<T> cholesky_log_det(const Tensor<T>&);
 XTAPE_INSTANTIATE(XTAPE_CHOLESKY)
 

@@ -44,7 +44,10 @@ template <class T> Eigh<T> eigh(const Tensor<T>& a) {
   return {values_of(y), vectors_of(y)};
 }
 
-template <class T> Tensor<T> eigvalsh(const Tensor<T>& a) { return eigh(a).values; }
+template <class T> Tensor<T> eigvalsh(const Tensor<T>& a) {
+  static_cast<void>(detail::square_matrices_of("eigvalsh", a.shape()));
+  return eigh(a).values;
+}
 
 #define XTAPE_EIGH(T)                      \
   template Eigh<T> eigh(const Tensor<T>&); \

@@ -6,9 +6,13 @@
 
 #include "common.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <optional>
+#include <string>
 
 namespace xtape::detail {
 
@@ -87,7 +91,7 @@ inline Matrices square_matrices_of(const char* op, const Shape& shape) {
   return m;
 }
 
-// "" for a single matrix, else ", matrix 5 of shape (2, 3, 4, 4)": where in a batch something is wrong.
+// What follows "matrix" in a message: " of shape (4, 4)", or its number in a batch, " 5 of shape (2, 3, 4, 4)".
 inline std::string place_of(std::size_t matrix, const Shape& shape) {
   return shape.size() == 2 ? fmt::format(" of shape {}", to_string(shape))
                            : fmt::format(" {} of shape {}", matrix, to_string(shape));

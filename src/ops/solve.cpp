@@ -65,6 +65,11 @@ Tensor<T> triangular_solve(const Tensor<T>& a, const Tensor<T>& b, const Triangu
       });
 }
 
+template <class T> Tensor<T> cholesky_solve(const Tensor<T>& l, const Tensor<T>& b) {
+  static_cast<void>(paired("cholesky_solve", l, b));
+  return triangular_solve(l, triangular_solve(l, b), {.transpose = true});
+}
+
 template <class T> Tensor<T> solve(const Tensor<T>& a, const Tensor<T>& b) {
   const detail::BatchPair pair = paired("solve", a, b);
   const detail::Lu<T> lu = detail::lu("solve", a);
@@ -127,6 +132,7 @@ template <class T> Tensor<T> solve_factored(const Tensor<T>& a, const Lu<T>& lu,
 
 #define XTAPE_SOLVE(T)                                                                               \
   template Tensor<T> triangular_solve(const Tensor<T>&, const Tensor<T>&, const TriangularOptions&); \
+  template Tensor<T> cholesky_solve(const Tensor<T>&, const Tensor<T>&);                             \
   template Tensor<T> solve(const Tensor<T>&, const Tensor<T>&);                                      \
   template Tensor<T> inverse(const Tensor<T>&);                                                      \
   template detail::Lu<T> detail::lu(const char*, const Tensor<T>&);                                  \

@@ -21,8 +21,6 @@ namespace xtape {
 /// decomposition", 2016; in half of a symmetric matrix)
 /// Throws ValueError if A is not positive definite, naming the first leading minor that is not.
 template <class T> Tensor<T> cholesky(const Tensor<T>& a);
-/// A X = B for A = L Lᵀ        L: (..., n, n), lower triangular, B: (n,) or (..., n, m): two triangular solves
-template <class T> Tensor<T> cholesky_solve(const Tensor<T>& l, const Tensor<T>& b);
 /// y = log det A = 2 sum_i log L_ii for A = L Lᵀ        L: (..., n, n), y: (...)
 template <class T> Tensor<T> cholesky_log_det(const Tensor<T>& l);
 

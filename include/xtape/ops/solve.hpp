@@ -22,6 +22,10 @@ struct TriangularOptions {
 template <class T>
 Tensor<T> triangular_solve(const Tensor<T>& a, const Tensor<T>& b, const TriangularOptions& options = {});
 
+/// A X = B for A = L Lᵀ, L of cholesky        L: (..., n, n), B: (n,) or (..., n, m), X: of B's kind
+/// Two triangular solves, and their derivatives. Throws ValueError if there is a 0 on L's diagonal.
+template <class T> Tensor<T> cholesky_solve(const Tensor<T>& l, const Tensor<T>& b);
+
 /// A X = B        A: (..., n, n), B: (n,) or (..., n, m), X: of B's kind. LU factors with row pivots.
 /// dB = A⁻ᵀ dX,    dA = -dB Xᵀ, with the factors that the value was computed from
 /// Throws ValueError if A is singular, that is if a pivot is 0. A matrix singular but for rounding is not noticed.
