@@ -294,8 +294,9 @@ TEST_CASE("det: gradient and second derivatives of singular matrices are those o
   const auto derivatives = [&](const auto& f, const Matrix& at, bool second) {
     const auto a = parameter(at);
     Tape tape;
-    const auto [first] = tape.gradient(f(a), {a}, {.create_graph = second});
-    return second ? std::vector{first, tape.gradient(sum(seed * first), {a})[0]} : std::vector{first};
+    std::vector<Matrix> result{tape.gradient(f(a), {a}, {.create_graph = second})[0]};
+    if (second) result.push_back(tape.gradient(sum(seed * result[0]), {a})[0]);
+    return result;
   };
   const auto by_det = [](const Matrix& a) { return det(a); };
   // Rank 3, 2 (to the last digit, and but for rounding), 2 with a negative determinant of the rest; then 1 and 0.
