@@ -102,6 +102,7 @@ std::vector<Row> rearrange_rows();
 std::vector<Row> index_rows();
 std::vector<Row> linalg_rows();
 std::vector<Row> conv_rows();
+std::vector<Row> decomposition_rows();
 std::vector<Row> loss_rows();
 std::vector<Row> transform_rows();
 std::vector<Row> scan_rows();

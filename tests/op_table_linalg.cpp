@@ -6,23 +6,34 @@
 namespace xtape::test {
 namespace {
 
+// NumPy's product: the axes before the last two broadcast; a vector is a row on the left, a column on the right.
 Reference product(bool transpose_a, bool transpose_b) {
   return [=](const Arrays& x) {
-    const auto swapped = [](const Shape& s, bool swap) {
-      Shape result = s;
-      if (swap) std::swap(result[s.size() - 1], result[s.size() - 2]);
-      return result;
+    const bool row = x[0].shape.size() == 1, column = x[1].shape.size() == 1;
+    const bool ta = transpose_a && !row, tb = transpose_b && !column;
+    const auto last = [](const Shape& s, std::size_t back) { return s[s.size() - back]; };
+    const auto batch = [](const Shape& s) {
+      Array array;
+      for (std::size_t i = 0; i + 2 < s.size(); ++i) array.shape.push_back(s[i]);
+      return array;
     };
-    const Shape a = swapped(x[0].shape, transpose_a), b = swapped(x[1].shape, transpose_b);
-    Shape shape{a[a.size() - 2], b.back()};
-    const std::size_t batch_a = a.size() == 3 ? a[0] : 1, batch_b = b.size() == 3 ? b[0] : 1;
-    if (a.size() == 3 || b.size() == 3) shape = {batch_a == 1 ? batch_b : batch_a, shape[0], shape[1]};
+    Shape shape = joined_shape({batch(x[0].shape), batch(x[1].shape)});
+    const std::size_t batches = shape.size();
+    if (!row) shape.push_back(last(x[0].shape, ta ? 1 : 2));
+    if (!column) shape.push_back(last(x[1].shape, tb ? 2 : 1));
+    const std::size_t inner = last(x[0].shape, row || !ta ? 1 : 2);
     return tabulate(shape, [&](const Index& i) {
-      const std::size_t batch = i.size() == 3 ? i[0] : 0, row = i[i.size() - 2], column = i.back();
+      const Index outer(i.begin(), i.begin() + static_cast<std::ptrdiff_t>(batches));
+      const auto of = [&](const Array& a, bool vector, bool swapped, std::size_t r, std::size_t c, std::size_t k) {
+        if (vector) return a.values[k];
+        Index place = outer;
+        place.push_back(swapped ? c : r);
+        place.push_back(swapped ? r : c);
+        return at(a, Index(place.end() - static_cast<std::ptrdiff_t>(a.shape.size()), place.end()));
+      };
       Real s = 0;
-      for (std::size_t k = 0; k < a.back(); ++k)
-        s += at(x[0], transpose_a ? Index{batch, k, row} : Index{batch, row, k}) *
-             at(x[1], transpose_b ? Index{batch, column, k} : Index{batch, k, column});
+      for (std::size_t k = 0; k < inner; ++k)
+        s += of(x[0], row, ta, row ? 0 : i[batches], k, k) * of(x[1], column, tb, k, column ? 0 : i.back(), k);
       return s;
     });
   };
@@ -51,7 +62,19 @@ std::vector<Row> linalg_rows() {
                               {{0, 3}, {3, 2}},
                               {{2, 3}, {3, 0}},
                               {{2, 2}, {2, 2}},
-                              {{0, 2, 3}, {3, 2}}}),
+                              {{0, 2, 3}, {3, 2}},
+                              {{3}, {3}},
+                              {{3}, {3, 2}},
+                              {{2, 3}, {3}},
+                              {{2, 2, 3}, {3}},
+                              {{2}, {2, 1, 2, 2}},
+                              {{0}, {0}},
+                              {{0}, {0, 2}},
+                              {{2, 2, 1, 3}, {3, 2}},
+                              {{2, 1, 2, 2}, {3, 2, 1}},
+                              {{2, 3}, {2, 1, 3, 1}},
+                              {{1, 1, 1, 2, 2}, {2, 2}},
+                              {{2, 0, 2, 2}, {1, 2, 2}}}),
                  matmul_case(true, false,
                              {{{3, 2}, {3, 4}},
                               {{2, 3, 2}, {2, 3, 4}},
@@ -59,14 +82,20 @@ std::vector<Row> linalg_rows() {
                               {{3, 2}, {2, 3, 2}},
                               {{2, 2}, {2, 2}},
                               {{0, 2}, {0, 3}},
-                              {{2, 3, 2}, {1, 3, 2}}}),
+                              {{2, 3, 2}, {1, 3, 2}},
+                              {{3}, {3, 2}},
+                              {{3, 2}, {3}},
+                              {{2, 1, 3, 2}, {2, 3, 1}}}),
                  matmul_case(false, true,
                              {{{2, 3}, {4, 3}},
                               {{2, 2, 3}, {2, 4, 3}},
                               {{2, 2, 3}, {2, 3}},
                               {{2, 3}, {2, 2, 3}},
                               {{2, 2}, {2, 2}},
-                              {{1, 2, 3}, {2, 2, 3}}}),
+                              {{1, 2, 3}, {2, 2, 3}},
+                              {{3}, {2, 3}},
+                              {{2, 3}, {3}},
+                              {{2, 2, 3}, {2, 1, 2, 3}}}),
                  matmul_case(true, true,
                              {{{3, 2}, {4, 3}},
                               {{2, 3, 2}, {2, 4, 3}},
@@ -78,9 +107,13 @@ std::vector<Row> linalg_rows() {
                    {[](const auto& x) { return matmul(x[0], x[1], {.transpose_a = true}); }, {{2, 3}, {3, 2}}},
                    {[](const auto& x) { return matmul(x[0], x[1], {.transpose_b = true}); }, {{2, 3}, {3, 2}}},
                    {[](const auto& x) { return matmul(x[0], x[1]); }, {{2, 2, 3}, {3, 3, 2}}},
-                   {[](const auto& x) { return matmul(x[0], x[1]); }, {{3}, {3, 2}}},
+                   {[](const auto& x) { return matmul(x[0], x[1]); }, {{2}, {3, 2}}},
+                   {[](const auto& x) { return matmul(x[0], x[1]); }, {{3, 2}, {3}}},
+                   {[](const auto& x) { return matmul(x[0], x[1]); }, {{2}, {3}}},
                    {[](const auto& x) { return matmul(x[0], x[1]); }, {{2, 3}, {}}},
-                   {[](const auto& x) { return matmul(x[0], x[1]); }, {{2, 2, 2, 3}, {3, 2}}},
+                   {[](const auto& x) { return matmul(x[0], x[1]); }, {{}, {3}}},
+                   {[](const auto& x) { return matmul(x[0], x[1]); }, {{2, 3, 2, 3}, {2, 1, 3, 2, 2}}},
+                   {[](const auto& x) { return matmul(x[0], x[1]); }, {{2, 3, 2, 3}, {2, 3, 2}}},
                    {[](const auto& x) { return matmul(x[0], x[1]); }, {{2, 2, 3}, {0, 3, 2}}}}},
       {.name = "dot",
        .cases = {{[](const auto& x) { return dot(x[0], x[1]); },

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/wait.h>
 #include <xtape/data/safetensors.hpp>
+#include <xtape/viz/plot.hpp>
 #include <xtape/viz/png.hpp>
 
 #include <algorithm>
@@ -42,8 +43,9 @@ std::size_t lines(const std::string& text) {
   return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
 }
 
-const std::vector<std::string> programs_with_options = {"denoise_ising",     "pretrain",         "sample_rbm",
-                                                        "train_autoencoder", "train_classifier", "train_rbm"};
+const std::vector<std::string> programs_with_options = {"denoise_ising", "gaussian_process",  "pretrain",
+                                                        "sample_rbm",    "train_autoencoder", "train_classifier",
+                                                        "train_rbm"};
 
 // Pixels, figures and parameters of two runs, but for their times.
 std::string without_times(const std::string& csv) {
@@ -475,6 +477,55 @@ TEST_CASE("directed_model: --help explains; bad options and folders are a one-li
     CHECK(lines(result.err) == 1);
     CHECK(result.err.rfind("directed_model: ", 0) == 0);
   }
+}
+
+TEST_CASE("gaussian_process: finds likelier hyper-parameters than the true ones, writes its files, repeats itself") {
+  std::array<std::string, 2> figures;
+  for (auto& text : figures) {
+    const Folder folder;
+    const Run result = run("gaussian_process", fmt::format("--seed 3 --steps 150 --out '{}'", folder.string()));
+    REQUIRE_MESSAGE(result.status == 0, result.err);
+    text = content_of(folder / "summary.csv") + content_of(folder / "posterior.csv");
+    const std::string summary = content_of(folder / "summary.csv");
+    const double gain = figure(summary, "log_likelihood") - figure(summary, "true_log_likelihood");
+    CHECK(gain > 0);
+    CHECK(gain < 8);  // three hyper-parameters: half a chi-squared number of three degrees of freedom
+    CHECK(figure(summary, "length_scale") == doctest::Approx(0.8).epsilon(0.5));
+    CHECK(figure(summary, "noise") == doctest::Approx(0.2).epsilon(0.5));
+    CHECK(figure(summary, "inside_band") > 0.85);
+    CHECK(lines(content_of(folder / "posterior.csv")) == 1 + 401);
+    if (viz::can_plot()) CHECK(viz::read_png(folder / "posterior.png").width == 900);
+  }
+  CHECK(figures[0] == figures[1]);
+}
+
+TEST_CASE("gaussian_process: fits points of a file, and names what is wrong with one") {
+  const Folder folder;
+  const std::string out = fmt::format(" --out '{}'", folder / "out");
+  std::string points = "x,y\n";
+  for (int i = 0; i < 30; ++i)
+    points += fmt::format("{},{}\n", 0.2 * i, 100 + 3 * std::sin(0.4 * i) + 0.1 * (i * 7 % 5 - 2));
+  const Run good = run("gaussian_process", "--data '" + write_file(folder / "points.csv", points) + "'" + out);
+  REQUIRE_MESSAGE(good.status == 0, good.err);
+  const std::string summary = content_of(folder / "out" + "/summary.csv");
+  CHECK(figure(summary, "noise") == doctest::Approx(0.14).epsilon(0.5));
+  CHECK(figure(summary, "signal") > 1);
+  CHECK(figure(summary, "inside_band") > 0.85);
+  const std::pair<const char*, const char*> bad[] = {{"1,2\n3,4\n", "2 points are too few"},
+                                                     {"1,2\n3,4\nfive,6\n", "line 3: expected two numbers"},
+                                                     {"1,2\n3,4\n5,nan\n", "line 3: expected two numbers"},
+                                                     {"1,2\n3,4\n5,6,7\n", "line 3: expected two numbers"},
+                                                     {"1,2\n1,4\n1,6\n", "the points must differ"},
+                                                     {"1,2\n2,2\n3,2\n", "the points must differ"}};
+  for (const auto& [content, message] : bad) {
+    const Run result = run("gaussian_process", "--data '" + write_file(folder / "bad.csv", content) + "'" + out);
+    CHECK(result.status == 2);
+    CHECK(lines(result.err) == 1);
+    CHECK_MESSAGE(result.err.find(message) != std::string::npos, result.err);
+  }
+  for (const char* arguments :
+       {"--points 2", "--noise 0", "--length nan", "--restarts 0", "--learning-rate 0", "--data /dev/null --points 5"})
+    CHECK_MESSAGE(run("gaussian_process", arguments + out).status == 2, arguments);
 }
 
 TEST_CASE("README: the example is the quickstart program, and that runs") {

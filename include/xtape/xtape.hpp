@@ -21,6 +21,7 @@
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/cast.hpp>
 #include <xtape/ops/conv.hpp>
+#include <xtape/ops/decompositions.hpp>
 #include <xtape/ops/einsum.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/index.hpp>
@@ -34,6 +35,7 @@
 #include <xtape/ops/scan.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/ops/softmax.hpp>
+#include <xtape/ops/solve.hpp>
 #include <xtape/ops/sort.hpp>
 #include <xtape/optim.hpp>
 #include <xtape/profile.hpp>
