@@ -17,6 +17,7 @@
 #include <xtape/init.hpp>
 #include <xtape/map.hpp>
 #include <xtape/memory.hpp>
+#include <xtape/nn.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/conv.hpp>
 #include <xtape/ops/elementwise.hpp>
