@@ -18,6 +18,7 @@
 #include <xtape/integers.hpp>
 #include <xtape/map.hpp>
 #include <xtape/memory.hpp>
+#include <xtape/nn.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/cast.hpp>
 #include <xtape/ops/conv.hpp>
