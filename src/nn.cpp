@@ -41,14 +41,22 @@ template <class T> Tensor<T> Conv2d<T>::operator()(const Tensor<T>& x) const {
 }
 template <class T> std::vector<Tensor<T>> Conv2d<T>::parameters() const { return defined({weight, bias}); }
 
+template <class T>
+BatchNorm<T>::BatchNorm(std::size_t channels)
+    : gamma(parameter(ones<T>({channels}))), beta(parameter(zeros<T>({channels}))), state(channels) {}
+template <class T> Tensor<T> BatchNorm<T>::operator()(const Tensor<T>& x) {
+  return batch_norm(x, gamma, beta, state, {.training = training, .momentum = momentum, .epsilon = epsilon});
+}
+
 template <class T> Dropout<T>::Dropout(double with, Rng& from) : rate(with), rng(from.split()) {
   if (!(rate >= 0 && rate < 1)) throw ValueError(fmt::format("Dropout: the rate {} is not in [0, 1)", rate));
 }
 template <class T> Tensor<T> Dropout<T>::operator()(const Tensor<T>& x) { return training ? dropout(x, rate, rng) : x; }
 
-#define XTAPE_NN(T)          \
-  template struct Linear<T>; \
-  template struct Conv2d<T>; \
+#define XTAPE_NN(T)             \
+  template struct Linear<T>;    \
+  template struct Conv2d<T>;    \
+  template struct BatchNorm<T>; \
   template struct Dropout<T>;
 XTAPE_INSTANTIATE(XTAPE_NN)
 

@@ -44,6 +44,35 @@ Case matmul_case(bool transpose_a, bool transpose_b, std::vector<std::vector<Sha
           product(transpose_a, transpose_b), std::move(shapes)};
 }
 
+Row trace_row() {
+  Row row{.name = "trace",
+          .flags = linear,
+          .records = {"reshape", "slice", "sum"},
+          .refused = {{[](const auto& x) { return trace(x[0]); }, {{3}}},
+                      {[](const auto& x) { return trace(x[0], 1); }, {Shape{}}}}};
+  for (const std::ptrdiff_t offset : {0, 1, -1, 2, -2, 5, -5})
+    row.cases.push_back({[=](const auto& x) { return trace(x[0], offset); },
+                         [=](const Arrays& x) {
+                           const Shape& s = x[0].shape;
+                           Shape batch;
+                           for (std::size_t i = 0; i + 2 < s.size(); ++i) batch.push_back(s[i]);
+                           return tabulate(batch, [&](Index index) {
+                             Real sum = 0;
+                             index.resize(s.size());
+                             for (std::size_t i = 0; i < s[s.size() - 2]; ++i)
+                               for (std::size_t j = 0; j < s.back(); ++j)
+                                 if (static_cast<std::ptrdiff_t>(j) - static_cast<std::ptrdiff_t>(i) == offset) {
+                                   index[s.size() - 2] = i;
+                                   index[s.size() - 1] = j;
+                                   sum += at(x[0], index);
+                                 }
+                             return sum;
+                           });
+                         },
+                         {{{3, 3}}, {{2, 4}}, {{4, 2}}, {{1, 1}}, {{2, 3, 3}}, {{2, 1, 3, 2}}, {{0, 0}}, {{2, 0, 3}}}});
+  return row;
+}
+
 }  // namespace
 
 std::vector<Row> linalg_rows() {
@@ -135,6 +164,7 @@ std::vector<Row> linalg_rows() {
                   {{{2}, {3}}, {{1}, {1}}, {{3}, {19}}, {{4}, {4}}, {{0}, {2}}, {{2}, {0}}}}},
        .refused = {{[](const auto& x) { return outer(x[0], x[1]); }, {{3}, {2, 2}}},
                    {[](const auto& x) { return outer(x[0], x[1]); }, {{}, {2}}}}},
+      trace_row(),
   };
 }
 

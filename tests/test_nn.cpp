@@ -137,6 +137,29 @@ TEST_CASE("nn: dropout drops in training only, and not the same twice") {
   CHECK_THROWS_AS(nn::Dropout<double>(NAN, rng), ValueError);
 }
 
+TEST_CASE("nn: BatchNorm learns the statistics in training and uses them after; copies share them") {
+  Rng rng{17};
+  nn::BatchNorm<double> layer(3);
+  const nn::BatchNorm<double> copy = layer;
+  for (int i = 0; i < 400; ++i) {
+    const auto x = init::normal<double>({64, 3, 2}, 5, 2, rng);
+    const auto y = layer(x);
+    if (i > 0) continue;
+    CHECK(std::abs(mean(y).item()) < 1e-12);
+    CHECK(std::abs(variance(y) - 1) < 1e-5);
+  }
+  for (std::size_t c = 0; c < 3; ++c) {
+    CHECK(std::abs(layer.state.mean.data()[c] - 5) < 0.3);
+    CHECK(std::abs(layer.state.variance.data()[c] - 4) < 0.6);
+  }
+  layer.training = false;
+  const auto x = full<double>({1, 3}, 5);
+  const auto expected = (x - layer.state.mean) / sqrt(layer.state.variance + layer.epsilon);
+  CHECK(max(abs(layer(x) - expected)).item() < 1e-12);
+  CHECK(equal_bits(copy.state.mean, layer.state.mean));
+  CHECK(layer.parameters().size() == 2);
+}
+
 TEST_CASE("nn: Sequential runs layers, lambdas and ops in order, and switches their mode") {
   Rng rng{15};
   const nn::Linear<double> first(6, 5, rng), last(5, 2, rng);
@@ -177,6 +200,7 @@ TEST_CASE("nn: a small convolutional net learns which half of an image is bright
     tape.backward(cross_entropy(net(x), label));
     adam.step();
   }
+  net.set_training(false);
   std::size_t right = 0, all = 0;
   for (int i = 0; i < 10; ++i) {
     const auto [x, label] = draw();

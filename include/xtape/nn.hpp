@@ -7,6 +7,7 @@
 ///     auto loss = cross_entropy(net(x), label);
 
 #include <xtape/ops/conv.hpp>
+#include <xtape/ops/normalise.hpp>
 #include <xtape/rng.hpp>
 
 #include <functional>
@@ -35,6 +36,19 @@ template <class T> struct Conv2d {
   Conv2d(std::size_t inputs, std::size_t outputs, Pair kernel, Rng& rng, const Conv2dOptions& options = {});
   Tensor<T> operator()(const Tensor<T>& x) const;
   std::vector<Tensor<T>> parameters() const;
+};
+
+/// batch_norm: by the batch's statistics while `training`, which the state remembers, else by the state's.
+/// gamma starts at 1, beta at 0.
+template <class T> struct BatchNorm {
+  Tensor<T> gamma, beta;
+  BatchNormState<T> state;
+  double momentum = 0.1, epsilon = 1e-5;
+  bool training = true;
+
+  explicit BatchNorm(std::size_t channels);
+  Tensor<T> operator()(const Tensor<T>& x);
+  std::vector<Tensor<T>> parameters() const { return {gamma, beta}; }
 };
 
 /// dropout while `training`, else x as it is. Draws from a generator of its own, split from the one given.

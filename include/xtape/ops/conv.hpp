@@ -27,15 +27,19 @@ struct Conv2dOptions {
 /// dW_ocpq = sum_{n,i,j} dY_noij X_{n,c,i s + p d - pad, ...},    dX by the same sum over o, p, q,    db_o = sum dY
 /// Throws ShapeError if channels differ, groups do not divide channels and filters, a stride or a dilation is 0, or
 /// the dilated kernel is larger than the padded image.
+///     conv2d(I, K);  // = [[[[12, 16], [24, 28]]]]
+///     conv2d(I, ones<double>({1, 1, 3, 3}), {.stride = 2, .padding = 1});  // = [[[[12, 16], [24, 28]]]]
 template <class T> Tensor<T> conv2d(const Tensor<T>& x, const Tensor<T>& w, const Conv2dOptions& options = {});
 template <class T>
 Tensor<T> conv2d(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& bias, const Conv2dOptions& options = {});
 
 /// dL/dX of conv2d from dL/dY: linear in dy and in w, and an op like any other. x_shape: of X.
+///     conv2d_input_gradient(K, K, {1, 1, 3, 3});  // = [[[[1, 2, 1], [2, 4, 2], [1, 2, 1]]]]
 template <class T>
 Tensor<T> conv2d_input_gradient(const Tensor<T>& dy, const Tensor<T>& w, const Shape& x_shape,
                                 const Conv2dOptions& options = {});
 /// dL/dW of conv2d from dL/dY: linear in x and in dy. w_shape: of W.
+///     conv2d_weight_gradient(I, K, {1, 1, 2, 2});  // = [[[[12, 16], [24, 28]]]]
 template <class T>
 Tensor<T> conv2d_weight_gradient(const Tensor<T>& x, const Tensor<T>& dy, const Shape& w_shape,
                                  const Conv2dOptions& options = {});
@@ -48,6 +52,7 @@ struct Conv1dOptions {
 };
 
 /// conv2d of images with one row.    X: (N, C, L), W: (O, C/groups, k), b: (O,), Y: (N, O, (L + 2 pad - ...)/s + 1)
+///     conv1d(reshape(x, {1, 1, 3}), ones<double>({1, 1, 2}));  // = [[[4, 3]]]
 template <class T> Tensor<T> conv1d(const Tensor<T>& x, const Tensor<T>& w, const Conv1dOptions& options = {});
 template <class T>
 Tensor<T> conv1d(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& bias, const Conv1dOptions& options = {});
@@ -66,6 +71,7 @@ struct ConvTranspose2dOptions {
 /// ...) A conv2d with stride s takes images of s different heights to the same height; output_padding tells which is
 /// meant. The gradients are conv2d(dY, W) and conv2d_weight_gradient(dY, X). Throws ShapeError where conv2d does, if
 /// output_padding reaches the stride, and if the image is empty or nothing of the result is left.
+///     conv_transpose2d(K, K);  // = [[[[1, 2, 1], [2, 4, 2], [1, 2, 1]]]]
 template <class T>
 Tensor<T> conv_transpose2d(const Tensor<T>& x, const Tensor<T>& w, const ConvTranspose2dOptions& options = {});
 template <class T>
@@ -81,6 +87,7 @@ struct ConvTranspose1dOptions {
 };
 
 /// conv_transpose2d of images with one row.    X: (N, O, L), W: (O, C/groups, k), b: (C,), Y: (N, C, ...)
+///     conv_transpose1d(reshape(x, {1, 1, 3}), ones<double>({1, 1, 2}));  // = [[[3, 4, 3, 2]]]
 template <class T>
 Tensor<T> conv_transpose1d(const Tensor<T>& x, const Tensor<T>& w, const ConvTranspose1dOptions& options = {});
 template <class T>

@@ -8,9 +8,9 @@
 ///
 /// Vectors are unique but for their sign, and the sign is fixed, as said at each function: results are the same in each
 /// run, and differentiable as long as the values they belong to differ. Where such values are equal, or differ by no
-/// more than rounding, their vectors are arbitrary: a sweep that asks for their derivatives throws ValueError, also where
-/// the whole would have a derivative, as V diag(w) Vᵀ has. The derivatives of the values alone are right there, too.
-/// Derivatives grow like 1 / difference as values come close.
+/// more than rounding, their vectors are arbitrary: a sweep that asks for their derivatives throws ValueError, also
+/// where the whole would have a derivative, as V diag(w) Vᵀ has. The derivatives of the values alone are right there,
+/// too. Derivatives grow like 1 / difference as values come close.
 
 #include <xtape/tensor.hpp>
 
@@ -20,8 +20,10 @@ namespace xtape {
 /// dA = 1/2 L⁻ᵀ M L⁻¹, M symmetric with the lower triangle of Lᵀ dL (Murray, "Differentiation of the Cholesky
 /// decomposition", 2016; in half of a symmetric matrix)
 /// Throws ValueError if A is not positive definite, naming the first leading minor that is not.
+///     cholesky(A);  // = [[2, 0], [0.5, 1.65831]]
 template <class T> Tensor<T> cholesky(const Tensor<T>& a);
 /// y = log det A = 2 sum_i log L_ii for A = L Lᵀ        L: (..., n, n), y: (...)
+///     cholesky_log_det(cholesky(A));  // = 2.3979
 template <class T> Tensor<T> cholesky_log_det(const Tensor<T>& l);
 
 template <class T> struct Qr {
@@ -32,6 +34,8 @@ template <class T> struct Qr {
 /// dA = (dQ + Q M) R⁻ᵀ, M symmetric with the lower triangle of R dRᵀ - dQᵀ Q (Walter & Lehmann, "Algorithmic
 /// differentiation of linear algebra functions with application in optimum experimental design", 2010)
 /// Of A of lower rank, also if it is so but for rounding, there is no gradient: the sweep throws ValueError.
+///     qr(A).q;  // = [[0.970143, -0.242536], [0.242536, 0.970143]]
+///     qr(A).r;  // = [[4.12311, 1.69775], [0, 2.66789]]
 template <class T> Qr<T> qr(const Tensor<T>& a);
 
 template <class T> struct Eigh {
@@ -40,8 +44,11 @@ template <class T> struct Eigh {
 };
 /// A = V diag(w) Vᵀ for the symmetric part of A: (..., n, n). In each vector the first of the largest components by
 /// size is positive. dA = V (diag(dw) + F (Vᵀ dV - dVᵀ V) / 2) Vᵀ with F_ij = 1 / (w_j - w_i), elementwise (Giles 2008)
+///     eigh(A).values;  // = [2.38197, 4.61803]
+///     eigh(A).vectors;  // = [[-0.525731, 0.850651], [0.850651, 0.525731]]
 template <class T> Eigh<T> eigh(const Tensor<T>& a);
 /// The eigenvalues of the symmetric part of A, ascending: eigh(a).values.
+///     eigvalsh(A);  // = [2.38197, 4.61803]
 template <class T> Tensor<T> eigvalsh(const Tensor<T>& a);
 
 template <class T> struct Svd {
@@ -54,6 +61,7 @@ template <class T> struct Svd {
 /// dA = U (diag(ds) + F (Uᵀ dU - dUᵀ U) S + S F (Vᵀ dV - dVᵀ V)) Vᵀ + (1 - U Uᵀ) dU S⁻¹ Vᵀ + U S⁻¹ dVᵀ (1 - V Vᵀ)
 /// with F_ij = 1 / (s_j² - s_i²), elementwise (Townsend, "Differentiating the singular value decomposition", 2016)
 /// Unless n = m, vectors of a singular value 0 have no derivative either. ds at s = 0 is u vᵀ, one of the subgradients.
+///     svd(M).s;  // = [9.50803, 0.77287]
 template <class T> Svd<T> svd(const Tensor<T>& a);
 
 enum class MatrixNorm {
@@ -67,6 +75,8 @@ struct MatrixNormOptions {
 /// A norm of each matrix        A: (..., n, m), y: (...)
 /// dA = dy A / y;    dy U Vᵀ;    dy u vᵀ of the largest singular value. Where a norm has a kink (A = 0; lower rank; two
 /// largest singular values) one of its subgradients. Without elements 0, but no spectral norm: ShapeError.
+///     matrix_norm(A);  // = 5.19615
+///     matrix_norm(A, {.order = MatrixNorm::spectral});  // = 4.61803
 template <class T> Tensor<T> matrix_norm(const Tensor<T>& a, const MatrixNormOptions& options = {});
 
 }  // namespace xtape

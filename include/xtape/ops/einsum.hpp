@@ -20,6 +20,8 @@ namespace xtape {
 /// Two operands at a time are contracted, the cheapest pair first, by a matrix product where they share a summed
 /// letter. Throws ValueError on subscripts that make no sense or do not match the number of operands, ShapeError if the
 /// shapes do not fit them or an intermediate result has more than max_rank axes. Messages show subscripts and shapes.
+///     einsum("ij,jk->ki", {A, M});  // = [[8, 13], [13, 17], [18, 21]]
+///     einsum("ii", {A});  // = 7
 template <class T> Tensor<T> einsum(std::string_view subscripts, const std::vector<Tensor<T>>& operands);
 template <class T> Tensor<T> einsum(std::string_view subscripts, std::initializer_list<Tensor<T>> operands) {
   return einsum(subscripts, std::vector<Tensor<T>>(operands));

@@ -11,11 +11,13 @@ struct StandardiseOptions {
 /// y = (x - mean) r with r = 1 / sqrt(var + epsilon), mean and biased variance over `axes`, in two passes with a
 /// correction: a large mean costs no digits.    dx = r (dy - mean(dy) - y mean(dy y))
 /// Throws ShapeError on an axis out of range or repeated, ValueError unless epsilon >= 0.
+///     standardise(x, 0, {.epsilon = 0});  // = [1.22474, -1.22474, 0]
 template <class T>
 Tensor<T> standardise(const Tensor<T>& x, const Axes& axes = all_axes, const StandardiseOptions& options = {});
 
 /// y = gamma standardise(x) + beta over the last axes: those of gamma's shape, which is beta's, too.
 /// Throws ShapeError if they are not the last extents of x, ValueError unless epsilon >= 0.
+///     layer_norm(x, ones<double>({3}), zeros<double>({3}), {.epsilon = 0});  // = [1.22474, -1.22474, 0]
 template <class T>
 Tensor<T> layer_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>& beta,
                      const StandardiseOptions& options = {});
@@ -41,6 +43,9 @@ struct BatchNormOptions {
 ///
 /// Throws ShapeError unless the shapes are these, and in training on fewer than two values to a channel; ValueError
 /// unless epsilon >= 0 and 0 <= momentum <= 1.
+///     BatchNormState<double> state(3);
+///     batch_norm(M, ones<double>({3}), zeros<double>({3}), state, {.epsilon = 0});  // = [[-1, -1, -1], [1, 1, 1]]
+///     state.mean;  // = [0.25, 0.35, 0.45]
 template <class T>
 Tensor<T> batch_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>& beta, BatchNormState<T>& state,
                      const BatchNormOptions& options = {});
