@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "message.hpp"
+
 namespace xtape::test {
 
 inline constexpr double inf = std::numeric_limits<double>::infinity();
@@ -36,16 +38,6 @@ template <class F> Tensor<double> gradient(const F& f, const Tensor<double>& x, 
 inline bool is(const Tensor<double>& x, const Values& expected) {
   return std::ranges::equal(x.span(), expected,
                             [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); });
-}
-
-/// The message of what f throws, if it is an E.
-template <class E, class F> std::string message(const F& f) {
-  try {
-    f();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
 }
 
 }  // namespace xtape::test

@@ -17,6 +17,8 @@
 #include <cstring>
 #include <memory>
 
+#include "message.hpp"
+
 using namespace xtape;
 using D = Tensor<double>;
 using Ds = std::vector<D>;
@@ -31,15 +33,6 @@ template <class T> Tensor<T> normal(const Shape& shape, std::uint64_t seed, doub
 template <class T> bool same_bits(const Tensor<T>& a, const Tensor<T>& b) {
   return a.defined() && b.defined() && a.shape() == b.shape() &&
          std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
-}
-
-template <class E, class F> std::string message(F&& f) {
-  try {
-    f();
-  } catch (const E& e) {
-    return e.what();
-  }
-  return "nothing was thrown";
 }
 
 // A chain of blocks, each some layers with weights of their own.

@@ -17,6 +17,8 @@
 #include <limits>
 #include <random>
 
+#include "message.hpp"
+
 using namespace xtape;
 
 namespace {
@@ -59,15 +61,6 @@ template <class F> std::vector<Tensor<double>> with_gradients(const F& f, std::v
 template <class F, class G>
 bool same_with_gradients(const F& f, const G& g, const std::vector<Tensor<double>>& inputs) {
   return std::ranges::equal(with_gradients(f, inputs), with_gradients(g, inputs), same);
-}
-
-template <class F> std::string message(const F& f) {
-  try {
-    f();
-  } catch (const ShapeError& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
 }
 
 /// Runs check(options) on strides, paddings, dilations and groups in all combinations, not the same in both directions.
@@ -359,42 +352,42 @@ TEST_CASE("conv: the pools of whole images, and of bins") {
 
 TEST_CASE("conv: messages say what is wrong and all that was given") {
   const auto image = ones<double>({1, 4, 3, 3}), w = ones<double>({4, 2, 2, 2});
-  CHECK(message([&] {
+  CHECK(message<ShapeError>([&] {
           conv2d(image, w, {.stride = {1, 2}, .groups = 3});
         }) ==
         "conv2d: groups do not divide the first axis of the weights: image (1, 4, 3, 3), weights (4, 2, 2, 2), "
         "stride (1, 2), padding (0, 0), dilation (1, 1), groups 3");
-  CHECK(message([&] { conv2d(image, w, ones<double>({2}), {.groups = 2}); }) ==
+  CHECK(message<ShapeError>([&] { conv2d(image, w, ones<double>({2}), {.groups = 2}); }) ==
         "conv2d: the bias has shape (2,), expected (4,): image (1, 4, 3, 3), weights (4, 2, 2, 2), stride (1, 1), "
         "padding (0, 0), dilation (1, 1), groups 2");
-  CHECK(message([&] {
+  CHECK(message<ShapeError>([&] {
           conv_transpose2d(image, w, {.stride = 2, .output_padding = {1, 2}});
         }) ==
         "conv_transpose2d: output_padding must be less than the stride: image (1, 4, 3, 3), weights (4, 2, 2, 2), "
         "stride (2, 2), padding (0, 0), output_padding (1, 2), dilation (1, 1), groups 1");
-  CHECK(message([] {
+  CHECK(message<ShapeError>([] {
           conv1d(ones<double>({1, 2, 3}), ones<double>({1, 2, 2}), {.dilation = 3});
         }) ==
         "conv1d: the kernel is larger than the padded image: sequence (1, 2, 3), weights (1, 2, 2), stride 1, "
         "padding 0, dilation 3, groups 1");
-  CHECK(message([] {
+  CHECK(message<ShapeError>([] {
           conv_transpose1d(ones<double>({1, 2, 3}), ones<double>({2, 2, 2}), {.padding = 2});
         }) ==
         "conv_transpose1d: the padding leaves nothing of the result: sequence (1, 2, 3), weights (2, 2, 2), stride 1, "
         "padding 2, output_padding 0, dilation 1, groups 1");
-  CHECK(message([&] {
+  CHECK(message<ShapeError>([&] {
           max_pool2d(image, {.window = {2, 4}, .stride = 3});
         }) ==
         "max_pool2d: the window is larger than the padded image: image (1, 4, 3, 3), window (2, 4), stride (3, 3), "
         "padding (0, 0)");
-  CHECK(message([] {
+  CHECK(message<ShapeError>([] {
           avg_pool1d(ones<double>({1, 2, 3}), {.window = 2, .padding = 2});
         }) ==
         "avg_pool1d: the padding is more than half the window: sequence (1, 2, 3), window 2, stride 0, padding 2");
-  CHECK(message([] {
+  CHECK(message<ShapeError>([] {
           adaptive_avg_pool2d(ones<double>({1, 2, 3}), {2, 3});
         }) == "adaptive_avg_pool2d: (N, C, H, W) images are needed: image (1, 2, 3), output (2, 3)");
-  CHECK(message([] {
+  CHECK(message<ShapeError>([] {
           global_max_pool2d(ones<double>({1, 2, 0, 3}));
         }) == "global_max_pool2d: the image is empty: image (1, 2, 0, 3)");
   // What fails leaves nothing on the tape.

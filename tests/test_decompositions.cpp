@@ -18,6 +18,8 @@
 #include <string>
 #include <vector>
 
+#include "message.hpp"
+
 using namespace xtape;
 
 namespace {
@@ -65,16 +67,6 @@ template <class F> void for_matrices(const F& f) {
 }
 template <class T> double tolerance(std::size_t n) {
   return 8 * static_cast<double>(n + 1) * static_cast<double>(std::numeric_limits<T>::epsilon());
-}
-
-// What was thrown says so.
-template <class E, class F> std::string message_of(const F& f) {
-  try {
-    f();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
 }
 
 }  // namespace
@@ -221,10 +213,10 @@ TEST_CASE("decompositions: NaN and infinity give NaN, values and gradients, and 
 }
 
 TEST_CASE("cholesky: what is not positive definite is refused by its leading minor") {
-  CHECK(message_of<ValueError>([] {
+  CHECK(message<ValueError>([] {
           cholesky(Matrix({2, 2}, {1, 2, 2, 1}));
         }) == "cholesky: matrix of shape (2, 2) is not positive definite: its leading minor of order 2 is not");
-  CHECK(message_of<ValueError>([] {
+  CHECK(message<ValueError>([] {
           cholesky(Matrix({2, 1, 1}, {1, 0}));
         }) == "cholesky: matrix 1 of shape (2, 1, 1) is not positive definite: its leading minor of order 1 is not");
   CHECK_THROWS_AS(cholesky(Matrix({2, 2}, {1e-300, 1e300, 1e300, 1})), ValueError);
@@ -264,10 +256,10 @@ TEST_CASE("triangular_solve: the other triangle is not read, and gets no gradien
     CHECK((da.array()(0, 0) == 0) == unit_diagonal);
     CHECK(std::isfinite(largest(db)));
   }
-  CHECK(message_of<ValueError>([] {
+  CHECK(message<ValueError>([] {
           triangular_solve(Matrix({2, 2}, {1, 5, 5, 0}), Matrix({2}, {1, 1}));
         }) == "triangular_solve: element 1 of the diagonal of matrix of shape (2, 2) is 0");
-  CHECK(message_of<ValueError>([] {
+  CHECK(message<ValueError>([] {
           triangular_solve(Matrix({2, 1, 1}, {1, 0}), Matrix({1}, {1.0}));
         }) == "triangular_solve: element 0 of the diagonal of matrix 1 of shape (2, 1, 1) is 0");
   CHECK_NOTHROW(triangular_solve(zeros<double>({2, 2}), Matrix({2}, {1, 1}), {.unit_diagonal = true}));
@@ -275,9 +267,9 @@ TEST_CASE("triangular_solve: the other triangle is not read, and gets no gradien
 
 TEST_CASE("solve, inverse: a singular matrix is refused") {
   const Matrix singular({2, 2}, {1, 2, 2, 4}), right({2}, {1, 1});
-  CHECK(message_of<ValueError>([&] { solve(singular, right); }) == "solve: matrix of shape (2, 2) is singular");
-  CHECK(message_of<ValueError>([&] { inverse(singular); }) == "inverse: matrix of shape (2, 2) is singular");
-  CHECK(message_of<ValueError>([&] {
+  CHECK(message<ValueError>([&] { solve(singular, right); }) == "solve: matrix of shape (2, 2) is singular");
+  CHECK(message<ValueError>([&] { inverse(singular); }) == "inverse: matrix of shape (2, 2) is singular");
+  CHECK(message<ValueError>([&] {
           inverse(Matrix({3, 1, 1}, {1, 0, 0}));
         }) == "inverse: matrix 1 of shape (3, 1, 1) is singular");
 }
@@ -336,7 +328,7 @@ TEST_CASE("slogdet: sign and logarithm of singular and negative determinants") {
   CHECK(log.array()(1) == 0);
   CHECK(sign.array()(2) == 1);
   CHECK(log.array()(2) == doctest::Approx(std::log(6)));
-  CHECK(message_of<ValueError>([&] { tape.backward(sum(log)); }) ==
+  CHECK(message<ValueError>([&] { tape.backward(sum(log)); }) ==
         "slogdet: no gradient: matrix 0 of shape (3, 2, 2) is singular");
 }
 
@@ -350,7 +342,7 @@ TEST_CASE("eigh, svd: at equal values, those have derivatives and the vectors ha
   CHECK(largest(gradient_of([](const Matrix& a) { return sum(square(svd(a).s)); }) - 2 * unit<double>(3)) <= 1e-15);
   const auto nuclear = [](const Matrix& a) { return matrix_norm(a, {.order = MatrixNorm::nuclear}); };
   CHECK(largest(gradient_of(nuclear) - unit<double>(3)) <= 1e-15);
-  CHECK(message_of<ValueError>([&] { gradient_of([](const Matrix& a) { return sum(eigh(a).vectors); }); }) ==
+  CHECK(message<ValueError>([&] { gradient_of([](const Matrix& a) { return sum(eigh(a).vectors); }); }) ==
         "eigh: eigenvalues 0 and 1 of matrix 0 are equal, or as good as: their vectors have no derivative (the values "
         "themselves do)");
   CHECK_THROWS_AS(gradient_of([](const Matrix& a) { return sum(svd(a).u); }), ValueError);
@@ -403,7 +395,7 @@ TEST_CASE("svd: at a singular value of 0, values have derivatives; vectors only 
   const auto [first] = tape.gradient(slice(s, {0}), {tall}, {.retain_graph = true});
   CHECK(largest(first - tall.detach() / std::sqrt(70.0)) <= 1e-15);
   CHECK(
-      message_of<ValueError>([&] {
+      message<ValueError>([&] {
         tape.backward(sum(slice(u, {all(), 1})), {.retain_graph = true});
       }) ==
       "svd: singular value 1 of matrix 0 is 0, or as good as: its vectors have no derivative (the value itself does)");
@@ -424,7 +416,7 @@ TEST_CASE("qr: dependent columns have factors, and no gradient") {
   const auto factors = qr(a);
   const Matrix q = factors.q, r = factors.r;
   CHECK(largest(matmul(q, r) - a.detach()) <= 1e-14);
-  CHECK(message_of<ValueError>([&] { tape.backward(sum(r)); }) ==
+  CHECK(message<ValueError>([&] { tape.backward(sum(r)); }) ==
         "qr: no gradient: the columns of matrix of shape (3, 2) are linearly dependent, or as good as");
   CHECK(largest(qr(zeros<double>({3, 2})).r) == 0);
 }

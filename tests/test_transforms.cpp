@@ -17,6 +17,8 @@
 #include <cmath>
 #include <memory>
 
+#include "message.hpp"
+
 using namespace xtape;
 using D = Tensor<double>;
 using Ds = std::vector<D>;
@@ -91,15 +93,6 @@ std::vector<double> solved(const D& a, const D& b) {
   std::vector<double> x(n);
   for (std::size_t i = 0; i < n; ++i) x[i] = rows[i][n] / rows[i][i];
   return x;
-}
-
-template <class E, class F> std::string message(F&& f) {
-  try {
-    f();
-  } catch (const E& e) {
-    return e.what();
-  }
-  return "nothing was thrown";
 }
 
 constexpr auto scalar_sin = [](const auto& x) { return sin(x); };
