@@ -18,42 +18,26 @@ struct Options : examples::CommonOptions {
   double learning_rate = 0.0, momentum = 0.9;  // rate 0: the model's own
 };
 
-// Normal weights with the variance that keeps a layer's outputs as large as its inputs: 2 / inputs before a
-// relu (He et al. 2015).
-Tensor<float> weights(const Shape& shape, std::size_t inputs, Rng& rng) {
-  return parameter(init::normal<float>(shape, 0.F, std::sqrt(2.F / static_cast<float>(inputs)), rng));
-}
-
-// A model is a function of the pixels, (n, rows * cols), to the logits, (n, classes), and its parameters,
-// the first of which are shown as pictures.
-struct Model {
-  std::function<Tensor<float>(const Tensor<float>&)> logits;
-  std::vector<Tensor<float>> parameters;
-};
+// From the pixels, (n, rows * cols), to the logits, (n, classes). The first parameter is shown as pictures.
+using Model = nn::Sequential<float>;
 
 Model make_mlp(const data::Dataset& set, Rng& rng) {
-  const Tensor w1 = weights({set.features(), 100}, set.features(), rng), b1 = parameter(zeros<float>({100}));
-  const Tensor w2 = weights({100, set.classes}, 100, rng), b2 = parameter(zeros<float>({set.classes}));
-  return {[=](const Tensor<float>& x) { return matmul(relu(matmul(x, w1) + b1), w2) + b2; }, {w1, b1, w2, b2}};
+  const nn::Linear<float> hidden(set.features(), 100, rng), output(100, set.classes, rng);
+  return Model{hidden, relu<float>, output};
 }
 
 Model make_conv(const data::Dataset& set, Rng& rng) {
   // 5x5 kernels and pooling by 2, twice over.
   const auto after = [](std::size_t side) { return ((side - 4) / 2 - 4) / 2; };
   if (set.rows < 16 || set.cols < 16) throw ShapeError("conv: images of at least 16 x 16 are needed");
-  const std::size_t features = 32 * after(set.rows) * after(set.cols);
-  const Tensor k1 = weights({16, 1, 5, 5}, 25, rng), c1 = parameter(zeros<float>({16}));
-  const Tensor k2 = weights({32, 16, 5, 5}, 16 * 25, rng), c2 = parameter(zeros<float>({32}));
-  const Tensor w1 = weights({features, 128}, features, rng), b1 = parameter(zeros<float>({128}));
-  const Tensor w2 = weights({128, set.classes}, 128, rng), b2 = parameter(zeros<float>({set.classes}));
-  const std::size_t rows = set.rows, cols = set.cols;
-  return {[=](const Tensor<float>& pixels) {
-            const auto x = reshape(pixels, Shape{pixels.shape()[0], 1, rows, cols});
-            const auto p1 = max_pool2d(relu(conv2d(x, k1, c1)));
-            const auto p2 = max_pool2d(relu(conv2d(p1, k2, c2)));
-            return matmul(relu(matmul(flatten(p2), w1) + b1), w2) + b2;
-          },
-          {k1, c1, k2, c2, w1, b1, w2, b2}};
+  const auto as_images = [rows = set.rows, cols = set.cols](const Tensor<float>& pixels) {
+    return reshape(pixels, Shape{pixels.shape(0), 1, rows, cols});
+  };
+  const auto pool = [](const Tensor<float>& x) { return max_pool2d(x); };
+  const auto flat = [](const Tensor<float>& x) { return flatten(x); };
+  const nn::Conv2d<float> conv1(1, 16, 5, rng), conv2(16, 32, 5, rng);
+  const nn::Linear<float> dense1(32 * after(set.rows) * after(set.cols), 128, rng), dense2(128, set.classes, rng);
+  return Model{as_images, conv1, relu<float>, pool, conv2, relu<float>, pool, flat, dense1, relu<float>, dense2};
 }
 
 struct Evaluation {
@@ -66,7 +50,7 @@ Evaluation evaluate(const Model& model, const data::Dataset& set) {
   result.confusion.resize(set.classes * set.classes);
   std::size_t right = 0;
   for (const auto& [x, label] : data::batches(set, 256)) {
-    const auto logits = model.logits(x);
+    const auto logits = model(x);
     result.loss += static_cast<double>(cross_entropy(logits, label).item()) * static_cast<double>(label.size());
     const auto predicted = argmax(logits, 1);
     for (std::size_t i = 0; i < label.size(); ++i) {
@@ -100,9 +84,9 @@ Outcome train(const Options& options, const data::Splits& data, std::uint64_t se
   outcome.model = options.model == "mlp" ? make_mlp(data.train, rng) : make_conv(data.train, rng);
   const Model& model = outcome.model;
   const double rate = options.learning_rate > 0 ? options.learning_rate : (options.model == "mlp" ? 0.1 : 0.05);
-  optim::Sgd sgd{model.parameters, {.learning_rate = rate, .momentum = options.momentum}};
+  optim::Sgd sgd{model.parameters(), {.learning_rate = rate, .momentum = options.momentum}};
 
-  auto best = copies(model.parameters);
+  auto best = copies(model.parameters());
   examples::Progress progress;
   const examples::Stopwatch total;
   const std::size_t steps = (data.train.size() + options.batch - 1) / options.batch;
@@ -114,7 +98,7 @@ Outcome train(const Options& options, const data::Splits& data, std::uint64_t se
       // The rate falls linearly to a twentieth: large steps first, small ones to settle.
       sgd.options.learning_rate = schedule::linear(rate, rate / 20, schedule::progress(step++, steps * options.epochs));
       Tape tape;
-      const auto logits = model.logits(x);
+      const auto logits = model(x);
       const auto loss = cross_entropy(logits, label);
       tape.backward(loss);
       sgd.step();
@@ -143,18 +127,19 @@ Outcome train(const Options& options, const data::Splits& data, std::uint64_t se
     if (outcome.best_epoch == 0 || valid.accuracy > outcome.valid.accuracy) {
       outcome.best_epoch = epoch;
       outcome.valid = valid;
-      best = copies(model.parameters);
+      best = copies(model.parameters());
     }
   }
   outcome.seconds = total.seconds();
-  for (std::size_t i = 0; i < best.size(); ++i) outcome.model.parameters[i].assign(best[i]);
+  auto parameters = model.parameters();
+  for (std::size_t i = 0; i < best.size(); ++i) parameters[i].assign(best[i]);
   outcome.test = evaluate(model, data.test);
   return outcome;
 }
 
 // The first layer's weights as tiles: one a hidden unit of the MLP, one a kernel of the net.
 viz::Image filters(const Options& options, const Model& model, const data::Dataset& set) {
-  const Tensor<float>& first = model.parameters[0];
+  const Tensor<float>& first = model.parameters()[0];
   if (options.model == "mlp")
     return viz::grid(transpose(first).span(), first.shape()[1], set.rows, set.cols,
                      {.scale = 2, .normalise = viz::Normalise::per_tile, .palette = viz::Palette::diverging});

@@ -1,11 +1,14 @@
 // The thread's recordings, and how ops are appended to them. The sweep is in sweep.cpp.
 #include "recording.hpp"
+#include "watch.hpp"
 
 #include <xtape/error.hpp>
+#include <xtape/profile.hpp>
 
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <unordered_set>
 
 namespace xtape {
 namespace detail {
@@ -55,13 +58,19 @@ void Arena::release() noexcept {
   chunks_.clear();
 }
 
-Recording* Recording::open() {
+Recording::Recording() = default;
+Recording::~Recording() = default;
+
+Recording* Recording::open(const TapeOptions& options) {
+  std::unique_ptr<Watch> watch;
+  if (options.anomaly || options.profile) watch = std::make_unique<Watch>(options);
   ThreadState& state = thread_state;
   Recording* recording = state.idle;
   if (recording)
     state.idle = recording->enclosing_;
   else
     recording = new Recording;
+  recording->watch_ = std::move(watch);
   recording->serial_ = next_serial.fetch_add(1, std::memory_order_relaxed);
   recording->thread_ = std::this_thread::get_id();
   recording->enclosing_ = state.innermost;
@@ -73,6 +82,7 @@ Recording* Recording::open() {
 
 void Recording::close(Recording* recording) noexcept {
   recording->clear();
+  recording->watch_.reset();
   ThreadState& state = thread_state;
   Recording** link = &state.innermost;
   if (*link == recording) state.paused = recording->paused_outside_;
@@ -115,6 +125,8 @@ void Recording::clear() noexcept {
   for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) forget(*node);
   nodes_.clear();
   edges_.clear();
+  constants_.clear();
+  if (watch_) watch_->clear();
   arena_.reset();
   serial_ = next_serial.fetch_add(1, std::memory_order_relaxed);
 }
@@ -136,6 +148,33 @@ Handle<TensorImpl> append(const char* name, Handle<TensorImpl> value, const Inpu
   return thread_state.active()->append(name, std::move(value), inputs, pullback, type);
 }
 
+const std::size_t* Recording::keep_extents(const Shape& shape) {
+  auto* extents = static_cast<std::size_t*>(arena_.allocate(shape.size() * sizeof(std::size_t), alignof(std::size_t)));
+  std::copy(shape.begin(), shape.end(), extents);
+  return extents;
+}
+
+std::optional<InputShape> Recording::shape_of(const Edge& input) const {
+  if (input.node != Edge::none) return InputShape{nodes_[input.node].shape(), nodes_[input.node].dtype};
+  if (input.source) return InputShape{input.source->shape, input.source->dtype};
+  if (input.version == Edge::none) return std::nullopt;
+  const ConstantInput& constant = constants_[input.version];
+  return InputShape{Shape(std::span<const std::size_t>(constant.extents, constant.rank)), constant.dtype};
+}
+
+void Recording::add_hook(const Handle<TensorImpl>& x,
+                         std::function<Handle<TensorImpl>(const Handle<TensorImpl>&)> hook) {
+  if (!x || !needs_gradient(*x))
+    throw TapeError(
+        "hook: the tensor needs no gradient on this tape; make it with parameter(), or compute it from one on this "
+        "tape");
+  if (!watch_) watch_ = std::make_unique<Watch>(TapeOptions{});
+  if (links(*x))
+    watch_->node_hooks[x->link.node].push_back(std::move(hook));
+  else
+    watch_->hooks_of_source(x).push_back(std::move(hook));
+}
+
 Handle<TensorImpl> Recording::append(const char* name, Handle<TensorImpl> value, const Inputs& inputs, void* pullback,
                                      const PullbackType* type) {
   // From here on the pullback is ours: destroyed if anything below throws.
@@ -154,36 +193,56 @@ Handle<TensorImpl> Recording::append(const char* name, Handle<TensorImpl> value,
   if (!value->refs.unique() || value->requires_grad || value->link.recording != 0)
     value = TensorImpl::view(*value, value->shape);
 
+  if (watch_) [[unlikely]]
+    watch_->recorded(nodes_.size(), name, *value, inputs);
+
   const std::size_t first_edge = edges_.size();
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     Edge edge;
-    if (TensorImpl* input = inputs[i]; input && needs_gradient(*input)) {
-      if (links(*input)) {
-        edge.node = input->link.node;
-      } else {
-        edge.source = Handle<TensorImpl>::share(input);
-        edge.version = input->version;
-      }
+    TensorImpl* input = inputs[i];
+    if (!input) {
+      edge.version = Edge::none;
+    } else if (links(*input)) {
+      edge.node = input->link.node;
+    } else if (needs_gradient(*input)) {
+      edge.source = Handle<TensorImpl>::share(input);
+      edge.version = input->version;
+    } else {
+      edge.version = static_cast<std::uint32_t>(constants_.size());
+      constants_.push_back({keep_extents(input->shape), static_cast<std::uint8_t>(input->shape.size()), input->dtype});
     }
     edges_.push_back(std::move(edge));
   }
 
-  const std::size_t rank = value->shape.size();
-  auto* extents = static_cast<std::size_t*>(arena_.allocate(rank * sizeof(std::size_t), alignof(std::size_t)));
-  std::copy(value->shape.begin(), value->shape.end(), extents);
-  nodes_.push_back({name, pullback, type, extents, type->takes_output ? value : Handle<TensorImpl>{},
+  nodes_.push_back({name, pullback, type, keep_extents(value->shape), type->takes_output ? value : Handle<TensorImpl>{},
                     static_cast<std::uint32_t>(first_edge), static_cast<std::uint32_t>(inputs.size()),
-                    static_cast<std::uint8_t>(rank), value->dtype});
+                    static_cast<std::uint8_t>(value->shape.size()), value->dtype});
   guard.pullback = nullptr;
   value->link = {serial_, static_cast<std::uint32_t>(nodes_.size() - 1)};
   return value;
 }
 
+std::vector<Handle<TensorImpl>> Recording::sources() const {
+  std::vector<Handle<TensorImpl>> found;
+  std::unordered_set<const TensorImpl*> seen;
+  for (const Edge& edge : edges_)
+    if (edge.source && seen.insert(edge.source.get()).second) found.push_back(edge.source);
+  return found;
+}
+
+std::span<const Edge> Recording::edges_since(std::size_t first_node) const noexcept {
+  if (first_node >= nodes_.size()) return {};
+  return std::span(edges_).subspan(nodes_[first_node].first_edge);
+}
+
 }  // namespace detail
 
-Tape::Tape() : recording_(detail::Recording::open()) {}
+Tape::Tape(const TapeOptions& options) : recording_(detail::Recording::open(options)) {}
 Tape::~Tape() { detail::Recording::close(recording_); }
-void Tape::clear() { recording_->clear(); }
+void Tape::clear() {
+  if (recording_->sweeping()) throw TapeError("clear: a sweep over this tape is running");
+  recording_->clear();
+}
 std::size_t Tape::size() const noexcept { return recording_->nodes().size(); }
 bool Tape::recording() noexcept { return detail::thread_state.active() != nullptr; }
 
@@ -193,8 +252,20 @@ std::vector<std::string_view> Tape::op_names() const {
   return names;
 }
 
+void Tape::add_hook(const Impl& x, std::function<Impl(const Impl&)> hook) { recording_->add_hook(x, std::move(hook)); }
+
+Profile Tape::profile() const {
+  const auto* watch = recording_->watch();
+  if (!watch || !watch->profiler)
+    throw TapeError("profile: this tape takes none; make it with Tape tape{{.profile = true}}");
+  return watch->profiler->profile();
+}
+
 void Tape::sweep(const Impl& y, const Impl& seed, std::vector<Target>* targets, const BackwardOptions& options) {
   recording_->sweep(y, seed, targets, options);
+  if (!targets) return;
+  for (Target& target : *targets)
+    if (!target.gradient) target.gradient = detail::filled((*target.of)->dtype, (*target.of)->shape, 0.0);
 }
 
 NoGrad::NoGrad() noexcept { ++detail::thread_state.paused; }

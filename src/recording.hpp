@@ -3,9 +3,14 @@
 
 #include <xtape/tape.hpp>
 
+#include <memory>
+#include <optional>
 #include <thread>
 
 namespace xtape::detail {
+
+struct Watch;
+class ProfiledPullback;
 
 // Memory for pullbacks and shapes: chunks filled from the front, all given up together.
 class Arena {
@@ -30,7 +35,15 @@ struct Edge {
   static constexpr std::uint32_t none = 0xffffffffU;
   Handle<TensorImpl> source;
   std::uint32_t node = none;
-  std::uint32_t version = 0;  // of the source when it was recorded
+  std::uint32_t version = 0;  // of the source when it was recorded; of a constant its place among the constants,
+                              // `none` for an undefined tensor, which stands for a number
+};
+
+// What is remembered of a constant.
+struct ConstantInput {
+  const std::size_t* extents;  // in the arena
+  std::uint8_t rank;
+  DType dtype;
 };
 
 struct Node {
@@ -47,33 +60,61 @@ struct Node {
   Shape shape() const { return Shape(std::span<const std::size_t>(extents, rank)); }
 };
 
+// An input of a node, as far as it is known: undefined tensors have no shape.
+struct InputShape {
+  Shape shape;
+  DType dtype;
+};
+
 class Recording {
  public:
   struct Sweep;
 
   // Recordings are kept per thread and used again, so that opening a tape reaches no malloc.
-  static Recording* open();
+  static Recording* open(const TapeOptions& options);
   static void close(Recording* recording) noexcept;
 
   const Recording* enclosing() const noexcept { return enclosing_; }
   bool links(const TensorImpl& impl) const noexcept { return impl.link.recording == serial_; }
   bool needs_gradient(const TensorImpl& impl) const noexcept;
   void clear() noexcept;
+  bool sweeping() const noexcept { return sweeps_ > 0; }
+  ~Recording();
 
   void* pullback_storage(std::size_t bytes, std::size_t alignment) { return arena_.allocate(bytes, alignment); }
   Handle<TensorImpl> append(const char* name, Handle<TensorImpl> value, const Inputs& inputs, void* pullback,
                             const PullbackType* type);
+  // Sweeps from y down to node `first`. A target recorded before that is a leaf to this sweep. A target that y
+  // does not depend on is left without a gradient.
   void sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<Tape::Target>* targets,
-             const BackwardOptions& options);
+             const BackwardOptions& options, std::size_t first = 0);
+  // d<seed, y>/dx for each x by such a sweep; undefined where y does not depend on x. No seed: y has one element.
+  std::vector<Handle<TensorImpl>> gradient(const Handle<TensorImpl>& y, const Handle<TensorImpl>& seed,
+                                           std::span<const Handle<TensorImpl>> x, const BackwardOptions& options,
+                                           std::size_t first);
+  // What the nodes depend on that was not recorded here, each once, in the order of first use.
+  std::vector<Handle<TensorImpl>> sources() const;
+
+  void add_hook(const Handle<TensorImpl>& x, std::function<Handle<TensorImpl>(const Handle<TensorImpl>&)> hook);
 
   const std::vector<Node>& nodes() const noexcept { return nodes_; }
+  std::span<const Edge> edges_since(std::size_t first_node) const noexcept;
+  std::span<const Edge> inputs(const Node& node) const noexcept {
+    return std::span(edges_).subspan(node.first_edge, node.edge_count);
+  }
+  std::optional<InputShape> shape_of(const Edge& input) const;
+  const Watch* watch() const noexcept { return watch_.get(); }
 
  private:
-  Recording() = default;
+  Recording();
+  const std::size_t* keep_extents(const Shape& shape);
   void check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::vector<Tape::Target>* targets,
                   const BackwardOptions& options) const;
   void run_node(Sweep& sweep, std::uint32_t index);
+  void run_profiled(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient);
+  void run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient, ProfiledPullback* timed);
   void deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl> gradient, const char* name);
+  void arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<TensorImpl> gradient);
   void forget(Node& node) noexcept;
 
   std::uint64_t serial_ = 0;
@@ -82,7 +123,10 @@ class Recording {
   std::thread::id thread_;
   std::vector<Node> nodes_;
   std::vector<Edge> edges_;
+  std::vector<ConstantInput> constants_;
   Arena arena_;
+  int sweeps_ = 0;                // running now
+  std::unique_ptr<Watch> watch_;  // hooks, profile, search for anomalies; null on a tape without any
 
   friend struct ThreadState;
 };

@@ -1,6 +1,7 @@
 // The backward sweep: from the root's node down to the first, each node handing its inputs what its
 // pullback makes of its own gradient.
 #include "recording.hpp"
+#include "watch.hpp"
 
 #include <xtape/error.hpp>
 
@@ -38,6 +39,9 @@ struct Recording::Sweep {
   std::vector<std::uint8_t> leads;            // to a target; empty if all nodes count
   std::vector<Tape::Target>* targets;         // null: accumulate into the parameters' grad()
   bool create_graph, retain;
+  // Of sources with hooks, in the order of Watch::source_hooks: kept apart until all of it is there.
+  std::vector<Handle<TensorImpl>> hooked;
+  int& running;
 
   // The vectors' memory is kept from sweep to sweep.
   struct Scratch {
@@ -48,14 +52,19 @@ struct Recording::Sweep {
     thread_local Scratch memory;
     return memory;
   }
-  Sweep(std::size_t nodes, std::vector<Tape::Target>* to, const BackwardOptions& options)
-      : targets(to), create_graph(options.create_graph), retain(options.create_graph || options.retain_graph) {
+  Sweep(std::size_t nodes, std::vector<Tape::Target>* to, const BackwardOptions& options, int& sweeps)
+      : targets(to),
+        create_graph(options.create_graph),
+        retain(options.create_graph || options.retain_graph),
+        running(sweeps) {
     gradients.swap(scratch().gradients);
     leads.swap(scratch().leads);
     gradients.resize(nodes);
     if (targets) leads.resize(nodes);
+    ++running;
   }
   ~Sweep() {
+    --running;
     gradients.clear();
     leads.clear();
     gradients.swap(scratch().gradients);
@@ -109,18 +118,19 @@ void Recording::check_root(const Tape::Impl& y, const Tape::Impl& seed, const st
 }
 
 void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<Tape::Target>* targets,
-                      const BackwardOptions& options) {
+                      const BackwardOptions& options, std::size_t first) {
   check_root(y, seed, targets, options);
   const bool on_tape = links(*y);
   const std::size_t count = on_tape ? std::size_t{y->link.node} + 1 : 0;
-  Sweep sweep(count, targets, options);
+  Sweep sweep(count, targets, options, sweeps_);
+  if (watch_) sweep.hooked.resize(watch_->source_hooks.size());
   std::optional<NoGrad> pause;
   if (!options.create_graph) pause.emplace();
 
   if (targets) {
     for (const auto& target : *targets)
       if (links(**target.of) && (*target.of)->link.node < count) sweep.leads[(*target.of)->link.node] = 1;
-    for (std::size_t i = 0; i < count; ++i)
+    for (std::size_t i = first; i < count; ++i)
       for (std::uint32_t e = 0; e < nodes_[i].edge_count && !sweep.leads[i]; ++e)
         sweep.leads[i] = sweep.wants(edges_[nodes_[i].first_edge + e]);
   }
@@ -135,19 +145,40 @@ void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<T
     if (sweep.wants(edge)) deliver(sweep, edge, std::move(root), "backward");
   }
 
-  for (std::size_t i = count; i-- > 0;)
-    if (sweep.gradients[i]) run_node(sweep, static_cast<std::uint32_t>(i));
-
-  if (targets)
-    for (auto& target : *targets) {
-      if (target.gradient) continue;
-      const Tape::Target* first = sweep.target_of(target.of->get());  // the same tensor given twice
-      target.gradient = first->gradient ? first->gradient : filled((*target.of)->dtype, (*target.of)->shape, 0.0);
+  for (std::size_t i = count; i > first; --i)
+    if (sweep.gradients[i - 1]) run_node(sweep, static_cast<std::uint32_t>(i - 1));
+  for (std::size_t i = 0; i < sweep.hooked.size(); ++i)
+    if (sweep.hooked[i]) {
+      auto& [source, hooks] = watch_->source_hooks[i];
+      arrive(sweep, source, run_hooks(hooks, std::move(sweep.hooked[i])));
     }
+  if (watch_) watch_->swept();
+
+  if (!targets) return;
+  for (auto& target : *targets) {
+    const TapeLink& link = (*target.of)->link;
+    if (links(**target.of) && link.node < std::min(first, count)) target.gradient = sweep.gradients[link.node];
+    if (!target.gradient) target.gradient = sweep.target_of(target.of->get())->gradient;  // the same tensor given twice
+  }
+}
+
+std::vector<Handle<TensorImpl>> Recording::gradient(const Handle<TensorImpl>& y, const Handle<TensorImpl>& seed,
+                                                    std::span<const Handle<TensorImpl>> x,
+                                                    const BackwardOptions& options, std::size_t first) {
+  std::vector<Handle<TensorImpl>> result(x.size());
+  if (!links(*y) && !y->requires_grad) return result;
+  std::vector<Tape::Target> targets;
+  targets.reserve(x.size());
+  for (const auto& tensor : x) targets.push_back({&tensor, {}});
+  sweep(y, seed, &targets, options, first);
+  for (std::size_t i = 0; i < x.size(); ++i) result[i] = std::move(targets[i].gradient);
+  return result;
 }
 
 void Recording::run_node(Sweep& sweep, std::uint32_t index) {
   Handle<TensorImpl> gradient = std::move(sweep.gradients[index]);
+  if (watch_) [[unlikely]]
+    gradient = watch_->hooked(index, std::move(gradient));
   if (sweep.targets) {
     for (auto& target : *sweep.targets)
       if (links(**target.of) && (*target.of)->link.node == index) target.gradient = gradient;
@@ -157,6 +188,18 @@ void Recording::run_node(Sweep& sweep, std::uint32_t index) {
       return;
   }
 
+  if (watch_ && watch_->profiler) [[unlikely]]
+    run_profiled(sweep, index, std::move(gradient));
+  else
+    run_pullback(sweep, index, std::move(gradient), nullptr);
+}
+
+void Recording::run_profiled(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient) {
+  ProfiledPullback timed(*watch_->profiler, nodes_[index]);
+  run_pullback(sweep, index, std::move(gradient), &timed);
+}
+
+void Recording::run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient, ProfiledPullback* timed) {
   // Copied, not referenced: with create_graph the pullback appends nodes and edges.
   const Node& node = nodes_[index];
   const char* name = node.name;
@@ -178,9 +221,12 @@ void Recording::run_node(Sweep& sweep, std::uint32_t index) {
   }
 
   const Handle<TensorImpl> output = node.output;
-  Gradients gradients = node.type->run(node.pullback, std::move(gradient), output, Wanted(mask));
+  Gradients gradients = watch_ && watch_->anomaly
+                            ? watch_->anomaly->run(*this, index, std::move(gradient), output, Wanted(mask))
+                            : node.type->run(node.pullback, std::move(gradient), output, Wanted(mask));
   if (gradients.size() != edges)
     throw TapeError(fmt::format("{}: the pullback returned {} gradients for {} inputs", name, gradients.size(), edges));
+  if (timed) timed->count_bytes(gradients);
   if (!sweep.retain) forget(nodes_[index]);
   for (std::uint32_t e = 0; e < edges; ++e)
     if (gradients[e] && sweep.wants(edges_[first + e]))
@@ -199,12 +245,22 @@ void Recording::deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl> gradi
 
   if (inside) {
     accumulate(sweep.gradients[edge.node], std::move(gradient), sweep.create_graph);
-  } else if (sweep.targets) {
-    accumulate(sweep.target_of(edge.source.get())->gradient, std::move(gradient), sweep.create_graph);
+    return;
+  }
+  const std::size_t hooked = sweep.hooked.empty() ? 0 : watch_->place_of_source(edge.source.get());
+  if (hooked < sweep.hooked.size())
+    accumulate(sweep.hooked[hooked], std::move(gradient), sweep.create_graph);
+  else
+    arrive(sweep, edge.source, std::move(gradient));
+}
+
+void Recording::arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<TensorImpl> gradient) {
+  if (sweep.targets) {
+    accumulate(sweep.target_of(source.get())->gradient, std::move(gradient), sweep.create_graph);
   } else {
     // Two parameters must not end up with one gradient tensor between them.
     if (!gradient->refs.unique() && !links(*gradient)) gradient = TensorImpl::view(*gradient, gradient->shape);
-    accumulate(edge.source->grad, std::move(gradient), sweep.create_graph);
+    accumulate(source->grad, std::move(gradient), sweep.create_graph);
   }
 }
 

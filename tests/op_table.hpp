@@ -72,6 +72,9 @@ enum Flags : unsigned {
   broadcasting = 4,
   /// The result is never recorded.
   not_differentiable = 8,
+  /// Computed in float, whatever its inputs are: held against the tolerances of float, and not against differences in
+  /// double, whose steps it does not see.
+  through_float = 16,
 };
 
 struct Row {
@@ -96,7 +99,16 @@ std::vector<Row> arithmetic_rows();
 std::vector<Row> elementwise_rows();
 std::vector<Row> reduce_rows();
 std::vector<Row> shape_rows();
+std::vector<Row> axes_rows();
+std::vector<Row> rearrange_rows();
+std::vector<Row> index_rows();
 std::vector<Row> linalg_rows();
+std::vector<Row> conv_rows();
+std::vector<Row> decomposition_rows();
 std::vector<Row> loss_rows();
+std::vector<Row> transform_rows();
+std::vector<Row> scan_rows();
+std::vector<Row> einsum_rows();
+std::vector<Row> normalise_rows();
 
 }  // namespace xtape::test

@@ -101,6 +101,7 @@ const Array pattern_array{{2, 3}, {1, 0, 1, 0, 0, 1}};
 
 std::vector<Row> arithmetic_rows() {
   const Domain positive{.low = 0.6, .high = 2.5}, not_zero{.low = -2.5, .high = 2.5, .kinks = {0}, .margin = 0.8};
+  const Domain off_axes{.low = -2, .high = 2, .kinks = {0}, .margin = 0.6};
   const Domain no_tie{.low = -1, .high = 3, .kinks = {0.75, 1, 1.25, 2}, .margin = 0.02};
   std::vector<Row> rows{
       binary(
@@ -120,6 +121,15 @@ std::vector<Row> arithmetic_rows() {
       binary(
           "minimum", {no_tie}, none, [](auto&& a, auto&& b) { return minimum(a, b); },
           [](Real a, Real b) { return std::min(a, b); }),
+      binary(
+          "atan2", {off_axes}, none, [](auto&& a, auto&& b) { return atan2(a, b); },
+          [](Real a, Real b) { return std::atan2(a, b); }),
+      binary(
+          "hypot", {off_axes}, none, [](auto&& a, auto&& b) { return hypot(a, b); },
+          [](Real a, Real b) { return std::hypot(a, b); }),
+      binary(
+          "logaddexp", {{.low = -3, .high = 3}}, none, [](auto&& a, auto&& b) { return logaddexp(a, b); },
+          [](Real a, Real b) { return std::log(std::exp(a) + std::exp(b)); }),
       {.name = "pow of a negative base",
        .domains = {not_zero},
        .cases = {{[](const auto& x) { return pow(x[0], 3); }, each([](Real a) { return a * a * a; }), single_shapes},
@@ -226,6 +236,56 @@ std::vector<Row> elementwise_rows() {
       unary(
           "clip", {.low = -2, .high = 2, .kinks = {-0.75, 1.25}}, [](const auto& x) { return clip(x, -0.75, 1.25); },
           [](Real x) { return std::clamp(x, -0.75L, 1.25L); }),
+      unary(
+          "tan", {.low = -1.1, .high = 1.1}, [](const auto& x) { return tan(x); }, [](Real x) { return std::tan(x); }),
+      unary(
+          "asin", {.low = -0.6, .high = 0.6}, [](const auto& x) { return asin(x); },
+          [](Real x) { return std::asin(x); }),
+      unary(
+          "acos", {.low = -0.6, .high = 0.6}, [](const auto& x) { return acos(x); },
+          [](Real x) { return std::acos(x); }),
+      unary(
+          "atan", {}, [](const auto& x) { return atan(x); }, [](Real x) { return std::atan(x); }),
+      unary(
+          "sinh", {}, [](const auto& x) { return sinh(x); }, [](Real x) { return std::sinh(x); }),
+      unary(
+          "cosh", {}, [](const auto& x) { return cosh(x); }, [](Real x) { return std::cosh(x); }),
+      unary(
+          "asinh", {}, [](const auto& x) { return asinh(x); }, [](Real x) { return std::asinh(x); }),
+      unary(
+          "acosh", {.low = 1.5, .high = 4}, [](const auto& x) { return acosh(x); },
+          [](Real x) { return std::acosh(x); }),
+      unary(
+          "atanh", {.low = -0.7, .high = 0.7}, [](const auto& x) { return atanh(x); },
+          [](Real x) { return std::atanh(x); }),
+      unary(
+          "exp2", {}, [](const auto& x) { return exp2(x); }, [](Real x) { return std::exp2(x); }),
+      unary(
+          "log2", {.low = 0.4, .high = 4}, [](const auto& x) { return log2(x); }, [](Real x) { return std::log2(x); }),
+      unary(
+          "log10", {.low = 0.4, .high = 4}, [](const auto& x) { return log10(x); },
+          [](Real x) { return std::log10(x); }),
+      unary(
+          "cbrt", {.low = -2, .high = 2, .kinks = {0}, .margin = 0.5}, [](const auto& x) { return cbrt(x); },
+          [](Real x) { return std::cbrt(x); }),
+      unary(
+          "reciprocal", {.low = -2.5, .high = 2.5, .kinks = {0}, .margin = 0.8},
+          [](const auto& x) { return reciprocal(x); }, [](Real x) { return 1 / x; }),
+      unary(
+          "floor", {.low = -1.9, .high = 1.9, .kinks = {-1, 0, 1}}, [](const auto& x) { return floor(x); },
+          [](Real x) { return std::floor(x); }),
+      unary(
+          "ceil", {.low = -1.9, .high = 1.9, .kinks = {-1, 0, 1}}, [](const auto& x) { return ceil(x); },
+          [](Real x) { return std::ceil(x); }),
+      unary(
+          "round", {.low = -2, .high = 2, .kinks = {-1.5, -0.5, 0.5, 1.5}}, [](const auto& x) { return round(x); },
+          [](Real x) { return std::round(x); }),
+      unary(
+          "log_sigmoid", {.low = -4, .high = 4}, [](const auto& x) { return log_sigmoid(x); },
+          [](Real x) { return -std::log1p(std::exp(-x)); }),
+      unary(
+          "softsign", off_zero, [](const auto& x) { return softsign(x); },
+          [](Real x) { return x / (1 + std::abs(x)); }),
       {.name = "map",
        .domains = {{.low = -1.5, .high = 1.5}},
        .cases =

@@ -6,7 +6,18 @@
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/reduce.hpp>
+#include <xtape/transforms.hpp>
 #include <xtape/verify.hpp>
+
+#include "paths.hpp"
+
+#include <cmath>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <limits>
+#include <regex>
+#include <set>
 
 using namespace xtape;
 using D = Tensor<double>;
@@ -35,48 +46,166 @@ template <class F> void same(const char* name, const F& f, const D& x0, const D&
   }
 }
 
+// A function, and its comparison on given inputs: one line each, whose formula in a and b must depend on both to
+// second order, so that mixed derivatives are compared too.
+struct Entry {
+  std::string name;  // as in docs/map.md
+  std::function<void(const D&, const D&, const D&)> compare;
+};
+#define ENTRY(name, formula, first)                                                           \
+  {                                                                                           \
+    name, []([[maybe_unused]] const D& positive, [[maybe_unused]] const D& any, const D& y) { \
+      same(                                                                                   \
+          #formula, [](const auto& a, const auto& b) { return formula; }, first, y);          \
+    }                                                                                         \
+  }
+const std::vector<Entry>& entries() {
+  static const std::vector<Entry> all{
+      ENTRY("square", square(a) * b, any),
+      ENTRY("sqrt", sqrt(a) * b, positive),
+      ENTRY("abs", abs(a) * b, any),
+      ENTRY("sign", sign(a) * b + a * b, any),
+      ENTRY("exp", exp(a * b), any),
+      ENTRY("expm1", expm1(a * b), any),
+      ENTRY("log", log(a) * b, positive),
+      ENTRY("log1p", log1p(a) * b, positive),
+      ENTRY("sin", sin(a * b), any),
+      ENTRY("cos", cos(a * b), any),
+      ENTRY("tanh", tanh(a * b), any),
+      ENTRY("sech_squared", sech_squared(a * b), any),
+      ENTRY("sigmoid", sigmoid(a * b), any),
+      ENTRY("softplus", softplus(a * b), any),
+      ENTRY("relu", relu(a) * b * b, any),
+      ENTRY("leaky_relu", leaky_relu(a, 0.1) * b * b + leaky_relu(b), any),
+      ENTRY("elu", elu(a, 0.7) * b * b + elu(b), any),
+      ENTRY("gelu", gelu(a * b), any),
+      ENTRY("silu", silu(a * b), any),
+      ENTRY("erf", erf(a * b), any),
+      ENTRY("erfc", erfc(a * b), any),
+      ENTRY("tan", tan(0.5 * a) * b, any),
+      ENTRY("asin", asin(0.5 * a) * b, positive),
+      ENTRY("acos", acos(0.5 * a) * b, positive),
+      ENTRY("atan", atan(a * b), any),
+      ENTRY("sinh", sinh(a * b), any),
+      ENTRY("cosh", cosh(a * b), any),
+      ENTRY("asinh", asinh(a * b), any),
+      ENTRY("acosh", acosh(1 + a) * b, positive),
+      ENTRY("atanh", atanh(0.5 * a) * b, positive),
+      ENTRY("exp2", exp2(a * b), any),
+      ENTRY("log2", log2(a) * b, positive),
+      ENTRY("log10", log10(a) * b, positive),
+      ENTRY("cbrt", cbrt(a) * b, positive),
+      ENTRY("reciprocal", reciprocal(a) * b, positive),
+      ENTRY("floor", floor(a) * b * b + a * b, any),
+      ENTRY("ceil", ceil(a) * b * b + a * b, any),
+      ENTRY("round", round(a) * b * b + a * b, any),
+      ENTRY("log_sigmoid", log_sigmoid(a * b), any),
+      ENTRY("softsign", softsign(a) * b, any),
+      ENTRY("atan2", atan2(a, b) + atan2(a, 0.4) * atan2(0.7, b), any),
+      ENTRY("hypot", hypot(a, b) + hypot(a, 0.4) * hypot(0.7, b), any),
+      ENTRY("logaddexp", logaddexp(a, b) + logaddexp(a, 0.4) * logaddexp(0.7, b), any),
+      ENTRY("clip", clip(a, -1.0, 0.5) * b * b, any),
+      ENTRY("maximum", maximum(a, b) * b + maximum(a, 0.3) * maximum(-0.2, b), any),
+      ENTRY("minimum", minimum(a, b) * b + minimum(a, 0.3) * minimum(0.1, b), any),
+      ENTRY("pow", pow(a, b) + pow(2.0, b) * a, positive),
+      ENTRY("pow", pow(a, 3) * b + pow(b, 2) * pow(a, 5), any),
+      ENTRY("select", select(a > b, a * b, exp(a)), any),
+      ENTRY("select", select(a <= 0.5, 0.25, a * b) + select(b >= a, a * a, 1.0), any),
+      ENTRY("select", select(0.1 < a, a * b, b * b), any),
+      ENTRY("equal", select(equal(sign(a), 1), a * b, exp(a)), any),
+      ENTRY("arithmetic", a + b * 2.0 - 3 / (b * b + 1), positive),
+      ENTRY("arithmetic", -a / (2 + b * b) + (1 - b) - +a, positive),
+  };
+  return all;
+}
+#undef ENTRY
+
+std::string text_of(const std::string& file) {
+  std::ifstream in(std::string(XTAPE_SOURCE_DIR) + "/" + file);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+std::set<std::string> all_matches(const std::string& text, const std::string& pattern) {
+  const std::regex regex(pattern);
+  std::set<std::string> found;
+  for (std::sregex_iterator match(text.begin(), text.end(), regex), end; match != end; ++match)
+    found.insert((*match)[1]);
+  return found;
+}
+
 }  // namespace
 
 TEST_CASE("map: every function, to second order, equals the unfused op") {
   Rng rng(2);
-  const D x = init::uniform({7, 5}, 0.2, 1.8, rng), y = init::uniform({7, 5}, -1.5, 1.5, rng);
-  const D signs = init::uniform({7, 5}, -2.0, 2.0, rng);
-#define CHECK_SAME(expression, first) \
-  same(                               \
-      #expression, [](const auto& a, const auto& b) { return expression; }, first, y)
-  CHECK_SAME(a + b * 2.0 - 3 / (b * b + 1), x);
-  CHECK_SAME(-a / (2 + b * b) + (1 - b) - +a, x);
-  CHECK_SAME(square(a) * b, signs);
-  CHECK_SAME(sqrt(a) * b, x);
-  CHECK_SAME(abs(a) * b, signs);
-  CHECK_SAME(sign(a) * b + a * b, signs);
-  CHECK_SAME(exp(a * b), signs);
-  CHECK_SAME(expm1(a * b), signs);
-  CHECK_SAME(log(a) * b, x);
-  CHECK_SAME(log1p(a) * b, x);
-  CHECK_SAME(sin(a * b), signs);
-  CHECK_SAME(cos(a * b), signs);
-  CHECK_SAME(tanh(a * b), signs);
-  CHECK_SAME(sech_squared(a * b), signs);
-  CHECK_SAME(sigmoid(a * b), signs);
-  CHECK_SAME(softplus(a * b), signs);
-  CHECK_SAME(relu(a) * b * b, signs);
-  CHECK_SAME(leaky_relu(a, 0.1) * b * b, signs);
-  CHECK_SAME(elu(a, 0.7) * b * b, signs);
-  CHECK_SAME(gelu(a * b), signs);
-  CHECK_SAME(silu(a * b), signs);
-  CHECK_SAME(erf(a * b), signs);
-  CHECK_SAME(erfc(a * b), signs);
-  CHECK_SAME(clip(a, -1.0, 0.5) * b * b, signs);
-  CHECK_SAME(maximum(a, b) * b, signs);
-  CHECK_SAME(minimum(a, b) * b + maximum(a, 0.3) * minimum(b, 0.1), signs);
-  CHECK_SAME(pow(a, b), x);
-  CHECK_SAME(pow(a, 3) * b + pow(b, 2), signs);
-  CHECK_SAME(pow(2.0, a) * b, signs);
-  CHECK_SAME(select(a > b, a * b, exp(a)), signs);
-  CHECK_SAME(select(a <= 0.5, 0.25, a * b) + select(b >= a, a * a, 1.0), signs);
-  CHECK_SAME(select(0.1 < a, a * b, b * b), signs);
-#undef CHECK_SAME
+  const D positive = init::uniform({7, 5}, 0.2, 1.8, rng), y = init::uniform({7, 5}, -1.5, 1.5, rng);
+  const D any = init::uniform({7, 5}, -2.0, 2.0, rng);
+  for (const Entry& entry : entries()) {
+    CAPTURE(entry.name);
+    entry.compare(positive, any, y);
+  }
+}
+
+TEST_CASE("map: every function in the sources is compared above, and stands in docs/map.md, and no other") {
+  std::set<std::string> in_sources;
+  for (const char* file : {"include/xtape/functions.hpp", "include/xtape/dual.hpp"}) {
+    std::string text = text_of(file);
+    if (text.empty()) {
+      MESSAGE("no sources to scan in ", XTAPE_SOURCE_DIR);
+      return;
+    }
+    for (const std::string inner : {"fn", "detail"}) {
+      const auto begin = text.find("namespace " + inner + " {"), end = text.find("}  // namespace " + inner, begin);
+      if (begin != std::string::npos) text.erase(begin, end - begin);
+    }
+    text = std::regex_replace(text, std::regex("//[^\n]*"), "");
+    in_sources.merge(all_matches(text, R"(\nXTAPE_DUAL_(?:FUNCTION|WITH_NUMBER)\((\w+),)"));
+    in_sources.merge(all_matches(text, R"((?:Dual<V, N>|auto) (\w+)\((?:const |S ))"));
+  }
+  in_sources.erase("name");  // the macro's parameter
+  for (const char* known : {"tanh", "pow", "maximum", "clip", "select", "equal"}) CHECK(in_sources.contains(known));
+  std::set<std::string> compared;
+  for (const Entry& entry : entries()) compared.insert(entry.name);
+  compared.erase("arithmetic");
+  const auto documented = all_matches(text_of("docs/map.md"), "\n\\| `(\\w+)\\(");
+  for (const auto& name : in_sources) {
+    CHECK_MESSAGE(compared.contains(name), name, " has no entry in the table above");
+    CHECK_MESSAGE(documented.contains(name), name, " has no line in docs/map.md");
+  }
+  for (const auto& name : compared) CHECK_MESSAGE(in_sources.contains(name), name, " is not a function of map");
+  for (const auto& name : documented) CHECK_MESSAGE(in_sources.contains(name), name, " is not a function of map");
+}
+
+TEST_CASE("map: second derivatives at infinity are the limits, in a map and in ops") {
+  const double inf = std::numeric_limits<double>::infinity();
+  const auto second = [&](const auto& f, const D& at) {
+    const D x = parameter(at);
+    Tape tape;
+    const D first = tape.gradient(sum(f(x)), {x}, {.create_graph = true})[0];
+    return first.requires_grad() ? tape.gradient(sum(first), {x})[0] : zeros<double>(x.shape());
+  };
+  const auto check = [&](const char* name, const auto& f, double below, double above) {
+    CAPTURE(name);
+    for (const D& h :
+         {second(f, D({2}, {-inf, inf})), second([&](const D& x) { return map(f, x); }, D({2}, {-inf, inf}))}) {
+      CHECK(h.data()[0] == below);
+      CHECK(h.data()[1] == above);
+    }
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    CHECK(std::isnan(grad([&](const D& x) { return f(x); }, D(nan)).item()));
+    CHECK(std::isnan(grad([&](const D& x) { return map(f, x); }, D(nan)).item()));
+  };
+#define CHECK_LIMITS(formula, below, above) \
+  check(                                    \
+      #formula, [](const auto& x) { return formula; }, below, above)
+  CHECK_LIMITS(tanh(x), 0, 0);
+  CHECK_LIMITS(sech_squared(x), 0, 0);
+  CHECK_LIMITS(sigmoid(x), 0, 0);
+  CHECK_LIMITS(softplus(x), 0, 0);
+  CHECK_LIMITS(elu(x), 0, 0);
+  CHECK_LIMITS(gelu(x), 0, 0);
+  CHECK_LIMITS(silu(x), 0, 0);
+  CHECK_LIMITS(erf(x), 0, 0);
+  CHECK_LIMITS(erfc(x), 0, 0);
+#undef CHECK_LIMITS
 }
 
 TEST_CASE("map: shapes broadcast, and every length around a SIMD register") {

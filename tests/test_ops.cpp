@@ -77,17 +77,31 @@ template <class F> void for_samples(unsigned flag, const F& check) {
   }
 }
 
+// As Markdown: docs/accuracy.md holds what this prints.
 void print_op_table() {
-  fmt::print("{:42} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n", "largest relative error", "value", "first",
-             "second", "third", "check 1", "check 2", "float", "float dx");
+  fmt::print("| op | value | first order | second | third | differences, first | second | float: value | gradient |\n");
+  fmt::print("|---|---|---|---|---|---|---|---|---|\n");
   for (const Row& row : op_table()) {
     const Errors& e = measured(row);
-    fmt::print("{:42}", row.name);
-    for (const double error :
-         {e.value, e.first, e.second, e.third, e.gradcheck_first, e.gradcheck_second, e.float_value, e.float_gradient})
-      fmt::print(" {:8.1e}", error);
+    const auto cell = [](double error) { return error == 0 ? std::string("0") : fmt::format("{:.1e}", error); };
+    const bool linked = !(row.flags & not_differentiable), third = linked && row.no_third_order.empty();
+    fmt::print("| {} |", row.name);
+    const std::pair<bool, double> cells[] = {{true, e.value},
+                                             {linked, e.first},
+                                             {linked, e.second},
+                                             {third, e.third},
+                                             {linked, e.gradcheck_first},
+                                             {linked, e.gradcheck_second},
+                                             {row.no_float.empty(), e.float_value},
+                                             {row.no_float.empty() && linked, e.float_gradient}};
+    for (const auto& [measured_at_all, error] : cells) fmt::print(" {} |", measured_at_all ? cell(error) : "–");
     fmt::print("\n");
   }
+  for (const Row& row : op_table()) {
+    if (!row.no_third_order.empty()) fmt::print("\n{}: no third derivative: {}", row.name, row.no_third_order);
+    if (!row.no_float.empty()) fmt::print("\n{}: float is not compared: {}", row.name, row.no_float);
+  }
+  fmt::print("\n");
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 #include <xtape/ops/softmax.hpp>
 #include <xtape/tape.hpp>
 
-#include "op_table.hpp"
+#include "policies.hpp"
 
 #include <doctest/doctest.h>
 
@@ -21,46 +21,7 @@
 #include <numeric>
 
 using namespace xtape;
-
-namespace {
-
-constexpr double inf = std::numeric_limits<double>::infinity();
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
-
-using Tensors = std::vector<Tensor<double>>;
-using Values = std::vector<double>;
-
-Tensor<double> vector_of(const Values& values) { return Tensor<double>({values.size()}, values); }
-
-/// Gradients of sum(seed * f(x)).
-template <class F> Tensors gradients(const F& f, const Tensors& inputs, const Values& seed = {}) {
-  Tensors x;
-  for (const auto& t : inputs) x.push_back(parameter(t));
-  Tape tape;
-  const auto y = f(x);
-  return tape.vjp(y, seed.empty() ? ones<double>(y.shape()) : Tensor<double>(y.shape(), seed), x);
-}
-template <class F> Tensor<double> gradient(const F& f, const Tensor<double>& x, const Values& seed = {}) {
-  return gradients([&f](const Tensors& all) { return f(all[0]); }, {x}, seed)[0];
-}
-
-/// Equal elements; NaN equals NaN.
-bool is(const Tensor<double>& x, const Values& expected) {
-  return std::ranges::equal(x.span(), expected,
-                            [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); });
-}
-
-/// The message of what f throws, if it is an E.
-template <class E, class F> std::string message(const F& f) {
-  try {
-    f();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
-}  // namespace
+using namespace xtape::test;
 
 TEST_CASE("policies: of equal extrema the first in row-major order takes the whole gradient") {
   const auto maximum_of = [](const auto& x) { return max(x); };
@@ -86,9 +47,9 @@ TEST_CASE("policies: of equal extrema the first in row-major order takes the who
 }
 
 TEST_CASE("policies: of equals each side of maximum and minimum gets half the gradient") {
-  const auto larger = [](const Tensors& x) { return maximum(x[0], x[1]); };
-  const auto smaller = [](const Tensors& x) { return minimum(x[0], x[1]); };
-  const Tensors pair{vector_of({1, 2, 3}), vector_of({1, 0, 5})};
+  const auto larger = [](const Doubles& x) { return maximum(x[0], x[1]); };
+  const auto smaller = [](const Doubles& x) { return minimum(x[0], x[1]); };
+  const Doubles pair{vector_of({1, 2, 3}), vector_of({1, 0, 5})};
   auto g = gradients(larger, pair);
   CHECK(is(g[0], {0.5, 1, 0}));
   CHECK(is(g[1], {0.5, 0, 1}));
@@ -120,8 +81,8 @@ TEST_CASE("policies: slopes at kinks") {
 
 TEST_CASE("policies: where lets nothing through from the branch not taken") {
   const auto condition = vector_of({1, 0, 1, 0});
-  const auto choose = [&](const Tensors& x) { return where(condition, x[0], x[1]); };
-  const Tensors poisoned{vector_of({1, not_a_number, 2, inf}), vector_of({not_a_number, 3, -inf, 4})};
+  const auto choose = [&](const Doubles& x) { return where(condition, x[0], x[1]); };
+  const Doubles poisoned{vector_of({1, not_a_number, 2, inf}), vector_of({not_a_number, 3, -inf, 4})};
   CHECK(is(choose(poisoned), {1, 3, 2, 4}));
   auto g = gradients(choose, poisoned, {5, 6, 7, 8});
   CHECK(is(g[0], {5, 0, 7, 0}));
@@ -131,7 +92,7 @@ TEST_CASE("policies: where lets nothing through from the branch not taken") {
   CHECK(is(g[0], {not_a_number, 0, 7, 0}));
   CHECK(is(g[1], {0, 6, 0, inf}));
   // Broadcast: a scalar branch that is never taken.
-  g = gradients([](const Tensors& x) { return where(ones<double>({3}), x[0], x[1]); },
+  g = gradients([](const Doubles& x) { return where(ones<double>({3}), x[0], x[1]); },
                 {vector_of({1, 2, 3}), Tensor<double>(not_a_number)});
   CHECK(is(g[0], {1, 1, 1}));
   CHECK(is(g[1], {0}));
@@ -243,8 +204,8 @@ TEST_CASE("policies: norm neither overflows nor underflows, and has gradient 0 a
 }
 
 TEST_CASE("policies: powers at 0 and of negative numbers") {
-  const auto power = [](const Tensors& x) { return pow(x[0], x[1]); };
-  const Tensors pair{vector_of({0, 0, 2, -2, -2, 0}), vector_of({0, 2, 0, 3, 2, 1})};
+  const auto power = [](const Doubles& x) { return pow(x[0], x[1]); };
+  const Doubles pair{vector_of({0, 0, 2, -2, -2, 0}), vector_of({0, 2, 0, 3, 2, 1})};
   CHECK(is(power(pair), {1, 0, 1, -8, 4, 0}));
   const auto g = gradients(power, pair);
   CHECK(is(g[0], {0, 0, 0, 12, -4, 1}));
@@ -368,7 +329,7 @@ void map_agrees(const std::string& name, const F& in_map, const G& op, double lo
     Tape tape;
     const auto y = f(x);
     const auto g = tape.gradient(sum(y * y), {x}, {.create_graph = true})[0];
-    return Tensors{y, g, tape.gradient(sum(g * g), {x})[0]};
+    return Doubles{y, g, tape.gradient(sum(g * g), {x})[0]};
   };
   const auto a = derivatives([&](const auto&x) { return map(in_map, x); }), b = derivatives(op);
   for (std::size_t k = 0; k < 3; ++k)

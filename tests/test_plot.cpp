@@ -247,6 +247,38 @@ TEST_CASE("plot: files that cannot be written") {
   CHECK(folder.files() == 1);
 }
 
+TEST_CASE("plot: a band and points without a line") {
+  if (skip()) return;
+  const Folder folder;
+  Series curve{.label = "mean", .x = {}, .y = {}, .error = {}};
+  Series points{.label = "data", .x = {}, .y = {}, .error = {}, .points = true};
+  for (int i = 0; i <= 200; ++i) {
+    curve.x.push_back(0.02 * i);
+    curve.y.push_back(std::sin(0.04 * i));
+    curve.error.push_back(i == 100 ? not_a_number : 0.5);
+    points.x.push_back(0.02 * i);
+    points.y.push_back(i % 2 == 0 ? 1.5 : -1.0);
+  }
+  const auto drawn = [&](const Series& series) { return draw(folder, {.series = {series}}); };
+  const auto tinted = [](const Image& image) {  // neither white nor grey nor the line's colour
+    std::size_t pixels = 0;
+    for (std::size_t i = 0; i + 2 < image.pixels.size(); i += 3)
+      pixels += image.pixels[i] + 25 < image.pixels[i + 2] && image.pixels[i] > 180;
+    return pixels;
+  };
+  const std::size_t with_bars = tinted(drawn(curve));
+  curve.band = true;
+  const Image band = drawn(curve);
+  CHECK(tinted(band) > 50'000);  // an area, of 900 x 560 in all
+  CHECK(tinted(band) > 2 * with_bars);
+  CHECK(count(band, blue) > 400);  // the curve lies on it
+
+  const std::size_t marks = count(drawn(points), blue);
+  CHECK(marks > 1000);
+  points.points = false;
+  CHECK(count(drawn(points), blue) > marks);  // two hundred lines from top to bottom
+}
+
 TEST_CASE("plot: gnuplot is missing or fails") {
   const Folder programs, folder;
   const std::string path = folder / "plot.png";

@@ -13,6 +13,8 @@
 #include <memory>
 #include <thread>
 
+#include "message.hpp"
+
 using namespace xtape;
 
 namespace {
@@ -20,16 +22,6 @@ namespace {
 using D = Tensor<double>;
 
 D leaf(double value) { return parameter(D(value)); }
-
-// The message of the error that f throws.
-template <class E, class F> std::string message(F&& f) {
-  try {
-    f();
-  } catch (const E& e) {
-    return e.what();
-  }
-  return "nothing was thrown";
-}
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 

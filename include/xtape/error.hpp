@@ -26,6 +26,12 @@ class TapeError : public Error {
   using Error::Error;
 };
 
+/// On a tape with TapeOptions::anomaly: an op that made a NaN or an infinity.
+class AnomalyError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A parameter outside its range: a dropout rate of 2, a label of 12 among 10 classes.
 class ValueError : public Error {
  public:

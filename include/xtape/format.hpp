@@ -1,6 +1,7 @@
 #pragma once
-/// \file format.hpp  Tensors and shapes as text, for fmt too: fmt::print("{} {}\n", x.shape(), x).
+/// \file format.hpp  Tensors, shapes and tapes as text, for fmt too: fmt::print("{} {}\n", x.shape(), x).
 
+#include <xtape/tape.hpp>
 #include <xtape/tensor.hpp>
 
 #include <fmt/core.h>
@@ -28,3 +29,4 @@ template <class V> struct TextFormatter {
 
 template <class T> struct fmt::formatter<xtape::Tensor<T>> : xtape::detail::TextFormatter<xtape::Tensor<T>> {};
 template <> struct fmt::formatter<xtape::Shape> : xtape::detail::TextFormatter<xtape::Shape> {};
+template <> struct fmt::formatter<xtape::Tape> : xtape::detail::TextFormatter<xtape::Tape> {};

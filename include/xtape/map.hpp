@@ -84,8 +84,8 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
 ///     auto y = map([](auto x, auto w, auto b) { return sigmoid(x * w + b) * tanh(x); }, x, w, b);
 ///
 /// f is a generic lambda that may use numbers, + - * /, comparisons with select(), and the functions of
-/// functions.hpp. The derivative is exact (the chain rule on each operation), to second order; a third
-/// derivative throws TapeError: write that function with ops. Throws ShapeError if the shapes do not broadcast.
+/// functions.hpp, listed in docs/map.md. The derivative is exact (the chain rule on each operation), to second order; a
+/// third derivative throws TapeError: write that function with ops. Throws ShapeError if the shapes do not broadcast.
 template <class F, class T, class... More> Tensor<T> map(const F& f, const Tensor<T>& x, const Tensor<More>&... more) {
   static_assert(sizeof...(More) < 6, "map: at most six tensors");
   static_assert((std::is_same_v<T, More> && ...), "map: tensors of one element type; cast the others");

@@ -4,7 +4,11 @@
 #include <xtape/record.hpp>
 
 #include <array>
+#include <functional>
+#include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace xtape {
@@ -12,6 +16,26 @@ namespace xtape {
 namespace detail {
 class Recording;
 }
+struct Profile;
+
+/// What a tape does beside recording. Both cost time, so both are off unless asked for.
+struct TapeOptions {
+  /// The first op, forward or backward, that makes a NaN or an infinity throws AnomalyError; see docs/debugging.md.
+  ///
+  /// Every recorded op's output is searched, and every gradient that a pullback returns. NaN is always reported,
+  /// infinity if the op made it of finite inputs and, backward, of a finite gradient: a mask of -inf is no anomaly.
+  /// Ops that are not recorded, because no input needs a gradient, are not searched.
+  bool anomaly = false;
+  /// Time and bytes of each op, for profile().
+  bool profile = false;
+};
+
+/// What a tensor is called in dump() and to_dot(): {W1, "W1"}.
+struct TensorName {
+  template <class T> TensorName(const Tensor<T>& named, std::string as) : tensor(named.impl()), name(std::move(as)) {}
+  detail::Handle<detail::TensorImpl> tensor;
+  std::string name;
+};
 
 /// How a sweep treats the tape.
 struct BackwardOptions {
@@ -31,7 +55,7 @@ struct BackwardOptions {
 /// cleared is a constant. A tape belongs to the thread that made it.
 class Tape {
  public:
-  Tape();
+  explicit Tape(const TapeOptions& options = {});
   ~Tape();
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
@@ -79,12 +103,39 @@ class Tape {
     return result;
   }
 
-  /// Forgets everything recorded, keeping the memory for what comes next.
+  /// Calls f(gradient) in every sweep that computes a gradient of x, a parameter or a tensor recorded here, as soon
+  /// as all of it is there: before x's own pullback runs, before it is added to grad(), before gradient() returns it.
+  ///     tape.hook(h, [](const Tensor<float>& dh) { return clip(dh, -1, 1); });
+  /// f returns nothing, or a gradient to go on with instead (an undefined tensor: the same). Of several hooks on x
+  /// each sees what the one before returned. Ops in f are recorded if the sweep is (create_graph). Hooks end with
+  /// clear(). An exception in f ends the sweep; the tape stays usable.
+  /// Throws TapeError if x needs no gradient here, and in the sweep if f returns another shape than x's.
+  template <class T, class F> void hook(const Tensor<T>& x, F f) {
+    add_hook(x.impl(), [f = std::move(f)](const Impl& gradient) mutable -> Impl {
+      if constexpr (std::is_void_v<std::invoke_result_t<F&, const Tensor<T>&>>) {
+        f(Tensor<T>(gradient));
+        return {};
+      } else {
+        return Tensor<T>(f(Tensor<T>(gradient))).take_impl();
+      }
+    });
+  }
+
+  /// Forgets everything recorded, keeping the memory for what comes next. Throws TapeError during a sweep.
   void clear();
   /// Number of nodes.
   std::size_t size() const noexcept;
   /// The recorded ops' names, in execution order.
   std::vector<std::string_view> op_names() const;
+
+  /// What is recorded, a line for each op: its number, name, output's shape and bytes, and its inputs: the numbers of
+  /// ops, parameters, constants. "kept": the output is held for the pullback; "freed": a sweep has passed.
+  ///     fmt::print("{}", tape.dump({{W, "W"}, {b, "b"}}));
+  std::string dump(const std::vector<TensorName>& names = {}) const;
+  /// The same as a graph for Graphviz: `dot -Tpng`.
+  std::string to_dot(const std::vector<TensorName>& names = {}) const;
+  /// What the ops have cost since the tape was made, see profile.hpp. Throws TapeError without TapeOptions::profile.
+  Profile profile() const;
 
   /// True if ops of this thread are being recorded.
   static bool recording() noexcept;
@@ -96,6 +147,7 @@ class Tape {
     const Impl* of;
     Impl gradient;
   };
+  void add_hook(const Impl& x, std::function<Impl(const Impl&)> hook);
   void sweep(const Impl& y, const Impl& seed, std::vector<Target>* targets, const BackwardOptions& options);
 
   template <class T>
@@ -111,6 +163,9 @@ class Tape {
   friend class detail::Recording;
   detail::Recording* recording_;
 };
+
+/// dump(), for fmt too: fmt::print("{}", tape).
+std::string to_string(const Tape& tape);
 
 /// While one is in scope, ops of this thread are not recorded, until a new Tape is opened inside.
 class NoGrad {

@@ -29,7 +29,7 @@ Batch Batches::at(std::size_t start) const {
     const auto image = set_->image(row);
     out = std::copy(image.begin(), image.end(), out);
   }
-  return {x, Labels(rows.size(), [&](std::size_t i) { return set_->labels[rows[i]]; })};
+  return {x, Labels(Shape{rows.size()}, [&](std::size_t i) { return set_->labels[rows[i]]; })};
 }
 
 Batches batches(const Dataset& set, std::size_t batch_size, Rng& rng) {

@@ -13,34 +13,47 @@ namespace {
 std::size_t column_rows(const ConvSize& s) { return s.channels * s.kernel_h * s.kernel_w; }
 std::size_t positions(const ConvSize& s) { return s.out_h * s.out_w; }
 std::size_t image_elements(const ConvSize& s) { return s.channels * s.height * s.width; }
+std::size_t result_elements(const ConvSize& s) { return s.filters * positions(s); }
+std::size_t weight_elements(const ConvSize& s) { return s.filters * column_rows(s); }
+
+// No products to add up. The column matrix could then have any size: nothing that exists bounds it.
+bool is_empty(const ConvSize& s) { return s.images == 0 || s.channels == 0 || s.filters == 0; }
+
+// Where the weights of image n's group start.
+std::size_t weights_of(const ConvSize& s, std::size_t n) { return n % s.groups * weight_elements(s); }
 
 // A 1x1 kernel walks the image as it is: the image is its own column matrix.
 bool is_pointwise(const ConvSize& s) {
   return s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 0 && s.pad_w == 0;
 }
 
-// The output columns whose input column j stride + q - pad lies inside the image: [first, last).
+// Along one axis, the outputs j whose input place j stride + tap - pad lies inside the image: [first, last).
 struct Inside {
   std::size_t first, last;
 };
-Inside inside(std::size_t out, std::size_t stride, std::size_t q, std::size_t pad, std::size_t extent) {
-  // n / stride rounded up, for n > 0 and a stride of any size.
-  const auto steps = [stride](std::size_t n) { return (n - 1) / stride + 1; };
-  const std::size_t first = q >= pad ? 0 : steps(pad - q);
-  const std::size_t end = extent + pad > q ? steps(extent + pad - q) : 0;
-  const std::size_t last = std::min(out, end);
+Inside inside(std::size_t out, std::size_t stride, std::size_t tap, std::size_t pad, std::size_t extent) {
+  // The number of j with j stride < distance; any stride, without a sum that could wrap around.
+  const auto below = [&](std::size_t distance) { return distance == 0 ? 0 : (distance - 1) / stride + 1; };
+  const std::size_t first = below(pad > tap ? pad - tap : 0);
+  const std::size_t last = std::min(out, below(extent + pad > tap ? extent + pad - tap : 0));
   return {std::min(first, last), last};
 }
 
-// Calls f(row of the column matrix, channel, p, q) for all of them.
+// Calls f(row of the column matrix, channel, tap_h, tap_w) for all of them, with taps counted in places of the image.
 template <class F> void for_taps(const ConvSize& s, const F& f) {
   std::size_t row = 0;
   for (std::size_t c = 0; c < s.channels; ++c)
     for (std::size_t p = 0; p < s.kernel_h; ++p)
-      for (std::size_t q = 0; q < s.kernel_w; ++q) f(row++, c, p, q);
+      for (std::size_t q = 0; q < s.kernel_w; ++q) f(row++, c, p * s.dilation_h, q * s.dilation_w);
 }
 
-// columns[(c, p, q), (i, j)] = image[c, i stride + p - pad, j stride + q - pad], 0 outside
+// The place in the image that output (i, j) meets with a tap, where that lies inside.
+std::size_t place(const ConvSize& s, std::size_t c, std::size_t i, std::size_t j, std::size_t tap_h,
+                  std::size_t tap_w) {
+  return (c * s.height + i * s.stride_h + tap_h - s.pad_h) * s.width + j * s.stride_w + tap_w - s.pad_w;
+}
+
+// columns[(c, p, q), (i, j)] = image[c, i stride + p dilation - pad, j stride + q dilation - pad], 0 outside
 template <class T> void im2col(const ConvSize& s, const T* image, T* columns) {
   for_taps(s, [&](std::size_t row, std::size_t c, std::size_t p, std::size_t q) {
     const Inside rows = inside(s.out_h, s.stride_h, p, s.pad_h, s.height);
@@ -53,8 +66,7 @@ template <class T> void im2col(const ConvSize& s, const T* image, T* columns) {
       std::fill(line, line + cols.first, T(0));
       std::fill(line + cols.last, line + s.out_w, T(0));
       if (cols.first == cols.last) continue;
-      const T* in =
-          image + (c * s.height + i * s.stride_h + p - s.pad_h) * s.width + cols.first * s.stride_w + q - s.pad_w;
+      const T* in = image + place(s, c, i, cols.first, p, q);
       if (s.stride_w == 1)
         std::copy(in, in + (cols.last - cols.first), line + cols.first);
       else
@@ -71,7 +83,7 @@ template <class T> void col2im(const ConvSize& s, const T* columns, T* image) {
     if (cols.first == cols.last) return;
     for (std::size_t i = rows.first; i < rows.last; ++i) {
       const T* line = columns + row * positions(s) + i * s.out_w;
-      T* out = image + (c * s.height + i * s.stride_h + p - s.pad_h) * s.width + cols.first * s.stride_w + q - s.pad_w;
+      T* out = image + place(s, c, i, cols.first, p, q);
       if (s.stride_w == 1)
         for (std::size_t j = cols.first; j < cols.last; ++j) *out++ += line[j];
       else
@@ -92,34 +104,43 @@ template <class T> struct Columns {
 }  // namespace
 
 template <class T> void conv2d(const ConvSize& s, const T* x, const T* w, T* y) {
+  if (is_empty(s)) {
+    std::fill(y, y + s.images * result_elements(s), T(0));
+    return;
+  }
   const Columns<T> columns(s);
   for (std::size_t n = 0; n < s.images; ++n) {
     const T* image = x + n * image_elements(s);
     if (!is_pointwise(s)) im2col(s, image, columns.data());
-    gemm(false, false, s.filters, positions(s), column_rows(s), w, is_pointwise(s) ? image : columns.data(), T(0),
-         y + n * s.filters * positions(s));
+    gemm(false, false, s.filters, positions(s), column_rows(s), w + weights_of(s, n),
+         is_pointwise(s) ? image : columns.data(), T(0), y + n * result_elements(s));
   }
 }
 
 template <class T> void conv2d_input_gradient(const ConvSize& s, const T* dy, const T* w, T* dx) {
+  if (is_empty(s) || !is_pointwise(s)) std::fill(dx, dx + s.images * image_elements(s), T(0));
+  if (is_empty(s)) return;
   const Columns<T> columns(s);
-  if (!is_pointwise(s)) std::fill(dx, dx + s.images * image_elements(s), T(0));
   for (std::size_t n = 0; n < s.images; ++n) {
     T* image = dx + n * image_elements(s);
-    gemm(true, false, column_rows(s), positions(s), s.filters, w, dy + n * s.filters * positions(s), T(0),
+    gemm(true, false, column_rows(s), positions(s), s.filters, w + weights_of(s, n), dy + n * result_elements(s), T(0),
          is_pointwise(s) ? image : columns.data());
     if (!is_pointwise(s)) col2im(s, columns.data(), image);
   }
 }
 
 template <class T> void conv2d_weight_gradient(const ConvSize& s, const T* x, const T* dy, T* dw) {
+  if (is_empty(s)) {
+    std::fill(dw, dw + s.groups * weight_elements(s), T(0));
+    return;
+  }
   const Columns<T> columns(s);
-  if (s.images == 0) std::fill(dw, dw + s.filters * column_rows(s), T(0));
   for (std::size_t n = 0; n < s.images; ++n) {
     const T* image = x + n * image_elements(s);
     if (!is_pointwise(s)) im2col(s, image, columns.data());
-    gemm(false, true, s.filters, column_rows(s), positions(s), dy + n * s.filters * positions(s),
-         is_pointwise(s) ? image : columns.data(), T(n == 0 ? 0 : 1), dw);
+    // The first image of each group writes, the others add.
+    gemm(false, true, s.filters, column_rows(s), positions(s), dy + n * result_elements(s),
+         is_pointwise(s) ? image : columns.data(), T(n < s.groups ? 0 : 1), dw + weights_of(s, n));
   }
 }
 

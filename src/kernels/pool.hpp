@@ -1,47 +1,65 @@
 #pragma once
 // Pooling of contiguous images (count, height, width).
 
+#include "reduce.hpp"
+
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 
 namespace xtape::kernels {
 
-struct PoolSize {
-  std::size_t count, height, width, out_h, out_w;
-  std::size_t window_h, window_w, stride_h, stride_w, pad_h, pad_w;
-};
-
-// The part of window i that lies inside the image.
+// Part of an axis: [first, last).
 struct Window {
   std::size_t first, last;
 };
-inline Window window_inside(std::size_t i, std::size_t stride, std::size_t window, std::size_t pad,
-                            std::size_t extent) {
-  const std::size_t start = i * stride, end = start + window;  // in padded coordinates
-  return {start > pad ? start - pad : 0, end > pad ? (end - pad < extent ? end - pad : extent) : 0};
-}
+
+// Windows of one size along an axis: the part of window i that lies inside the image.
+struct Sliding {
+  std::size_t extent, out, window, stride, pad;
+  Window operator()(std::size_t i) const {
+    const std::size_t start = i * stride, end = start + window;  // in padded coordinates
+    return {start > pad ? start - pad : 0, end > pad ? std::min(end - pad, extent) : 0};
+  }
+  // The places that an average divides by: the padding counts.
+  std::size_t places(const Window&) const { return window; }
+};
+
+// An axis divided into bins; extent and out are below 2^32.
+struct Bins {
+  std::size_t extent, out;
+  Window operator()(std::size_t i) const { return {i * extent / out, ((i + 1) * extent + out - 1) / out}; }
+  std::size_t places(const Window& bin) const { return bin.last - bin.first; }
+};
+
+// The windows of an image are those of its rows times those of its columns.
+template <class Axis> struct PoolSize {
+  std::size_t count;
+  Axis rows, columns;
+  std::size_t image_elements() const { return rows.extent * columns.extent; }
+};
 
 // Calls f(output index, image start, rows, columns) for every window.
-template <class F> void for_windows(const PoolSize& s, const F& f) {
+template <class Axis, class F> void for_windows(const PoolSize<Axis>& s, const F& f) {
+  if (s.rows.out == 0 || s.columns.out == 0) return;
   std::size_t out = 0;
   for (std::size_t n = 0; n < s.count; ++n)
-    for (std::size_t i = 0; i < s.out_h; ++i) {
-      const Window rows = window_inside(i, s.stride_h, s.window_h, s.pad_h, s.height);
-      for (std::size_t j = 0; j < s.out_w; ++j)
-        f(out++, n * s.height * s.width, rows, window_inside(j, s.stride_w, s.window_w, s.pad_w, s.width));
+    for (std::size_t i = 0; i < s.rows.out; ++i) {
+      const Window rows = s.rows(i);
+      for (std::size_t j = 0; j < s.columns.out; ++j) f(out++, n * s.image_elements(), rows, s.columns(j));
     }
 }
 
 // y = the first largest element of each window, or its first NaN; at = that element's index in x.
-template <class T> void max_pool2d(const PoolSize& s, const T* x, T* y, std::uint32_t* at) {
+template <class T> void max_pool2d(const PoolSize<Sliding>& s, const T* x, T* y, std::uint32_t* at) {
+  const std::size_t width = s.columns.extent;
   for_windows(s, [&](std::size_t out, std::size_t image, const Window& rows, const Window& columns) {
-    std::size_t best = image + rows.first * s.width + columns.first;
+    std::size_t best = image + rows.first * width + columns.first;
     T value = x[best];
     for (std::size_t r = rows.first; r < rows.last; ++r)
       for (std::size_t c = columns.first; c < columns.last; ++c) {
-        const std::size_t index = image + r * s.width + c;
+        const std::size_t index = image + r * width + c;
         if (x[index] > value || (std::isnan(x[index]) && !std::isnan(value))) {
           value = x[index];
           best = index;
@@ -52,23 +70,38 @@ template <class T> void max_pool2d(const PoolSize& s, const T* x, T* y, std::uin
   });
 }
 
-template <class T> void avg_pool2d(const PoolSize& s, const T* x, T* y) {
-  const T area = static_cast<T>(s.window_h) * static_cast<T>(s.window_w);
+// The sum of a block of rows: straight where it is small, else pairwise.
+template <class T> T large_block_sum(const T* x, std::size_t rows, std::size_t columns, std::size_t width);
+template <class T> inline T block_sum(const T* x, std::size_t rows, std::size_t columns, std::size_t width) {
+  if (rows > 16 || columns > 16) return large_block_sum(x, rows, columns, width);
+  T total = 0;
+  for (std::size_t r = 0; r < rows; ++r)
+    for (std::size_t c = 0; c < columns; ++c) total += x[r * width + c];
+  return total;
+}
+template <class T> T large_block_sum(const T* x, std::size_t rows, std::size_t columns, std::size_t width) {
+  if (rows == 1) return sum(x, columns);
+  const std::size_t half = rows / 2;
+  return block_sum(x, half, columns, width) + block_sum(x + half * width, rows - half, columns, width);
+}
+
+template <class T, class Axis> void avg_pool2d(const PoolSize<Axis>& s, const T* x, T* y) {
+  const std::size_t width = s.columns.extent;
   for_windows(s, [&](std::size_t out, std::size_t image, const Window& rows, const Window& columns) {
-    T total = 0;
-    for (std::size_t r = rows.first; r < rows.last; ++r)
-      for (std::size_t c = columns.first; c < columns.last; ++c) total += x[image + r * s.width + c];
-    y[out] = total / area;
+    const T places = static_cast<T>(s.rows.places(rows)) * static_cast<T>(s.columns.places(columns));
+    y[out] = block_sum(x + image + rows.first * width + columns.first, rows.last - rows.first,
+                       columns.last - columns.first, width) /
+             places;
   });
 }
 
 // The transpose of avg_pool2d; dx starts at 0.
-template <class T> void avg_unpool2d(const PoolSize& s, const T* dy, T* dx) {
-  const T area = static_cast<T>(s.window_h) * static_cast<T>(s.window_w);
+template <class T, class Axis> void avg_unpool2d(const PoolSize<Axis>& s, const T* dy, T* dx) {
+  const std::size_t width = s.columns.extent;
   for_windows(s, [&](std::size_t out, std::size_t image, const Window& rows, const Window& columns) {
-    const T share = dy[out] / area;
+    const T share = dy[out] / (static_cast<T>(s.rows.places(rows)) * static_cast<T>(s.columns.places(columns)));
     for (std::size_t r = rows.first; r < rows.last; ++r)
-      for (std::size_t c = columns.first; c < columns.last; ++c) dx[image + r * s.width + c] += share;
+      for (std::size_t c = columns.first; c < columns.last; ++c) dx[image + r * width + c] += share;
   });
 }
 

@@ -62,6 +62,27 @@ template <class T> void sum(const T* x, T* out, std::size_t outer, std::size_t n
     }
 }
 
+// out[o, j] = prod_i x[o, i, j]
+template <class T> void product(const T* x, T* out, std::size_t outer, std::size_t n, std::size_t inner) {
+  using B = simd::Batch<T>;
+  constexpr std::size_t width = B::size;
+  for (std::size_t o = 0; o < outer; ++o) {
+    const T* base = x + o * n * inner;
+    T* total = out + o * inner;
+    std::fill(total, total + inner, T(1));
+    std::size_t i = 0;
+    if (inner == 1 && n >= 2 * width) {  // many chains of factors, not one
+      B chains(T(1));
+      for (; i + width <= n; i += width) chains *= B::load_unaligned(base + i);
+      alignas(64) T factors[width];
+      chains.store_aligned(factors);
+      for (const T factor : factors) *total *= factor;
+    }
+    for (; i < n; ++i)
+      for (std::size_t j = 0; j < inner; ++j) total[j] *= base[i * inner + j];
+  }
+}
+
 // out[o, j] = the extreme x[o, i, j] over i, at[o, j] = its index in x: of the first one, or of the first
 // NaN. Greater: a maximum, else a minimum. n > 0.
 template <bool greater, class T>

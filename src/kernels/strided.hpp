@@ -82,6 +82,8 @@ template <class T> void copy_from(const Strided& from, const T* in, T* out) {
     T* target = out + position;
     if (step == 1)
       std::copy(base, base + n, target);
+    else if (step == -1)
+      std::reverse_copy(base - (n - 1), base + 1, target);
     else
       for (std::size_t i = 0; i < n; ++i) target[i] = base[static_cast<std::ptrdiff_t>(i) * step];
   });

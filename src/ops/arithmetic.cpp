@@ -3,31 +3,15 @@
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/elementwise.hpp>
 
-#include <xtape/detail/loop.hpp>
 #include <xtape/functions.hpp>
 #include <xtape/map.hpp>
 
 #include "../recording.hpp"
-#include "common.hpp"
+#include "broadcast.hpp"
 
 namespace xtape {
 namespace detail {
 namespace {
-
-template <std::size_t K, class T, class F>
-Tensor<T> broadcast_loop(const char* op, const std::array<const Operand<T>*, K>& x, const F& f) {
-  using B = simd::Batch<T>;
-  std::array<const Shape*, K> shapes;
-  std::array<const T*, K> data;
-  for (std::size_t k = 0; k < K; ++k) {
-    shapes[k] = x[k]->shape();
-    data[k] = x[k]->data();
-  }
-  const LoopPlan plan = plan_loop(op, shapes.data(), K);
-  Tensor<T> y = Tensor<T>::uninitialised(plan.out);
-  run_loop<T, K, 1>(plan, data, {y.mutable_data()}, [&f](const std::array<B, K>& v) { return std::array<B, 1>{f(v)}; });
-  return y;
-}
 
 // Runs g with the operand as what it is: a formula like dy * b need not make a tensor of a number b.
 // That of pow compares its operands, which numbers among themselves do not do as tensors would.
@@ -61,6 +45,9 @@ template <class T> Tensor<T> multiply(const Operand<T>& a, const Operand<T>& b) 
 template <class T> Tensor<T> divide(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Divide>(a, b); }
 template <class T> Tensor<T> maximum(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Maximum>(a, b); }
 template <class T> Tensor<T> minimum(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Minimum>(a, b); }
+template <class T> Tensor<T> atan2(const Operand<T>& y, const Operand<T>& x) { return binary<fn::Atan2>(y, x); }
+template <class T> Tensor<T> hypot(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Hypot>(a, b); }
+template <class T> Tensor<T> logaddexp(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Logaddexp>(a, b); }
 template <class T> Tensor<T> pow(const Operand<T>& a, const Operand<T>& b) {
   return b.is_number() ? pow_number(a.tensor, static_cast<double>(b.number)) : binary<fn::Pow>(a, b);
 }
@@ -102,6 +89,9 @@ template <class T> Tensor<T> compare(Comparison comparison, const Operand<T>& a,
   template Tensor<T> pow(const Operand<T>&, const Operand<T>&);                      \
   template Tensor<T> maximum(const Operand<T>&, const Operand<T>&);                  \
   template Tensor<T> minimum(const Operand<T>&, const Operand<T>&);                  \
+  template Tensor<T> atan2(const Operand<T>&, const Operand<T>&);                    \
+  template Tensor<T> hypot(const Operand<T>&, const Operand<T>&);                    \
+  template Tensor<T> logaddexp(const Operand<T>&, const Operand<T>&);                \
   template Tensor<T> where(const Operand<T>&, const Operand<T>&, const Operand<T>&); \
   template Tensor<T> compare(Comparison, const Operand<T>&, const Operand<T>&);
 XTAPE_INSTANTIATE(XTAPE_BINARY)

@@ -22,11 +22,27 @@ class Indices {
   Handle<Storage> storage_;
   std::size_t size_ = 0;
 };
+// Throws ShapeError if Indices cannot count the elements of the shape.
+inline void check_countable(const char* op, const Shape& shape) {
+  if (shape.elements() > 0xffffffffU)
+    throw ShapeError(fmt::format("{}: shape {} has more than 2^32 elements", op, to_string(shape)));
+}
 
 // A new tensor on the elements of x, without history.
 template <class T> Tensor<T> view(const Tensor<T>& x, const Shape& shape, std::size_t first_element = 0) {
   return Tensor<T>(TensorImpl::view(*x.impl(), shape, first_element));
 }
+
+// True if memory can address a tensor of this shape.
+inline bool is_addressable(const Shape& shape) {
+  try {
+    static_cast<void>(shape.elements());
+    return true;
+  } catch (const ShapeError&) {
+    return false;
+  }
+}
+inline constexpr const char* too_many_elements = "more elements than memory can address";
 
 // dy, reduced to `shape` by summing what was broadcast.
 template <class T> Tensor<T> sum_to(const Tensor<T>& x, const Shape& shape);

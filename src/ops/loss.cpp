@@ -34,19 +34,27 @@ template <class T, class F> Tensor<T> mean_loss(const Tensor<T>& x, const Tensor
   return Tensor<T>(kernels::sum(terms.data(), terms.size()) / static_cast<T>(x.size()));
 }
 
+// Throws unless there is a label, one of the classes, for each row.
+void check_labels(const char* op, const char* what, const Shape& shape, const Labels& labels) {
+  if (shape.size() != 2 || shape[0] != labels.size() || shape[0] == 0)
+    throw ShapeError(fmt::format("{}: {} (n, classes) and n > 0 labels are needed, got {} and {} labels", op, what,
+                                 to_string(shape), labels.size()));
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    if (labels[i] < 0 || static_cast<std::uint64_t>(labels[i]) >= shape[1])
+      throw ValueError(fmt::format("{}: label {} at row {} is not one of {} classes", op, labels[i], i, shape[1]));
+}
+
+// Throws on an element outside [0, 1].
+template <class T> void check_probabilities(const char* op, const Tensor<T>& p, const char* advice = "") {
+  for (const T value : p.span())
+    if (value < T(0) || value > T(1)) throw ValueError(fmt::format("{}: {} is not a probability{}", op, value, advice));
+}
+
 }  // namespace
 
 template <class T> Tensor<T> cross_entropy(const Tensor<T>& logits, const Labels& labels) {
-  const Shape& shape = logits.shape();
-  if (shape.size() != 2 || shape[0] != labels.size() || shape[0] == 0)
-    throw ShapeError(fmt::format("cross_entropy: logits (n, classes) and n > 0 labels are needed, got {} and {} labels",
-                                 to_string(shape), labels.size()));
-  const std::size_t rows = shape[0], classes = shape[1];
-  for (std::size_t i = 0; i < rows; ++i)
-    if (labels[i] < 0 || static_cast<std::uint64_t>(labels[i]) >= classes)
-      throw ValueError(
-          fmt::format("cross_entropy: label {} at row {} is not one of {} classes", labels[i], i, classes));
-
+  check_labels("cross_entropy", "logits", logits.shape(), labels);
+  const std::size_t rows = logits.shape()[0], classes = logits.shape()[1];
   Tensor<T> y;
   {
     const NoGrad pause;
@@ -66,7 +74,68 @@ template <class T> Tensor<T> cross_entropy(const Tensor<T>& logits, const Labels
   });
 }
 
+template <class T> Tensor<T> nll_loss(const Tensor<T>& log_probabilities, const Labels& labels) {
+  const Shape& shape = log_probabilities.shape();
+  check_labels("nll_loss", "log-probabilities", shape, labels);
+  if (log_probabilities.size() > 0xffffffffU)
+    throw ShapeError(fmt::format("nll_loss: shape {} has more than 2^32 elements", to_string(shape)));
+  const detail::Indices at(labels.size());
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    at.data()[i] = static_cast<std::uint32_t>(i * shape[1] + static_cast<std::size_t>(labels[i]));
+  return -mean(detail::gather_flat(log_probabilities, at, Shape{labels.size()}));
+}
+
+template <class T> Tensor<T> kl_divergence(const Tensor<T>& p, const Tensor<T>& q) {
+  const Shape& shape = p.shape();
+  if (shape.empty() || shape != q.shape() || p.size() == 0)
+    throw ShapeError(fmt::format("kl_divergence: probabilities of one shape (..., n) are needed, got {} and {}",
+                                 to_string(shape), to_string(q.shape())));
+  check_probabilities("kl_divergence", p);
+  check_probabilities("kl_divergence", q);
+  const T classes = static_cast<T>(shape.back());
+  Tensor<T> y = mean_loss(p, q, [classes](const auto& u, const auto& v) {
+    using B = std::remove_cvref_t<decltype(u)>;
+    const B zero(T(0)), one(T(1)), ratio = (u - v) / v;
+    // log p - log q of nearly equal ones by their difference.
+    const B log_ratio = xsimd::select(xsimd::abs(ratio) < B(T(0.5)), xsimd::log1p(ratio), simd::log(u) - simd::log(v));
+    return xsimd::select(u == zero, zero, B(classes) * u * log_ratio);
+  });
+  return record("kl_divergence", std::move(y), {p, q}, [p, q, classes](const Tensor<T>& dy, Wanted wanted) {
+    const Tensor<T> g = dy * (classes / static_cast<T>(p.size()));
+    return wanted.gradients([&] { return g * (log(p) - log(q) + 1); },
+                            [&] { return -(g * where(equal(p, 0), 0, p / q)); });
+  });
+}
+
 namespace detail {
+
+template <class T> Tensor<T> l1_loss(const Tensor<T>& x, const Operand<T>& target) {
+  check_target("l1_loss", x, target);
+  return mean(abs(subtract<T>(x, target)));
+}
+
+template <class T> Tensor<T> huber_loss(const Tensor<T>& x, const Operand<T>& target, double delta) {
+  check_target("huber_loss", x, target);
+  if (!(delta > 0)) throw ValueError(fmt::format("huber_loss: delta must be positive, not {}", delta));
+  const Tensor<T> t = target_tensor(x, target);
+  Tensor<T> y = mean_loss(x, t, [delta](const auto& v, const auto& u) {
+    using B = std::remove_cvref_t<decltype(v)>;
+    const B d = xsimd::abs(v - u), c(static_cast<T>(delta)), half(T(0.5));
+    return xsimd::select(d > c, c * (d - half * c), half * d * d);
+  });
+  return record("huber_loss", std::move(y), {x, t}, [x, t, delta](const Tensor<T>& dy, Wanted wanted) {
+    const Tensor<T> dx = dy / static_cast<T>(x.size()) * clip(x - t, -delta, delta);
+    return wanted.gradients([&] { return dx; }, [&] { return -dx; });
+  });
+}
+
+template <class T> Tensor<T> hinge_loss(const Tensor<T>& x, const Operand<T>& target) {
+  check_target("hinge_loss", x, target);
+  const Tensor<T> t = target_tensor(x, target);
+  for (const T label : t.span())
+    if (label != T(-1) && label != T(1)) throw ValueError(fmt::format("hinge_loss: label {} is not -1 or 1", label));
+  return mean(relu(1 - t * x));
+}
 
 template <class T> Tensor<T> mse_loss(const Tensor<T>& x, const Operand<T>& target) {
   check_target("mse_loss", x, target);
@@ -76,12 +145,7 @@ template <class T> Tensor<T> mse_loss(const Tensor<T>& x, const Operand<T>& targ
 template <class T> Tensor<T> binary_cross_entropy(const Tensor<T>& p, const Operand<T>& target) {
   check_target("binary_cross_entropy", p, target);
   const Tensor<T> t = target_tensor(p, target);
-  for (const T value : p.span())
-    if (value < T(0) || value > T(1))
-      throw ValueError(
-          fmt::format("binary_cross_entropy: {} is not a probability; from logits take "
-                      "binary_cross_entropy_with_logits",
-                      value));
+  check_probabilities("binary_cross_entropy", p, "; from logits take binary_cross_entropy_with_logits");
   Tensor<T> y = mean_loss(p, t, [](const auto& q, const auto& u) {
     using B = std::remove_cvref_t<decltype(q)>;
     const B zero(T(0)), one(T(1));
@@ -116,6 +180,11 @@ template <class T> Tensor<T> binary_cross_entropy_with_logits(const Tensor<T>& x
 
 #define XTAPE_LOSS(T)                                                                           \
   template Tensor<T> cross_entropy(const Tensor<T>&, const Labels&);                            \
+  template Tensor<T> nll_loss(const Tensor<T>&, const Labels&);                                 \
+  template Tensor<T> kl_divergence(const Tensor<T>&, const Tensor<T>&);                         \
+  template Tensor<T> detail::l1_loss(const Tensor<T>&, const detail::Operand<T>&);              \
+  template Tensor<T> detail::huber_loss(const Tensor<T>&, const detail::Operand<T>&, double);   \
+  template Tensor<T> detail::hinge_loss(const Tensor<T>&, const detail::Operand<T>&);           \
   template Tensor<T> detail::mse_loss(const Tensor<T>&, const detail::Operand<T>&);             \
   template Tensor<T> detail::binary_cross_entropy(const Tensor<T>&, const detail::Operand<T>&); \
   template Tensor<T> detail::binary_cross_entropy_with_logits(const Tensor<T>&, const detail::Operand<T>&);

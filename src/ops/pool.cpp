@@ -1,54 +1,99 @@
 #include <xtape/ops/pool.hpp>
 
+#include <xtape/ops/reduce.hpp>
+#include <xtape/ops/shape.hpp>
+
 #include "../kernels/pool.hpp"
 #include "common.hpp"
 
 namespace xtape {
 namespace {
 
-kernels::PoolSize pool_size(const char* op, const Shape& x, const PoolOptions& options) {
-  const Pair window = options.window, pad = options.padding;
-  const Pair stride(options.stride.h ? options.stride.h : window.h, options.stride.w ? options.stride.w : window.w);
-  const auto fail = [&](const char* what) {
-    throw ShapeError(fmt::format("{}: {}: image {}, window ({}, {}), padding ({}, {})", op, what, to_string(x),
-                                 window.h, window.w, pad.h, pad.w));
+constexpr const char* images_needed = "(N, C, H, W) images are needed";
+constexpr const char* image_is_empty = "the image is empty";
+
+// fail(what) throws a ShapeError that says what is wrong and what was given.
+auto failure(const char* op, const Shape& x, const PoolOptions& options) {
+  return [=](const char* what) {
+    throw ShapeError(fmt::format("{}: {}: image {}, window ({}, {}), stride ({}, {}), padding ({}, {})", op, what,
+                                 to_string(x), options.window.h, options.window.w, options.stride.h, options.stride.w,
+                                 options.padding.h, options.padding.w));
   };
-  if (x.size() != 4) fail("(N, C, H, W) images are needed");
-  if (window.h == 0 || window.w == 0) fail("the window is empty");
-  if (pad.h > window.h / 2 || pad.w > window.w / 2) fail("the padding is more than half the window");
-  // Written without sums that could wrap around. With that, every window holds part of the image.
-  const auto fits = [](std::size_t size, std::size_t extent, std::size_t padding) {
-    return extent > 0 && padding <= (std::size_t{1} << 40) && (size <= extent || size - extent <= 2 * padding);
+}
+auto failure(const char* op, const Shape& x, const Pool1dOptions& options) {
+  return [=](const char* what) {
+    throw ShapeError(fmt::format("{}: {}: sequence {}, window {}, stride {}, padding {}", op, what, to_string(x),
+                                 options.window, options.stride, options.padding));
   };
-  if (!fits(window.h, x[2], pad.h) || !fits(window.w, x[3], pad.w)) fail("the window is larger than the padded image");
-  if (x.elements() > 0xffffffffU) fail("more than 2^32 elements");
-  return {x[0] * x[1],
-          x[2],
-          x[3],
-          (x[2] + 2 * pad.h - window.h) / stride.h + 1,
-          (x[3] + 2 * pad.w - window.w) / stride.w + 1,
-          window.h,
-          window.w,
-          stride.h,
-          stride.w,
-          pad.h,
-          pad.w};
 }
 
-// Spreads dy evenly over each window: the transpose of avg_pool2d.
-template <class T> Tensor<T> avg_unpool2d(const Tensor<T>& dy, const Shape& x_shape, const PoolOptions& options) {
-  const auto size = pool_size("avg_unpool2d", x_shape, options);
-  Tensor<T> dx = zeros<T>(x_shape);
-  kernels::avg_unpool2d(size, dy.data(), dx.mutable_data());
-  return record("avg_unpool2d", std::move(dx), {dy},
-                [options](const Tensor<T>& g) { return Gradients(avg_pool2d(g, options)); });
+template <class Fail>
+kernels::PoolSize<kernels::Sliding> pool_size(const Shape& x, const PoolOptions& options, const Fail& fail) {
+  if (x.size() != 4) fail(images_needed);
+  const auto along = [&](std::size_t extent, std::size_t window, std::size_t stride, std::size_t pad) {
+    if (window == 0) fail("the window is empty");
+    if (pad > window / 2) fail("the padding is more than half the window");
+    if (extent == 0) fail(image_is_empty);
+    // Written without sums that could wrap around. With that, every window holds part of the image.
+    if (pad > (std::size_t{1} << 40)) fail("the padding is larger than 2^40");
+    if (window > extent && window - extent > 2 * pad) fail("the window is larger than the padded image");
+    const std::size_t step = stride ? stride : window;
+    return kernels::Sliding{extent, (extent + 2 * pad - window) / step + 1, window, step, pad};
+  };
+  const Pair &window = options.window, &stride = options.stride, &pad = options.padding;
+  const kernels::PoolSize<kernels::Sliding> size{x[0] * x[1], along(x[2], window.h, stride.h, pad.h),
+                                                 along(x[3], window.w, stride.w, pad.w)};
+  if (x.elements() > 0xffffffffU) fail("more than 2^32 elements");
+  return size;
+}
+
+Shape pooled_shape(const Shape& x, std::size_t out_h, std::size_t out_w) { return {x[0], x[1], out_h, out_w}; }
+
+// How averages are taken: what a pullback has to know, under the names of the op and of its transpose.
+template <class Axis> struct Averaging {
+  const char *op, *transpose;
+  kernels::PoolSize<Axis> size;
+  Shape x_shape;
+};
+
+template <class T, class Axis> Tensor<T> unpooled(const Tensor<T>& dy, const Averaging<Axis>& a);
+
+template <class T, class Axis> Tensor<T> averaged(const Tensor<T>& x, const Averaging<Axis>& a) {
+  Tensor<T> y = Tensor<T>::uninitialised(pooled_shape(a.x_shape, a.size.rows.out, a.size.columns.out));
+  kernels::avg_pool2d(a.size, x.data(), y.mutable_data());
+  return record(a.op, std::move(y), {x}, [a](const Tensor<T>& dy) { return Gradients(unpooled(dy, a)); });
+}
+
+// Spreads dy evenly over each window: the transpose of averaged.
+template <class T, class Axis> Tensor<T> unpooled(const Tensor<T>& dy, const Averaging<Axis>& a) {
+  Tensor<T> dx = zeros<T>(a.x_shape);
+  kernels::avg_unpool2d(a.size, dy.data(), dx.mutable_data());
+  return record(a.transpose, std::move(dx), {dy}, [a](const Tensor<T>& g) { return Gradients(averaged(g, a)); });
+}
+
+PoolOptions of_one_row(const Pool1dOptions& options) {
+  return {.window = {1, options.window}, .stride = {1, options.stride}, .padding = {0, options.padding}};
+}
+
+// pool2d of x as images with one row.
+template <class T, class F>
+Tensor<T> pooled1d(const char* op, const Tensor<T>& x, const Pool1dOptions& options, const F& pool2d) {
+  const auto fail = failure(op, x.shape(), options);
+  if (x.dimension() != 3) fail("(N, C, L) sequences are needed");
+  pool_size({x.shape()[0], x.shape()[1], 1, x.shape()[2]}, of_one_row(options), fail);
+  return squeeze(pool2d(expand_dims(x, 2), of_one_row(options)), 2);
+}
+
+void check_global(const char* op, const Shape& x) {
+  const char* wrong = x.size() != 4 ? images_needed : x[2] == 0 || x[3] == 0 ? image_is_empty : nullptr;
+  if (wrong) throw ShapeError(fmt::format("{}: {}: image {}", op, wrong, to_string(x)));
 }
 
 }  // namespace
 
 template <class T> Tensor<T> max_pool2d(const Tensor<T>& x, const PoolOptions& options) {
-  const auto size = pool_size("max_pool2d", x.shape(), options);
-  Tensor<T> y = Tensor<T>::uninitialised({x.shape()[0], x.shape()[1], size.out_h, size.out_w});
+  const auto size = pool_size(x.shape(), options, failure("max_pool2d", x.shape(), options));
+  Tensor<T> y = Tensor<T>::uninitialised(pooled_shape(x.shape(), size.rows.out, size.columns.out));
   const detail::Indices at(y.size());
   kernels::max_pool2d(size, x.data(), y.mutable_data(), at.data());
   return record("max_pool2d", std::move(y), {x}, [at, shape = x.shape()](const Tensor<T>& dy) {
@@ -57,17 +102,51 @@ template <class T> Tensor<T> max_pool2d(const Tensor<T>& x, const PoolOptions& o
 }
 
 template <class T> Tensor<T> avg_pool2d(const Tensor<T>& x, const PoolOptions& options) {
-  const auto size = pool_size("avg_pool2d", x.shape(), options);
-  Tensor<T> y = Tensor<T>::uninitialised({x.shape()[0], x.shape()[1], size.out_h, size.out_w});
-  kernels::avg_pool2d(size, x.data(), y.mutable_data());
-  return record("avg_pool2d", std::move(y), {x}, [shape = x.shape(), options](const Tensor<T>& dy) {
-    return Gradients(avg_unpool2d(dy, shape, options));
-  });
+  const auto size = pool_size(x.shape(), options, failure("avg_pool2d", x.shape(), options));
+  return averaged(x, Averaging<kernels::Sliding>{"avg_pool2d", "avg_unpool2d", size, x.shape()});
 }
 
-#define XTAPE_POOL(T)                                                  \
-  template Tensor<T> max_pool2d(const Tensor<T>&, const PoolOptions&); \
-  template Tensor<T> avg_pool2d(const Tensor<T>&, const PoolOptions&);
+template <class T> Tensor<T> adaptive_avg_pool2d(const Tensor<T>& x, const Pair& output) {
+  const Shape& shape = x.shape();
+  const auto fail = [&](const char* what) {
+    throw ShapeError(
+        fmt::format("adaptive_avg_pool2d: {}: image {}, output ({}, {})", what, to_string(shape), output.h, output.w));
+  };
+  if (shape.size() != 4) fail(images_needed);
+  if (shape[2] == 0 || shape[3] == 0) fail(image_is_empty);
+  // The edges of the bins are computed in 64 bits.
+  if (std::max({shape[2], shape[3], output.h, output.w}) > 0xffffffffU) fail("an extent is larger than 2^32 - 1");
+  if (!detail::is_addressable(pooled_shape(shape, output.h, output.w))) fail(detail::too_many_elements);
+  return averaged(x, Averaging<kernels::Bins>{"adaptive_avg_pool2d",
+                                              "adaptive_avg_unpool2d",
+                                              {shape[0] * shape[1], {shape[2], output.h}, {shape[3], output.w}},
+                                              shape});
+}
+
+template <class T> Tensor<T> global_avg_pool2d(const Tensor<T>& x) {
+  check_global("global_avg_pool2d", x.shape());
+  return mean(x, {2, 3});
+}
+template <class T> Tensor<T> global_max_pool2d(const Tensor<T>& x) {
+  check_global("global_max_pool2d", x.shape());
+  return max(x, {2, 3});
+}
+
+template <class T> Tensor<T> max_pool1d(const Tensor<T>& x, const Pool1dOptions& options) {
+  return pooled1d("max_pool1d", x, options, max_pool2d<T>);
+}
+template <class T> Tensor<T> avg_pool1d(const Tensor<T>& x, const Pool1dOptions& options) {
+  return pooled1d("avg_pool1d", x, options, avg_pool2d<T>);
+}
+
+#define XTAPE_POOL(T)                                                    \
+  template Tensor<T> max_pool2d(const Tensor<T>&, const PoolOptions&);   \
+  template Tensor<T> avg_pool2d(const Tensor<T>&, const PoolOptions&);   \
+  template Tensor<T> adaptive_avg_pool2d(const Tensor<T>&, const Pair&); \
+  template Tensor<T> global_avg_pool2d(const Tensor<T>&);                \
+  template Tensor<T> global_max_pool2d(const Tensor<T>&);                \
+  template Tensor<T> max_pool1d(const Tensor<T>&, const Pool1dOptions&); \
+  template Tensor<T> avg_pool1d(const Tensor<T>&, const Pool1dOptions&);
 XTAPE_INSTANTIATE(XTAPE_POOL)
 
 }  // namespace xtape

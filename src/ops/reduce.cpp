@@ -2,11 +2,13 @@
 
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/scan.hpp>
 #include <xtape/ops/softmax.hpp>
 
 #include "../kernels/reduce.hpp"
 #include "../kernels/softmax.hpp"
 #include "../recording.hpp"
+#include "scan.hpp"
 #include "softmax.hpp"
 
 namespace xtape {
@@ -20,14 +22,30 @@ template <bool greater, class T>
 Tensor<T> extreme(const char* name, const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   const auto [in, group] = detail::group_axes(name, x, axes, options.keepdims);
   if (group.n == 0 && group.outer * group.inner > 0) throw_no_elements(name, x.shape());
-  if (in.size() > 0xffffffffU)
-    throw ShapeError(fmt::format("{}: shape {} has more than 2^32 elements", name, to_string(x.shape())));
+  detail::check_countable(name, x.shape());
   Tensor<T> y = Tensor<T>::uninitialised(group.kept);
   const detail::Indices at(y.size());
   if (group.n > 0) kernels::extreme<greater>(in.data(), y.mutable_data(), at.data(), group.outer, group.n, group.inner);
   return record(name, std::move(y), {in}, [at, shape = in.shape()](const Tensor<T>& dy) {
     return Gradients(detail::scatter_flat(dy, at, shape));
   });
+}
+
+template <bool greater, class T> IndexArray extreme_index(const char* op, const Tensor<T>& x, std::ptrdiff_t axis) {
+  const NoGrad pause;
+  const auto [in, group] = detail::group_axes(op, x, axis, false);
+  if (group.n == 0 && group.outer * group.inner > 0) throw_no_elements(op, x.shape());
+  IndexArray result(detail::XShape(group.kept.begin(), group.kept.end()));
+  const Tensor<T> values = Tensor<T>::uninitialised(group.kept);
+  const detail::Indices at(values.size());
+  if (group.n > 0)
+    kernels::extreme<greater>(in.data(), values.mutable_data(), at.data(), group.outer, group.n, group.inner);
+  for (std::size_t i = 0; i < values.size(); ++i) result.flat(i) = at.data()[i] / group.inner % group.n;
+  return result;
+}
+template <bool greater, class T> std::size_t extreme_index(const char* op, const Tensor<T>& x) {
+  if (x.size() == 0) throw_no_elements(op, x.shape());
+  return extreme_index<greater>(op, detail::view(x, Shape{x.size()}), 0).flat(0);
 }
 
 // Number of elements reduced to one result.
@@ -100,19 +118,40 @@ template <class T> Tensor<T> var(const Tensor<T>& x, const Axes& axes, const Var
   });
 }
 
-template <class T> Tensor<T> norm(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
-  const Shape from = detail::reduced_shape("norm", x.shape(), axes, true);
+template <class T> Tensor<T> stddev(const Tensor<T>& x, const Axes& axes, const VarianceOptions& options) {
+  const double divisor = static_cast<double>(count("stddev", x, axes)) - static_cast<double>(options.ddof);
+  return norm(x - mean(x, axes, {.keepdims = true}), axes, {.keepdims = options.keepdims}) /
+         static_cast<T>(std::sqrt(divisor));
+}
+
+template <class T> Tensor<T> prod(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
+  const auto [in, group] = detail::group_axes("prod", x, axes, options.keepdims);
+  Tensor<T> y = Tensor<T>::uninitialised(group.kept);
+  kernels::product(in.data(), y.mutable_data(), group.outer, group.n, group.inner);
+  return record("prod", std::move(y), {in}, [in = in, group = group](const Tensor<T>& dy) {  // named anew for Clang 14
+    // Each factor's gradient is the product of those before it and those after it.
+    const Tensor<T> factors = reshape(in, Shape{group.outer, group.n, group.inner});
+    const Tensor<T> before = detail::shift(cumprod(factors, 1), 1, {.fill = 1});
+    const Tensor<T> after = detail::shift(cumprod(factors, 1, {.reverse = true}), 1, {.back = true, .fill = 1});
+    return Gradients(detail::spread(dy, group.spread, in.shape()) * reshape(before * after, in.shape()));
+  });
+}
+
+namespace {
+
+// The Euclidean norm. `from`: the shape with the reduced axes of extent 1, `kept`: the result's.
+template <class T>
+Tensor<T> euclidean_norm(const Tensor<T>& x, const Axes& axes, const Shape& from, const Shape& kept) {
   Tensor<T> y;
   {
     const NoGrad pause;
     if (x.size() == 0) {
-      y = sum(x, axes, options);
+      y = zeros<T>(kept);
     } else {
       // Scaled by the largest element: squares neither overflow nor underflow.
       const Tensor<T> largest = max(abs(x), axes, {.keepdims = true});
       const Tensor<T> scale = where(largest > 0, where(largest < std::numeric_limits<T>::infinity(), largest, 1), 1);
-      const Tensor<T> root = sqrt(sum(square(x / scale), axes, {.keepdims = true})) * scale;
-      y = reshape(root, detail::reduced_shape("norm", x.shape(), axes, options.keepdims));
+      y = reshape(sqrt(sum(square(x / scale), axes, {.keepdims = true})) * scale, kept);
     }
   }
   return record("norm", std::move(y), {x}, [x, from](const Tensor<T>& dy, const Tensor<T>& result) {
@@ -121,24 +160,59 @@ template <class T> Tensor<T> norm(const Tensor<T>& x, const Axes& axes, const Re
   });
 }
 
-template <class T> IndexArray argmax(const Tensor<T>& x, std::ptrdiff_t axis) {
-  const NoGrad pause;
-  const auto [in, group] = detail::group_axes("argmax", x, axis, false);
-  if (group.n == 0 && group.outer * group.inner > 0) throw_no_elements("argmax", x.shape());
-  IndexArray result(detail::XShape(group.kept.begin(), group.kept.end()));
-  const Tensor<T> values = Tensor<T>::uninitialised(group.kept);
-  const detail::Indices at(values.size());
-  if (group.n > 0)
-    kernels::extreme<true>(in.data(), values.mutable_data(), at.data(), group.outer, group.n, group.inner);
-  for (std::size_t i = 0; i < values.size(); ++i) result.flat(i) = at.data()[i] / group.inner % group.n;
-  return result;
+// The same for any other order but 0 and infinity; x is not empty.
+template <class T>
+Tensor<T> power_norm(const Tensor<T>& x, double p, const Axes& axes, const Shape& from, const Shape& kept) {
+  Tensor<T> y;
+  {
+    const NoGrad pause;
+    // Scaled by the element that outweighs the others.
+    const Tensor<T> size = abs(x);
+    const Tensor<T> top = p > 0 ? max(size, axes, {.keepdims = true}) : min(size, axes, {.keepdims = true});
+    const Tensor<T> scale = where(top > 0, where(top < std::numeric_limits<T>::infinity(), top, 1), 1);
+    y = reshape(pow(sum(pow(size / scale, p), axes, {.keepdims = true}), 1 / p) * scale, kept);
+  }
+  return record("norm", std::move(y), {x}, [x, from, p](const Tensor<T>& dy, const Tensor<T>& result) {
+    const Tensor<T> length = reshape(result, from), zero = equal(x, 0) + equal(length, 0);
+    // The power is taken at 1 where it is not wanted.
+    const Tensor<T> ratio = where(zero, 1, abs(x) / where(equal(length, 0), 1, length));
+    return Gradients(where(zero, 0, reshape(dy, from) * (sign(x) * pow(ratio, p - 1))));
+  });
 }
 
-template <class T> std::size_t argmax(const Tensor<T>& x) {
-  if (x.size() == 0) throw_no_elements("argmax", x.shape());
-  const NoGrad pause;
-  return argmax(detail::view(x, Shape{x.size()}), 0).flat(0);
+}  // namespace
+
+template <class T> Tensor<T> norm(const Tensor<T>& x, const Axes& axes, const NormOptions& options) {
+  const double p = options.order;
+  if (std::isnan(p)) throw ValueError("norm: the order is not a number");
+  const Shape from = detail::reduced_shape("norm", x.shape(), axes, true);
+  const Shape kept = detail::reduced_shape("norm", x.shape(), axes, options.keepdims);
+  if (p == 2) return euclidean_norm(x, axes, from, kept);
+  if (p == 1) return sum(abs(x), axes, {.keepdims = options.keepdims});
+  if (p == 0) {
+    Tensor<T> y = sum(not_equal(x, 0), axes, {.keepdims = options.keepdims});
+    return record("norm", std::move(y), {x}, [from, shape = x.shape()](const Tensor<T>& dy) {
+      return Gradients(detail::spread(dy * 0, from, shape));
+    });
+  }
+  if (x.size() == 0) {
+    if (p < 0 && kept.elements() > 0) throw_no_elements("norm", x.shape());
+    return sum(x, axes, {.keepdims = options.keepdims});
+  }
+  if (std::isinf(p))
+    return p > 0 ? max(abs(x), axes, {.keepdims = options.keepdims})
+                 : min(abs(x), axes, {.keepdims = options.keepdims});
+  return power_norm(x, p, axes, from, kept);
 }
+
+template <class T> IndexArray argmax(const Tensor<T>& x, std::ptrdiff_t axis) {
+  return extreme_index<true>("argmax", x, axis);
+}
+template <class T> std::size_t argmax(const Tensor<T>& x) { return extreme_index<true>("argmax", x); }
+template <class T> IndexArray argmin(const Tensor<T>& x, std::ptrdiff_t axis) {
+  return extreme_index<false>("argmin", x, axis);
+}
+template <class T> std::size_t argmin(const Tensor<T>& x) { return extreme_index<false>("argmin", x); }
 
 namespace detail {
 
@@ -165,9 +239,13 @@ Handle<TensorImpl> sum_to_shape(const Handle<TensorImpl>& gradient, const Shape&
   template Tensor<T> min(const Tensor<T>&, const Axes&, const ReduceOptions&);       \
   template Tensor<T> logsumexp(const Tensor<T>&, const Axes&, const ReduceOptions&); \
   template Tensor<T> var(const Tensor<T>&, const Axes&, const VarianceOptions&);     \
-  template Tensor<T> norm(const Tensor<T>&, const Axes&, const ReduceOptions&);      \
+  template Tensor<T> stddev(const Tensor<T>&, const Axes&, const VarianceOptions&);  \
+  template Tensor<T> prod(const Tensor<T>&, const Axes&, const ReduceOptions&);      \
+  template Tensor<T> norm(const Tensor<T>&, const Axes&, const NormOptions&);        \
   template IndexArray argmax(const Tensor<T>&, std::ptrdiff_t);                      \
   template std::size_t argmax(const Tensor<T>&);                                     \
+  template IndexArray argmin(const Tensor<T>&, std::ptrdiff_t);                      \
+  template std::size_t argmin(const Tensor<T>&);                                     \
   template Tensor<T> detail::sum_to(const Tensor<T>&, const Shape&);
 XTAPE_INSTANTIATE(XTAPE_REDUCE)
 

@@ -2,8 +2,7 @@
 
 #include <xtape/detail/loop.hpp>
 
-#include "../kernels/strided.hpp"
-#include "common.hpp"
+#include "strided.hpp"
 
 #include <fmt/ranges.h>
 
@@ -12,45 +11,13 @@
 namespace xtape {
 namespace {
 
+using detail::slice_strided;
+using detail::strides_of;
 using kernels::Strided;
-
-std::array<std::ptrdiff_t, max_rank> strides_of(const Shape& shape) {
-  std::array<std::ptrdiff_t, max_rank> strides{};
-  std::ptrdiff_t stride = 1;
-  for (std::size_t i = shape.size(); i-- > 0;) {
-    strides[i] = stride;
-    stride *= static_cast<std::ptrdiff_t>(shape[i]);
-  }
-  return strides;
-}
 
 bool is_contiguous(const Strided& s) {
   const Strided m = kernels::merged(s);
   return m.shape.empty() || (m.shape.size() == 1 && m.stride[0] == 1);
-}
-
-// x read along strides; shares x's elements if they are consecutive.
-template <class T> Tensor<T> read_strided(const Tensor<T>& x, const Strided& s) {
-  if (s.shape.elements() > 0 && is_contiguous(s)) return detail::view(x, s.shape, static_cast<std::size_t>(s.offset));
-  Tensor<T> y = Tensor<T>::uninitialised(s.shape);
-  kernels::copy_from(s, x.data(), y.mutable_data());
-  return y;
-}
-
-template <class T> Tensor<T> slice_strided(const Tensor<T>& x, const Strided& s, const Shape& kept);
-
-// The transpose of a slice: dy written into zeros of the shape that was sliced.
-template <class T> Tensor<T> unslice(const Tensor<T>& dy, const Strided& s, const Shape& shape) {
-  Tensor<T> dx = zeros<T>(shape);
-  kernels::copy_to(s, dy.data(), dx.mutable_data());
-  return record("unslice", std::move(dx), {dy},
-                [s, kept = dy.shape()](const Tensor<T>& g) { return Gradients(slice_strided(g, s, kept)); });
-}
-
-// `kept`: the result's shape, which may lack axes of extent 1 that s has.
-template <class T> Tensor<T> slice_strided(const Tensor<T>& x, const Strided& s, const Shape& kept) {
-  return record("slice", detail::view(read_strided(x, s), kept), {x},
-                [s, shape = x.shape()](const Tensor<T>& dy) { return Gradients(unslice(dy, s, shape)); });
 }
 
 // start, count and step of a range along an axis of `extent` elements, by Python's rules.
@@ -160,7 +127,7 @@ template <class T> Tensor<T> transpose(const Tensor<T>& x, const Axes& axes) {
   }
   Axes back;
   for (std::size_t i = 0; i < rank; ++i) back.push_back(inverse[i]);
-  return record("transpose", read_strided(x, s), {x},
+  return record("transpose", detail::read_strided(x, s), {x},
                 [back](const Tensor<T>& dy) { return Gradients(transpose(dy, back)); });
 }
 
@@ -196,14 +163,12 @@ template <class T> Tensor<T> concatenate(const std::vector<Tensor<T>>& tensors, 
     shape[at] += tensor.shape()[at];
   }
   Tensor<T> y = Tensor<T>::uninitialised(shape);
-  std::size_t inner = 1, outer = 1;
-  for (std::size_t i = at + 1; i < shape.size(); ++i) inner *= shape[i];
-  for (std::size_t i = 0; i < at; ++i) outer *= shape[i];
+  const auto [outer, n, inner] = detail::around(shape, at);
   std::size_t start = 0;
   for (const auto& tensor : tensors) {
     const std::size_t run = tensor.shape()[at] * inner;
     for (std::size_t o = 0; o < outer; ++o)
-      std::copy_n(tensor.data() + o * run, run, y.mutable_data() + (o * shape[at] + start) * inner);
+      std::copy_n(tensor.data() + o * run, run, y.mutable_data() + (o * n + start) * inner);
     start += tensor.shape()[at];
   }
   const std::vector<Inputs::Input> inputs(tensors.begin(), tensors.end());
@@ -263,6 +228,25 @@ template <class T> Tensor<T> slice(const Tensor<T>& x, std::initializer_list<Sli
 
 namespace detail {
 
+template <class T> Tensor<T> read_strided(const Tensor<T>& x, const Strided& s) {
+  if (s.shape.elements() > 0 && is_contiguous(s)) return view(x, s.shape, static_cast<std::size_t>(s.offset));
+  Tensor<T> y = Tensor<T>::uninitialised(s.shape);
+  kernels::copy_from(s, x.data(), y.mutable_data());
+  return y;
+}
+
+template <class T> Tensor<T> slice_strided(const Tensor<T>& x, const Strided& s, const Shape& kept) {
+  return record("slice", view(read_strided(x, s), kept), {x},
+                [s, shape = x.shape()](const Tensor<T>& dy) { return Gradients(unslice(dy, s, shape)); });
+}
+
+template <class T> Tensor<T> unslice(const Tensor<T>& dy, const Strided& s, const Shape& shape) {
+  Tensor<T> dx = zeros<T>(shape);
+  kernels::copy_to(s, dy.data(), dx.mutable_data());
+  return record("unslice", std::move(dx), {dy},
+                [s, kept = dy.shape()](const Tensor<T>& g) { return Gradients(slice_strided(g, s, kept)); });
+}
+
 template <class T> Tensor<T> gather_flat(const Tensor<T>& x, const Indices& at, const Shape& shape) {
   Tensor<T> y = Tensor<T>::uninitialised(shape);
   for (std::size_t i = 0; i < at.size(); ++i) y.mutable_data()[i] = x.data()[at.data()[i]];
@@ -289,6 +273,9 @@ template <class T> Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at,
   template Tensor<T> concatenate(const std::vector<Tensor<T>>&, std::ptrdiff_t);                  \
   template Tensor<T> stack(const std::vector<Tensor<T>>&, std::ptrdiff_t);                        \
   template Tensor<T> slice(const Tensor<T>&, std::initializer_list<SliceIndex>);                  \
+  template Tensor<T> detail::read_strided(const Tensor<T>&, const Strided&);                      \
+  template Tensor<T> detail::slice_strided(const Tensor<T>&, const Strided&, const Shape&);       \
+  template Tensor<T> detail::unslice(const Tensor<T>&, const Strided&, const Shape&);             \
   template Tensor<T> detail::gather_flat(const Tensor<T>&, const detail::Indices&, const Shape&); \
   template Tensor<T> detail::scatter_flat(const Tensor<T>&, const detail::Indices&, const Shape&);
 XTAPE_INSTANTIATE(XTAPE_SHAPE)

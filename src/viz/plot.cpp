@@ -156,7 +156,7 @@ std::string make_script(const Plot& plot, std::span<const Curve> curves) {
   script += fmt::format("set key outside {} Left reverse samplen 3.5 spacing 1.3\n",
                         beside ? "right top vertical" : "bottom center horizontal");
   std::size_t labels_left = beside ? most_labels_beside : most_labels_below;
-  std::string bars, lines;
+  std::string bands, bars, lines;
   for (std::size_t k = 0; k < curves.size(); ++k) {
     const Curve& curve = curves[k];
     if (curve.points == 0) continue;
@@ -165,7 +165,10 @@ std::string make_script(const Plot& plot, std::span<const Curve> curves) {
       fmt::format_to(std::back_inserter(script), "{} {} {} {}\n", curve.x[i], curve.y[i], curve.low[i], curve.high[i]);
     script += "END\n";
     const auto colour = colours[k % colours.size()];
-    if (!curve.series->error.empty())
+    if (!curve.series->error.empty() && curve.series->band)
+      bands += fmt::format(
+          "$curve{} using 1:3:4 with filledcurves fillstyle solid noborder linecolor rgb '#d0{}' notitle, ", k, colour);
+    else if (!curve.series->error.empty())
       bars += fmt::format(
           "$curve{} using 1:2:3:4 with yerrorbars pointtype -1 linewidth 1.5 linecolor rgb '#80{}' notitle, ", k,
           colour);
@@ -174,13 +177,15 @@ std::string make_script(const Plot& plot, std::span<const Curve> curves) {
       title = "title " + quote(one_line(curve.series->label));
       --labels_left;
     }
-    const auto marks =
-        curve.marked ? fmt::format("points pointtype {} pointsize 0.9", shapes[k / colours.size() % shapes.size()])
-                     : "";
-    lines += fmt::format("{}$curve{} using 1:2 with lines{} linewidth 2.2 dashtype {} linecolor rgb '#{}' {}",
-                         lines.empty() ? "" : ", ", k, marks, curve.series->dashed ? "(9,6)" : "1", colour, title);
+    const auto shape = shapes[k / colours.size() % shapes.size()];
+    const auto marks = curve.marked ? fmt::format("points pointtype {} pointsize 0.9", shape) : "";
+    const auto style = curve.series->points ? fmt::format("points pointtype {} pointsize 0.8", shape)
+                                            : fmt::format("lines{} linewidth 2.2 dashtype {}", marks,
+                                                          curve.series->dashed ? "(9,6)" : "1");
+    lines += fmt::format("{}$curve{} using 1:2 with {} linecolor rgb '#{}' {}", lines.empty() ? "" : ", ", k, style,
+                         colour, title);
   }
-  return script + "plot " + bars + lines + "\n";
+  return script + "plot " + bands + bars + lines + "\n";
 }
 
 // ---- gnuplot ----

@@ -17,7 +17,10 @@ template <class T> struct Operand {
   }
   template <XExpression E> Operand(const E& expression) : tensor(expression) {}
   template <class S>
-  requires std::is_arithmetic_v<S> Operand(S value) : number(static_cast<T>(value)) {}
+  requires std::is_arithmetic_v<S> Operand(S value) : number(static_cast<T>(value)) {
+    // An input that is seen: a tape that searches for the first infinity must know that it was put in.
+    if (!(number - number == T(0))) tensor = Tensor<T>(number);
+  }
 
   bool is_number() const noexcept { return !tensor.defined(); }
   const T* data() const { return is_number() ? &number : tensor.data(); }

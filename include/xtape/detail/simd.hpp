@@ -19,6 +19,15 @@ template <class T, class A, class F> xsimd::batch<T, A> each(const xsimd::batch<
   for (T& value : values) value = f(value);
   return xsimd::batch<T, A>::load_aligned(values);
 }
+template <class T, class A, class F>
+xsimd::batch<T, A> each(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y, F&& f) noexcept {
+  constexpr std::size_t width = xsimd::batch<T, A>::size;
+  alignas(64) T values[width], others[width];
+  x.store_aligned(values);
+  y.store_aligned(others);
+  for (std::size_t i = 0; i < width; ++i) values[i] = f(values[i], others[i]);
+  return xsimd::batch<T, A>::load_aligned(values);
+}
 
 template <class T, class A> xsimd::batch<T, A> exp(const xsimd::batch<T, A>& x) noexcept {
   using B = xsimd::batch<T, A>;
@@ -37,16 +46,54 @@ template <class T, class A> xsimd::batch<T, A> expm1(const xsimd::batch<T, A>& x
   return xsimd::any(large) ? xsimd::select(large, simd::exp(x), y) : y;
 }
 
-template <class T, class A> xsimd::batch<T, A> log(const xsimd::batch<T, A>& x) noexcept {
+/// A logarithm f, mended for subnormal numbers; log_2 is f(2).
+template <class T, class A, class F>
+xsimd::batch<T, A> logarithm(const xsimd::batch<T, A>& x, const F& f, long double log_2) noexcept {
   using B = xsimd::batch<T, A>;
-  const B y = xsimd::log(x);
+  const B y = f(x);
   const auto subnormal = (x < B(std::numeric_limits<T>::min())) && (x > B(T(0)));
   if (!xsimd::any(subnormal)) return y;
   constexpr T scale = sizeof(T) == 4 ? T(0x1p24) : T(0x1p54);
-  constexpr T log_scale = static_cast<T>((sizeof(T) == 4 ? 24 : 54) * 0.693147180559945309417L);
-  return xsimd::select(subnormal, xsimd::log(x * B(scale)) - B(log_scale), y);
+  const T log_scale = static_cast<T>((sizeof(T) == 4 ? 24 : 54) * log_2);
+  return xsimd::select(subnormal, f(x * B(scale)) - B(log_scale), y);
+}
+template <class T, class A> xsimd::batch<T, A> log(const xsimd::batch<T, A>& x) noexcept {
+  return logarithm(
+      x, [](const auto& v) { return xsimd::log(v); }, 0.693147180559945309417L);
+}
+template <class T, class A> xsimd::batch<T, A> log2(const xsimd::batch<T, A>& x) noexcept {
+  return logarithm(
+      x, [](const auto& v) { return xsimd::log2(v); }, 1);
+}
+template <class T, class A> xsimd::batch<T, A> log10(const xsimd::batch<T, A>& x) noexcept {
+  return logarithm(
+      x, [](const auto& v) { return xsimd::log10(v); }, 0.301029995663981195214L);
 }
 
+template <class T, class A> xsimd::batch<T, A> cbrt(const xsimd::batch<T, A>& x) noexcept {
+  using B = xsimd::batch<T, A>;
+  const B y = xsimd::cbrt(x);
+  const auto subnormal = (xsimd::abs(x) < B(std::numeric_limits<T>::min())) && (x != B(T(0)));
+  if (!xsimd::any(subnormal)) return y;
+  return xsimd::select(subnormal, xsimd::cbrt(x * B(T(0x1p54))) * B(T(0x1p-18)), y);
+}
+
+// xsimd's are off by 2 units and more; exp2 is wrong where the result is subnormal or about to overflow.
+template <class T, class A> xsimd::batch<T, A> tan(const xsimd::batch<T, A>& x) noexcept {
+  return each(x, [](T v) { return std::tan(v); });
+}
+template <class T, class A> xsimd::batch<T, A> asin(const xsimd::batch<T, A>& x) noexcept {
+  return each(x, [](T v) { return std::asin(v); });
+}
+template <class T, class A> xsimd::batch<T, A> atan(const xsimd::batch<T, A>& x) noexcept {
+  return each(x, [](T v) { return std::atan(v); });
+}
+template <class T, class A> xsimd::batch<T, A> asinh(const xsimd::batch<T, A>& x) noexcept {
+  return each(x, [](T v) { return std::asinh(v); });
+}
+template <class T, class A> xsimd::batch<T, A> exp2(const xsimd::batch<T, A>& x) noexcept {
+  return each(x, [](T v) { return std::exp2(v); });
+}
 // xsimd's are off by 2 (float erf) to 1e5 (double erfc) units.
 template <class T, class A> xsimd::batch<T, A> erf(const xsimd::batch<T, A>& x) noexcept {
   return each(x, [](T v) { return std::erf(v); });
@@ -56,11 +103,16 @@ template <class T, class A> xsimd::batch<T, A> erfc(const xsimd::batch<T, A>& x)
 }
 // xsimd's is off by 50 units and more, and pow(0, -1) is 0.
 template <class T, class A> xsimd::batch<T, A> pow(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y) noexcept {
-  alignas(64) T base[xsimd::batch<T, A>::size], exponent[xsimd::batch<T, A>::size];
-  x.store_aligned(base);
-  y.store_aligned(exponent);
-  for (std::size_t i = 0; i < xsimd::batch<T, A>::size; ++i) base[i] = std::pow(base[i], exponent[i]);
-  return xsimd::batch<T, A>::load_aligned(base);
+  return each(x, y, [](T v, T w) { return std::pow(v, w); });
+}
+// xsimd's hypot overflows; its atan2 is made of its atan.
+template <class T, class A>
+xsimd::batch<T, A> atan2(const xsimd::batch<T, A>& y, const xsimd::batch<T, A>& x) noexcept {
+  return each(y, x, [](T v, T w) { return std::atan2(v, w); });
+}
+template <class T, class A>
+xsimd::batch<T, A> hypot(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y) noexcept {
+  return each(x, y, [](T v, T w) { return std::hypot(v, w); });
 }
 
 }  // namespace xtape::simd

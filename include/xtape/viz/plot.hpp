@@ -12,6 +12,8 @@ struct Series {
   std::vector<double> x = {}, y = {};  ///< of one length; a point that is not finite is a gap in the curve
   std::vector<double> error = {};      ///< empty, or a bar y +- error for each point; where not finite, no bar
   bool dashed = false;
+  bool points = false;  ///< a mark at every point and no line
+  bool band = false;    ///< the errors as a shaded band around the curve, not as bars; a gap ends it
 };
 
 struct Plot {
@@ -26,7 +28,7 @@ bool can_plot();
 /// Draws the curves as a PNG of 900 x 560 pixels, in colours that the colour-blind can tell apart. The legend
 /// is beside the curves, below them if a label has more than 24 letters, and has room for the first 20 or 8
 /// labels. All text is UTF-8 and drawn as it is, whatever characters are in it; what has no room is cut off.
-/// On a logarithmic y axis a bar that reaches 0 or below ends at the lowest point of all curves and bars.
+/// On a logarithmic y axis a bar or band that reaches 0 or below ends at the lowest point of all curves and bars.
 /// The file appears whole or not at all: it is drawn under another name in the same folder and then renamed,
 /// replacing what was there.
 /// Throws ValueError if x, y and error of a series differ in length, or if no series has a point to draw;

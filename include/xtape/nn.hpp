@@ -1,0 +1,103 @@
+#pragma once
+/// \file nn.hpp  Layers: plain structs that hold parameters, are called like functions and list what an optimiser
+/// updates. A layer is a handle as a Tensor is: copies share the parameters.
+///
+///     nn::Sequential<float> net{nn::Linear<float>(784, 100, rng), relu<float>, nn::Linear<float>(100, 10, rng)};
+///     optim::Sgd sgd{net.parameters(), {.learning_rate = 0.1}};
+///     auto loss = cross_entropy(net(x), label);
+
+#include <xtape/ops/conv.hpp>
+#include <xtape/ops/normalise.hpp>
+#include <xtape/rng.hpp>
+
+#include <functional>
+#include <memory>
+#include <type_traits>
+#include <vector>
+
+namespace xtape::nn {
+
+/// y = x W + b        x: (n, inputs), W: (inputs, outputs), b: (outputs,), y: (n, outputs)
+/// W starts by init::he_normal, b at 0. Without bias: set `bias = {}`. Throws as matmul does.
+template <class T> struct Linear {
+  Tensor<T> weight, bias;
+
+  Linear(std::size_t inputs, std::size_t outputs, Rng& rng);
+  Tensor<T> operator()(const Tensor<T>& x) const;
+  std::vector<Tensor<T>> parameters() const;
+};
+
+/// conv2d with weights (outputs, inputs / groups, kh, kw) and a bias for each output channel.
+/// W starts by init::he_normal, b at 0. Without bias: set `bias = {}`. Throws as conv2d does.
+template <class T> struct Conv2d {
+  Tensor<T> weight, bias;
+  Conv2dOptions options;
+
+  Conv2d(std::size_t inputs, std::size_t outputs, Pair kernel, Rng& rng, const Conv2dOptions& options = {});
+  Tensor<T> operator()(const Tensor<T>& x) const;
+  std::vector<Tensor<T>> parameters() const;
+};
+
+/// batch_norm: by the batch's statistics while `training`, which the state remembers, else by the state's.
+/// gamma starts at 1, beta at 0.
+template <class T> struct BatchNorm {
+  Tensor<T> gamma, beta;
+  BatchNormState<T> state;
+  double momentum = 0.1, epsilon = 1e-5;
+  bool training = true;
+
+  explicit BatchNorm(std::size_t channels);
+  Tensor<T> operator()(const Tensor<T>& x);
+  std::vector<Tensor<T>> parameters() const { return {gamma, beta}; }
+};
+
+/// dropout while `training`, else x as it is. Draws from a generator of its own, split from the one given.
+template <class T> struct Dropout {
+  double rate;
+  Rng rng;
+  bool training = true;
+
+  /// Throws ValueError unless 0 <= rate < 1.
+  Dropout(double rate, Rng& rng);
+  Tensor<T> operator()(const Tensor<T>& x);
+};
+
+/// Layers one after the other. A layer is anything called with a tensor: a struct of this page, a lambda, or the
+/// name of an op, `relu<float>`.
+template <class T> class Sequential {
+ public:
+  Sequential() = default;
+  template <class... Layers>
+  requires(std::is_invocable_r_v<Tensor<T>, Layers&, const Tensor<T>&>&&...) explicit Sequential(Layers... layers) {
+    (add(std::move(layers)), ...);
+  }
+  template <class Layer> void add(Layer layer) {
+    if constexpr (requires { layer.parameters(); })
+      for (const Tensor<T>& parameter : layer.parameters()) parameters_.push_back(parameter);
+    const auto shared = std::make_shared<Layer>(std::move(layer));
+    if constexpr (requires { shared->training; })
+      modes_.push_back([shared](bool training) { shared->training = training; });
+    else if constexpr (requires { shared->set_training(true); })
+      modes_.push_back([shared](bool training) { shared->set_training(training); });
+    layers_.push_back([shared](const Tensor<T>& x) { return (*shared)(x); });
+  }
+  Tensor<T> operator()(const Tensor<T>& x) const {
+    Tensor<T> y = x;
+    for (const auto& layer : layers_) y = layer(y);
+    return y;
+  }
+  std::size_t size() const noexcept { return layers_.size(); }
+  /// Of all layers, in their order.
+  const std::vector<Tensor<T>>& parameters() const noexcept { return parameters_; }
+  /// Tells the layers that behave differently then (Dropout, BatchNorm) whether they are being trained.
+  void set_training(bool training) {
+    for (const auto& set : modes_) set(training);
+  }
+
+ private:
+  std::vector<std::function<Tensor<T>(const Tensor<T>&)>> layers_;
+  std::vector<std::function<void(bool)>> modes_;
+  std::vector<Tensor<T>> parameters_;
+};
+
+}  // namespace xtape::nn

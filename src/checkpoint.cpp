@@ -1,0 +1,112 @@
+// A node that keeps its inputs and the function: the sweep runs the function again, on a tape for itself or, if the
+// sweep is recorded, on the active one.
+#include <xtape/transforms.hpp>
+
+#include "ops/common.hpp"
+#include "recording.hpp"
+
+#include <algorithm>
+
+namespace xtape {
+namespace {
+
+using Impl = detail::Handle<detail::TensorImpl>;
+template <class T> using Tensors = std::vector<Tensor<T>>;
+
+// Every tensor that nodes from `first` on took from outside must have been among the first run's.
+void check_sources(const detail::Recording& recording, std::size_t first, const std::vector<Impl>& sources) {
+  for (const detail::Edge& edge : recording.edges_since(first)) {
+    const bool before = edge.node != detail::Edge::none && edge.node < first;
+    if (!edge.source && !before) continue;
+    const bool known = std::ranges::any_of(sources, [&](const Impl& source) {
+      return before ? recording.links(*source) && source->link.node == edge.node : source.get() == edge.source.get();
+    });
+    if (!known)
+      throw TapeError(
+          "checkpoint: the function used other tensors when it ran again than in its first run; capture tensors by "
+          "value, and let it depend on nothing that changes");
+  }
+}
+
+// What the tape keeps.
+template <class T> struct Again {
+  detail::RandomFunctionOfMany<T> f;
+  Tensors<T> x;
+  Rng rng;  // as it was
+  std::vector<Impl> sources;
+
+  Gradients operator()(const Tensor<T>& dy, Wanted wanted) const {
+    if (Tape::recording()) return pull(*detail::active_recording(), dy, wanted, {.create_graph = true});
+    const Tape tape;
+    return pull(*detail::active_recording(), dy, wanted, {});
+  }
+
+ private:
+  Gradients pull(detail::Recording& recording, const Tensor<T>& dy, Wanted wanted,
+                 const BackwardOptions& options) const {
+    const std::size_t first = recording.nodes().size();
+    Rng again = rng;
+    const Tensor<T> y = f(x, again);
+    check_sources(recording, first, sources);
+    if (!y.defined() || y.shape() != dy.shape())
+      throw TapeError(fmt::format("checkpoint: the function gave shape {} when it ran again, and {} in its first run",
+                                  y.defined() ? to_string(y.shape()) : "undefined", to_string(dy.shape())));
+    std::vector<Impl> targets;
+    std::vector<std::size_t> place;
+    for (std::size_t i = 0; i < sources.size(); ++i)
+      if (wanted[i] && recording.needs_gradient(*sources[i])) {
+        targets.push_back(sources[i]);
+        place.push_back(i);
+      }
+    auto found = recording.gradient(y.impl(), dy.impl(), targets, options, first);
+    std::vector<Impl> of_source(sources.size());
+    for (std::size_t i = 0; i < found.size(); ++i) of_source[place[i]] = std::move(found[i]);
+    Gradients gradients;
+    for (auto& gradient : of_source) gradients.add(std::move(gradient));
+    return gradients;
+  }
+};
+
+template <class T> Tensor<T> checkpointed(const detail::RandomFunctionOfMany<T>& f, const Tensors<T>& x, Rng& rng) {
+  if (!Tape::recording()) return f(x, rng);
+  const Rng start = rng;
+  Tensor<T> y;
+  std::vector<Impl> sources;
+  {
+    // Shows which tensors f depends on, wherever it has them from; what it computes on the way goes with the tape.
+    const Tape tape;
+    y = f(x, rng);
+    if (!y.defined()) throw Error("checkpoint: the function returned an undefined tensor");
+    if (!detail::active_recording()->links(*y.impl())) return y;
+    sources = detail::active_recording()->sources();
+  }
+  std::vector<Inputs::Input> inputs;  // which look at the handle alone, whatever the element type
+  for (const Impl& source : sources) inputs.emplace_back(Tensor<T>(source));
+  return record("checkpoint", y.detach(), Inputs(inputs), Again<T>{f, x, start, sources});
+}
+
+}  // namespace
+
+template <class T> Tensor<T> checkpoint(const detail::RandomFunctionOfMany<T>& f, const Tensors<T>& x, Rng& rng) {
+  return checkpointed<T>(f, x, rng);
+}
+template <class T> Tensor<T> checkpoint(const detail::RandomFunction<T>& f, const Tensor<T>& x, Rng& rng) {
+  return checkpointed<T>([f](const Tensors<T>& inputs, Rng& r) { return f(inputs[0], r); }, {x}, rng);
+}
+template <class T> Tensor<T> checkpoint(const detail::FunctionOfMany<T>& f, const Tensors<T>& x) {
+  Rng none;
+  return checkpointed<T>([f](const Tensors<T>& inputs, Rng&) { return f(inputs); }, x, none);
+}
+template <class T> Tensor<T> checkpoint(const detail::FunctionOf<T>& f, const Tensor<T>& x) {
+  Rng none;
+  return checkpointed<T>([f](const Tensors<T>& inputs, Rng&) { return f(inputs[0]); }, {x}, none);
+}
+
+#define XTAPE_CHECKPOINT(T)                                                                \
+  template Tensor<T> checkpoint(const detail::FunctionOf<T>&, const Tensor<T>&);           \
+  template Tensor<T> checkpoint(const detail::FunctionOfMany<T>&, const Tensors<T>&);      \
+  template Tensor<T> checkpoint(const detail::RandomFunction<T>&, const Tensor<T>&, Rng&); \
+  template Tensor<T> checkpoint(const detail::RandomFunctionOfMany<T>&, const Tensors<T>&, Rng&);
+XTAPE_INSTANTIATE(XTAPE_CHECKPOINT)
+
+}  // namespace xtape

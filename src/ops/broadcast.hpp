@@ -1,0 +1,25 @@
+#pragma once
+#include <xtape/detail/loop.hpp>
+#include <xtape/detail/operand.hpp>
+
+#include "common.hpp"
+
+namespace xtape::detail {
+
+// y = f(x...) on SIMD batches over operands broadcast together. Throws ShapeError, in the op's name.
+template <std::size_t K, class T, class F>
+Tensor<T> broadcast_loop(const char* op, const std::array<const Operand<T>*, K>& x, const F& f) {
+  using B = simd::Batch<T>;
+  std::array<const Shape*, K> shapes;
+  std::array<const T*, K> data;
+  for (std::size_t k = 0; k < K; ++k) {
+    shapes[k] = x[k]->shape();
+    data[k] = x[k]->data();
+  }
+  const LoopPlan plan = plan_loop(op, shapes.data(), K);
+  Tensor<T> y = Tensor<T>::uninitialised(plan.out);
+  run_loop<T, K, 1>(plan, data, {y.mutable_data()}, [&f](const std::array<B, K>& v) { return std::array<B, 1>{f(v)}; });
+  return y;
+}
+
+}  // namespace xtape::detail

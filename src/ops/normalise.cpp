@@ -1,0 +1,145 @@
+#include <xtape/ops/normalise.hpp>
+
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/elementwise.hpp>
+
+#include "broadcast.hpp"
+#include "reduce.hpp"
+
+namespace xtape {
+namespace {
+
+void check_epsilon(const char* op, double epsilon) {
+  if (!(epsilon >= 0)) throw ValueError(fmt::format("{}: epsilon must not be negative, but is {}", op, epsilon));
+}
+
+// What a group's values are standardised by, with extent 1 along the group's axes; the mean in two parts, since a
+// large one does not fit a single number well enough.
+template <class T> struct Moments { Tensor<T> mean, correction, variance; };
+
+// y[i] = f(x[i], others...), broadcast to x's shape.
+template <class T, std::size_t K, class F> Tensor<T> fused(const std::array<const Tensor<T>*, K>& x, const F& f) {
+  using B = simd::Batch<T>;
+  std::array<const Shape*, K> shapes;
+  std::array<const T*, K> data;
+  for (std::size_t k = 0; k < K; ++k) shapes[k] = &x[k]->shape(), data[k] = x[k]->data();
+  Tensor<T> y = Tensor<T>::uninitialised(x[0]->shape());
+  detail::run_loop<T, K, 1>(detail::plan_loop("standardise", shapes.data(), K), data, {y.mutable_data()},
+                            [&f](const std::array<B, K>& v) { return std::array<B, 1>{f(v)}; });
+  return y;
+}
+
+template <class T> Moments<T> moments(const Tensor<T>& x, const Axes& axes) {
+  using B = simd::Batch<T>;
+  const NoGrad pause;
+  const Tensor<T> m = mean(x, axes, {.keepdims = true});
+  const Tensor<T> c =
+      mean(fused<T, 2>({&x, &m}, [](const std::array<B, 2>& v) { return v[0] - v[1]; }), axes, {.keepdims = true});
+  const Tensor<T> squares = fused<T, 3>({&x, &m, &c}, [](const std::array<B, 3>& v) {
+    const B d = (v[0] - v[1]) - v[2];
+    return d * d;
+  });
+  return {m, c, mean(squares, axes, {.keepdims = true})};
+}
+
+template <class T>
+Tensor<T> standardise_by(const Moments<T>& moments, const Tensor<T>& x, const Axes& axes, double epsilon) {
+  using B = simd::Batch<T>;
+  const auto root = [epsilon](const Tensor<T>& variance) { return 1 / sqrt(variance + epsilon); };
+  Tensor<T> y, r;
+  {
+    const NoGrad pause;
+    r = root(moments.variance);
+    y = fused<T, 4>({&x, &moments.mean, &moments.correction, &r},
+                    [](const std::array<B, 4>& v) { return ((v[0] - v[1]) - v[2]) * v[3]; });
+  }
+  return record(
+      "standardise", std::move(y), {x}, [x, r, moments, axes, root](const Tensor<T>& dy, const Tensor<T>& result) {
+        const Tensor<T> mean_dy = mean(dy, axes, {.keepdims = true}),
+                        mean_dy_y = mean(dy * result, axes, {.keepdims = true});
+        if (Tape::recording()) {
+          // r as a function of x again; the variance does not change with a constant taken off.
+          const Tensor<T> d = (x - moments.mean) - moments.correction;
+          return Gradients(root(var(d, axes, {.keepdims = true})) * ((dy - mean_dy) - result * mean_dy_y));
+        }
+        return Gradients(fused<T, 5>({&dy, &mean_dy, &result, &mean_dy_y, &r},
+                                     [](const std::array<B, 5>& v) { return v[4] * ((v[0] - v[1]) - v[2] * v[3]); }));
+      });
+}
+
+}  // namespace
+
+template <class T> Tensor<T> standardise(const Tensor<T>& x, const Axes& axes, const StandardiseOptions& options) {
+  static_cast<void>(axis_flags("standardise", axes, x.shape()));
+  check_epsilon("standardise", options.epsilon);
+  return standardise_by(moments(x, axes), x, axes, options.epsilon);
+}
+
+template <class T>
+Tensor<T> layer_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>& beta,
+                     const StandardiseOptions& options) {
+  const Shape &shape = x.shape(), &group = gamma.shape();
+  if (group.empty() || group.size() > shape.size() || beta.shape() != group ||
+      !std::equal(group.begin(), group.end(), shape.end() - group.size()))
+    throw ShapeError(fmt::format("layer_norm: gamma and beta of the last extents of x are needed, got {}, {} and {}",
+                                 to_string(group), to_string(beta.shape()), to_string(shape)));
+  check_epsilon("layer_norm", options.epsilon);
+  Axes axes;
+  for (std::size_t i = shape.size() - group.size(); i < shape.size(); ++i)
+    axes.push_back(static_cast<std::ptrdiff_t>(i));
+  return standardise(x, axes, options) * gamma + beta;
+}
+
+template <class T>
+Tensor<T> batch_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>& beta, BatchNormState<T>& state,
+                     const BatchNormOptions& options) {
+  const Shape& shape = x.shape();
+  const Shape channels{shape.size() > 1 ? shape[1] : 0};
+  if (shape.size() < 2 || shape.size() > 4 || gamma.shape() != channels || beta.shape() != channels ||
+      state.mean.shape() != channels || state.variance.shape() != channels)
+    throw ShapeError(fmt::format(
+        "batch_norm: x (N, C, ...) of 2 to 4 axes, and gamma, beta and a state of shape (C,) are needed, got "
+        "{}, {}, {} and a state of {} and {}",
+        to_string(shape), to_string(gamma.shape()), to_string(beta.shape()), to_string(state.mean.shape()),
+        to_string(state.variance.shape())));
+  check_epsilon("batch_norm", options.epsilon);
+  if (!(options.momentum >= 0 && options.momentum <= 1))
+    throw ValueError(fmt::format("batch_norm: the momentum must be in [0, 1], but is {}", options.momentum));
+
+  // As broadcast along all axes but the second.
+  Shape along = channels;
+  Axes axes = 0;
+  std::size_t n = shape[0];
+  for (std::size_t i = 2; i < shape.size(); ++i) {
+    along.push_back(1);
+    axes.push_back(static_cast<std::ptrdiff_t>(i));
+    n *= shape[i];
+  }
+  const auto spread = [&along](const Tensor<T>& t) { return t.dimension() == along.size() ? t : reshape(t, along); };
+  if (!options.training) {
+    const Tensor<T> scale = gamma / sqrt(state.variance + options.epsilon);
+    return (x - spread(state.mean)) * spread(scale) + spread(beta);
+  }
+  if (n < 2 && channels[0] > 0)
+    throw ShapeError(
+        fmt::format("batch_norm: training needs two values or more to a channel, got {}", to_string(shape)));
+  const Moments<T> batch = moments(x, axes);
+  const auto weight = static_cast<T>(options.momentum);
+  const T unbiased = static_cast<T>(n) / static_cast<T>(n - 1);
+  const auto running_mean = state.mean.modify(), running_variance = state.variance.modify();
+  for (std::size_t c = 0; c < channels[0]; ++c) {
+    const T m = batch.mean.data()[c] + batch.correction.data()[c], v = unbiased * batch.variance.data()[c];
+    running_mean[c] += weight * (m - running_mean[c]);
+    running_variance[c] += weight * (v - running_variance[c]);
+  }
+  return standardise_by(batch, x, axes, options.epsilon) * spread(gamma) + spread(beta);
+}
+
+#define XTAPE_NORMALISE(T)                                                                                        \
+  template Tensor<T> standardise(const Tensor<T>&, const Axes&, const StandardiseOptions&);                       \
+  template Tensor<T> layer_norm(const Tensor<T>&, const Tensor<T>&, const Tensor<T>&, const StandardiseOptions&); \
+  template Tensor<T> batch_norm(const Tensor<T>&, const Tensor<T>&, const Tensor<T>&, BatchNormState<T>&,         \
+                                const BatchNormOptions&);
+XTAPE_INSTANTIATE(XTAPE_NORMALISE)
+
+}  // namespace xtape

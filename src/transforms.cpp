@@ -1,0 +1,225 @@
+#include <xtape/transforms.hpp>
+
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/reduce.hpp>
+#include <xtape/ops/shape.hpp>
+
+#include "ops/common.hpp"
+#include "recording.hpp"
+
+#include <optional>
+
+namespace xtape {
+namespace {
+
+template <class T> using Tensors = std::vector<Tensor<T>>;
+using detail::FunctionOf;
+using detail::FunctionOfMany;
+
+// Whether a sweep is the last of a call: nobody differentiates its result, unless it is on the caller's tape.
+enum class Last { no, yes };
+
+// One call of a transform: the tape it works on, and the variables it differentiates by. The tape is the active one,
+// with every sweep recorded, or one of its own.
+template <class T> class Transform {
+ public:
+  Transform(const char* name, const Tensors<T>& x) : name_(name), recorded_(Tape::recording()) {
+    if (!recorded_) tape_.emplace();
+    recording_ = detail::active_recording();
+    first_ = recording_->nodes().size();
+    for (const auto& tensor : x) x_.push_back(variable(tensor));
+  }
+  // Nobody differentiates by these leaves any more; later sweeps over the active tape need not reach them.
+  ~Transform() {
+    for (auto& leaf : leaves_) leaf.set_requires_grad(false);
+  }
+  Transform(const Transform&) = delete;
+  Transform& operator=(const Transform&) = delete;
+
+  // A tensor apart from the caller's, on the same elements. On the active tape the caller's is what it is made from.
+  Tensor<T> variable(const Tensor<T>& x) {
+    Tensor<T> made = recorded_ ? reshape(x, x.shape()) : x.detach();
+    if (made.requires_grad()) return made;
+    made.set_requires_grad(true);
+    leaves_.push_back(made);
+    return made;
+  }
+
+  const Tensors<T>& x() const noexcept { return x_; }
+
+  Tensor<T> value(const FunctionOfMany<T>& f) const {
+    Tensor<T> y = f(x_);
+    if (!y.defined()) throw Error(fmt::format("{}: the function returned an undefined tensor", name_));
+    return y;
+  }
+  Tensor<T> scalar(const FunctionOfMany<T>& f) const {
+    Tensor<T> y = value(f);
+    if (y.size() != 1)
+      throw ShapeError(
+          fmt::format("{}: the function must return one element, got shape {}; sum it, or take jacobian() or vjp()",
+                      name_, to_string(y.shape())));
+    return y;
+  }
+
+  // sum_i seed_i dy_i/dx for each x; undefined where there is none.
+  Tensors<T> pull(const Tensor<T>& y, const Tensor<T>& seed, const Tensors<T>& x, Last last,
+                  bool retain = false) const {
+    std::vector<detail::Handle<detail::TensorImpl>> of;
+    for (const auto& tensor : x) of.push_back(tensor.impl());
+    const BackwardOptions options{.create_graph = recorded_ || last == Last::no, .retain_graph = retain};
+    Tensors<T> result;
+    for (auto& gradient : recording_->gradient(y.impl(), seed.impl(), of, options, first_))
+      result.emplace_back(std::move(gradient));
+    return result;
+  }
+
+  // As the caller gets it: zeros for what is undefined, and no link to a tape that ends here.
+  Tensor<T> result(const Tensor<T>& y, const Shape& shape) const {
+    if (!y.defined()) return zeros<T>(shape);
+    return recorded_ ? y : y.detach();
+  }
+  Tensors<T> results(Tensors<T> gradients) const {
+    for (std::size_t i = 0; i < gradients.size(); ++i) gradients[i] = result(gradients[i], x_[i].shape());
+    return gradients;
+  }
+
+ private:
+  const char* name_;
+  bool recorded_;  // on the caller's tape
+  std::optional<Tape> tape_;
+  detail::Recording* recording_;
+  std::size_t first_;  // the first node that is this call's
+  Tensors<T> x_, leaves_;
+};
+
+template <class T> FunctionOfMany<T> of_first(const FunctionOf<T>& f) {
+  return [&f](const Tensors<T>& x) { return f(x[0]); };
+}
+
+void check_shape(const char* name, const char* what, const Shape& given, const Shape& expected) {
+  if (given != expected)
+    throw ShapeError(
+        fmt::format("{}: the {} has shape {}, expected {}", name, what, to_string(given), to_string(expected)));
+}
+template <class T> void check_directions(const char* name, const Tensors<T>& v, const Tensors<T>& x) {
+  if (v.size() != x.size()) throw ShapeError(fmt::format("{}: {} directions for {} tensors", name, v.size(), x.size()));
+  for (std::size_t i = 0; i < x.size(); ++i) check_shape(name, "direction", v[i].shape(), x[i].shape());
+}
+
+template <class T>
+ValueAndGrads<T> value_and_gradients(const char* name, const FunctionOfMany<T>& f, const Tensors<T>& x) {
+  const Transform<T> transform(name, x);
+  const Tensor<T> y = transform.scalar(f);
+  return {transform.result(y, y.shape()), transform.results(transform.pull(y, {}, transform.x(), Last::yes))};
+}
+
+template <class T> Tensor<T> jacobian_of(const char* name, const FunctionOf<T>& g, const Tensor<T>& x) {
+  const Transform<T> transform(name, {x});
+  const Tensor<T> y = transform.value(of_first<T>(g));
+  if (y.dimension() + x.dimension() > max_rank)
+    throw ShapeError(fmt::format("{}: {} and {} together have more than {} axes", name, to_string(y.shape()),
+                                 to_string(x.shape()), max_rank));
+  Shape shape = y.shape();
+  for (const std::size_t extent : x.shape()) shape.push_back(extent);
+  if (shape.elements() == 0) return zeros<T>(shape);
+
+  Tensors<T> rows;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const Tensor<T> seed = zeros<T>(y.shape());
+    seed.mutable_data()[i] = T(1);
+    const auto row = transform.results(transform.pull(y, seed, transform.x(), Last::yes, true));
+    rows.push_back(reshape(row[0], {1, -1}));
+  }
+  return transform.result(reshape(concatenate(rows), shape), shape);
+}
+
+}  // namespace
+
+template <class T> Tensors<T> grad(const FunctionOfMany<T>& f, const Tensors<T>& x) {
+  return value_and_gradients<T>("grad", f, x).gradients;
+}
+template <class T> Tensor<T> grad(const FunctionOf<T>& f, const Tensor<T>& x) {
+  return value_and_gradients<T>("grad", of_first<T>(f), {x}).gradients[0];
+}
+
+template <class T> ValueAndGrads<T> value_and_grad(const FunctionOfMany<T>& f, const Tensors<T>& x) {
+  return value_and_gradients<T>("value_and_grad", f, x);
+}
+template <class T> ValueAndGrad<T> value_and_grad(const FunctionOf<T>& f, const Tensor<T>& x) {
+  const auto both = value_and_gradients<T>("value_and_grad", of_first<T>(f), {x});
+  return {both.value, both.gradients[0]};
+}
+
+template <class T> Tensors<T> vjp(const FunctionOfMany<T>& g, const Tensors<T>& x, const Tensor<T>& u) {
+  const Transform<T> transform("vjp", x);
+  const Tensor<T> y = transform.value(g);
+  check_shape("vjp", "left vector", u.shape(), y.shape());
+  return transform.results(transform.pull(y, u, transform.x(), Last::yes));
+}
+template <class T> Tensor<T> vjp(const FunctionOf<T>& g, const Tensor<T>& x, const Tensor<T>& u) {
+  return vjp<T>(of_first<T>(g), Tensors<T>{x}, u)[0];
+}
+
+template <class T> Tensor<T> jvp(const FunctionOfMany<T>& g, const Tensors<T>& x, const Tensors<T>& v) {
+  check_directions("jvp", v, x);
+  Transform<T> transform("jvp", x);
+  const Tensor<T> y = transform.value(g);
+  const Tensor<T> u = transform.variable(zeros<T>(y.shape()));
+  const auto w = transform.pull(y, u, transform.x(), Last::no);
+  // The sum of the inputs' parts, each of them a sweep: <dw_k/du, v_k>.
+  Tensor<T> product;
+  for (std::size_t k = 0; k < w.size(); ++k) {
+    if (!w[k].defined()) continue;
+    const Tensor<T> part = transform.pull(w[k], v[k], {u}, Last::yes, true)[0];
+    if (part.defined()) product = product.defined() ? product + part : part;
+  }
+  return transform.result(product, y.shape());
+}
+template <class T> Tensor<T> jvp(const FunctionOf<T>& g, const Tensor<T>& x, const Tensor<T>& v) {
+  return jvp<T>(of_first<T>(g), Tensors<T>{x}, Tensors<T>{v});
+}
+
+template <class T> Tensor<T> jacobian(const FunctionOf<T>& g, const Tensor<T>& x) {
+  return jacobian_of<T>("jacobian", g, x);
+}
+
+template <class T> Tensor<T> hessian(const FunctionOf<T>& f, const Tensor<T>& x) {
+  // A tape records while f's gradient is taken, so it is recorded too.
+  const FunctionOfMany<T> of_many = of_first<T>(f);
+  return jacobian_of<T>(
+      "hessian", [&](const Tensor<T>& at) { return value_and_gradients<T>("hessian", of_many, {at}).gradients[0]; }, x);
+}
+
+template <class T> Tensors<T> hvp(const FunctionOfMany<T>& f, const Tensors<T>& x, const Tensors<T>& v) {
+  check_directions("hvp", v, x);
+  const Transform<T> transform("hvp", x);
+  const auto g = transform.pull(transform.scalar(f), {}, transform.x(), Last::no);
+  Tensor<T> slope;  // of f along v
+  for (std::size_t k = 0; k < g.size(); ++k) {
+    if (!g[k].defined()) continue;
+    const Tensor<T> part = sum(g[k] * v[k]);
+    slope = slope.defined() ? slope + part : part;
+  }
+  if (!slope.defined()) return transform.results(Tensors<T>(x.size()));
+  return transform.results(transform.pull(slope, {}, transform.x(), Last::yes));
+}
+template <class T> Tensor<T> hvp(const FunctionOf<T>& f, const Tensor<T>& x, const Tensor<T>& v) {
+  return hvp<T>(of_first<T>(f), Tensors<T>{x}, Tensors<T>{v})[0];
+}
+
+#define XTAPE_TRANSFORMS(T)                                                               \
+  template Tensor<T> grad(const FunctionOf<T>&, const Tensor<T>&);                        \
+  template Tensors<T> grad(const FunctionOfMany<T>&, const Tensors<T>&);                  \
+  template ValueAndGrad<T> value_and_grad(const FunctionOf<T>&, const Tensor<T>&);        \
+  template ValueAndGrads<T> value_and_grad(const FunctionOfMany<T>&, const Tensors<T>&);  \
+  template Tensor<T> vjp(const FunctionOf<T>&, const Tensor<T>&, const Tensor<T>&);       \
+  template Tensors<T> vjp(const FunctionOfMany<T>&, const Tensors<T>&, const Tensor<T>&); \
+  template Tensor<T> jvp(const FunctionOf<T>&, const Tensor<T>&, const Tensor<T>&);       \
+  template Tensor<T> jvp(const FunctionOfMany<T>&, const Tensors<T>&, const Tensors<T>&); \
+  template Tensor<T> jacobian(const FunctionOf<T>&, const Tensor<T>&);                    \
+  template Tensor<T> hessian(const FunctionOf<T>&, const Tensor<T>&);                     \
+  template Tensor<T> hvp(const FunctionOf<T>&, const Tensor<T>&, const Tensor<T>&);       \
+  template Tensors<T> hvp(const FunctionOfMany<T>&, const Tensors<T>&, const Tensors<T>&);
+XTAPE_INSTANTIATE(XTAPE_TRANSFORMS)
+
+}  // namespace xtape
