@@ -45,6 +45,8 @@ template <class E> Shape joined_shape(const std::vector<ArrayOf<E>>& arrays) {
   return result;
 }
 
+inline Shape joined_shape(const Arrays& arrays) { return joined_shape<Real>(arrays); }
+
 /// f elementwise over one to three arrays, broadcast together.
 template <class E = Real, class F> ReferenceOf<E> each(F f) {
   return [f](const std::vector<ArrayOf<E>>& x) {

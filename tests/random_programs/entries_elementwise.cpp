@@ -12,6 +12,11 @@ namespace {
 Jet sigmoid_of(const Jet& x) { return x.value > 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
 Jet softplus_of(const Jet& x) { return x.value > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
 Jet tanh_of(const Jet& x) { return expm1(2 * x) / (exp(2 * x) + 1); }
+Jet sinh_of(const Jet& x) { return (exp(x) - exp(-x)) / 2; }
+Jet cosh_of(const Jet& x) { return (exp(x) + exp(-x)) / 2; }
+Jet asinh_of(const Jet& x) { return x.value < 0 ? -asinh_of(-x) : log(x + sqrt(x * x + 1)); }
+// Distance to the nearest whole number.
+long double to_whole(long double x) { return std::abs(x - std::round(x)); }
 Jet zero_of_slope(const Jet& x, Jet below) { return less(0, x) ? x : below; }
 
 // f(x). `text`: with {} for x.
@@ -57,6 +62,8 @@ template <class F, class R> Entry ternary(const char* name, const char* text, F 
 
 std::vector<Entry> elementwise_entries() {
   using std::numbers::sqrt2_v;
+  constexpr long double ln2 = std::numbers::ln2_v<long double>, ln10 = std::numbers::ln10_v<long double>,
+                        pi = std::numbers::pi_v<long double>;
   return {
       unary(
           "negative", "-{}", [](const auto& x) { return -x; }, [](const Jet& x) { return -x; }),
@@ -86,6 +93,64 @@ std::vector<Entry> elementwise_entries() {
           "sin", "sin({})", [](const auto& x) { return sin(x); }, [](const Jet& x) { return sin(x); }),
       unary(
           "cos", "cos({})", [](const auto& x) { return cos(x); }, [](const Jet& x) { return cos(x); }),
+      unary(
+          "tan", "tan(sin({}))", [](const auto& x) { return tan(sin(x)); },
+          [](const Jet& x) { return sin(sin(x)) / cos(sin(x)); }),
+      unary(
+          "asin", "asin(0.9 * sin({}))", [](const auto& x) { return asin(0.9 * sin(x)); },
+          [](const Jet& x) { return asin(0.9 * sin(x)); }),
+      unary(
+          "acos", "acos(0.9 * sin({}))", [](const auto& x) { return acos(0.9 * sin(x)); },
+          [](const Jet& x) { return pi / 2 - asin(0.9 * sin(x)); }),
+      unary(
+          "atan", "atan({})", [](const auto& x) { return atan(x); }, [](const Jet& x) { return atan(x); }),
+      unary(
+          "sinh", "sinh({})", [](const auto& x) { return sinh(x); }, sinh_of),
+      unary(
+          "cosh", "cosh({})", [](const auto& x) { return cosh(x); }, cosh_of),
+      unary(
+          "asinh", "asinh({})", [](const auto& x) { return asinh(x); }, asinh_of),
+      unary(
+          "acosh", "acosh(square({}) + 1.3)", [](const auto& x) { return acosh(square(x) + 1.3); },
+          [](const Jet& x) {
+            const Jet y = x * x + 1.3;
+            return log(y + sqrt(y * y - 1));
+          }),
+      unary(
+          "atanh", "atanh(0.9 * sin({}))", [](const auto& x) { return atanh(0.9 * sin(x)); },
+          [](const Jet& x) { return (log1p(0.9 * sin(x)) - log1p(-0.9 * sin(x))) / 2; }),
+      unary(
+          "exp2", "exp2({})", [](const auto& x) { return exp2(x); }, [](const Jet& x) { return exp(ln2 * x); }),
+      unary(
+          "log2", "log2(abs({}) + 0.1)", [](const auto& x) { return log2(abs(x) + 0.1); },
+          [](const Jet& x) { return log(abs(x) + 0.1) / ln2; }),
+      unary(
+          "log10", "log10(abs({}) + 0.1)", [](const auto& x) { return log10(abs(x) + 0.1); },
+          [](const Jet& x) { return log(abs(x) + 0.1) / ln10; }),
+      unary(
+          "cbrt", "cbrt({} + 0.5)", [](const auto& x) { return cbrt(x + 0.5); },
+          [](const Jet& x) {
+            const Jet y = x + 0.5;
+            return less(y, 0) ? -pow(-y, 1 / 3.0L) : pow(y, 1 / 3.0L);
+          }),
+      unary(
+          "reciprocal", "reciprocal(square({}) + 0.4)", [](const auto& x) { return reciprocal(square(x) + 0.4); },
+          [](const Jet& x) { return pow(x * x + 0.4, -1); }),
+      unary(
+          "floor", "floor({} + 0.3)", [](const auto& x) { return floor(x + 0.3); },
+          [](const Jet& x) { return steps(x, std::floor(x.value + 0.3), to_whole(x.value + 0.3)); }),
+      unary(
+          "ceil", "ceil({} + 0.3)", [](const auto& x) { return ceil(x + 0.3); },
+          [](const Jet& x) { return steps(x, std::ceil(x.value + 0.3), to_whole(x.value + 0.3)); }),
+      unary(
+          "round", "round({} + 0.3)", [](const auto& x) { return round(x + 0.3); },
+          [](const Jet& x) { return steps(x, std::floor(x.value + 0.8), to_whole(x.value + 0.8)); }),
+      unary(
+          "log_sigmoid", "log_sigmoid({})", [](const auto& x) { return log_sigmoid(x); },
+          [](const Jet& x) { return -softplus_of(-x); }),
+      unary(
+          "softsign", "softsign({})", [](const auto& x) { return softsign(x); },
+          [](const Jet& x) { return x / (1 + abs(x)); }),
       unary(
           "tanh", "tanh({})", [](const auto& x) { return tanh(x); }, tanh_of),
       unary(
@@ -139,6 +204,28 @@ std::vector<Entry> elementwise_entries() {
       binary(
           "minimum", "minimum({}, {})", [](const auto& x, const auto& y) { return minimum(x, y); }, smaller),
 
+      binary(
+          "atan2", "atan2(square({}) + 0.3, {})",
+          [](const auto& x, const auto& y) { return atan2(square(x) + 0.3, y); },
+          [](const Jet& x, const Jet& y) { return pi / 2 - atan(y / (x * x + 0.3)); }),
+      binary(
+          "hypot", "hypot({}, square({}) + 0.3)",
+          [](const auto& x, const auto& y) { return hypot(x, square(y) + 0.3); },
+          [](const Jet& x, const Jet& y) { return sqrt(x * x + (y * y + 0.3) * (y * y + 0.3)); }),
+      binary(
+          "logaddexp", "logaddexp({}, {})", [](const auto& x, const auto& y) { return logaddexp(x, y); },
+          [](const Jet& x, const Jet& y) { return log(exp(x) + exp(y)); }),
+
+      with_number(
+          "atan2 of a number", "atan2({1}, {0})", 0.3, 2, [](const auto& x, double c) { return atan2(c, x); },
+          [](const Jet& x, double c) { return pi / 2 - atan(x / c); }),
+      with_number(
+          "hypot of a number", "hypot({}, {})", 0.3, 2, [](const auto& x, double c) { return hypot(x, c); },
+          [](const Jet& x, double c) { return sqrt(x * x + static_cast<long double>(c) * c); }),
+      with_number(
+          "logaddexp of a number", "logaddexp({1}, {0})", -2, 2,
+          [](const auto& x, double c) { return logaddexp(c, x); },
+          [](const Jet& x, double c) { return log(exp(x) + exp(Jet(c))); }),
       with_number(
           "number - x", "{1} - {0}", -2, 2, [](const auto& x, double c) { return c - x; },
           [](const Jet& x, double c) { return c - x; }),

@@ -125,10 +125,8 @@ std::optional<Step> draw_concatenate(Draw& draw) {
     other[along_axis] = draw.of<std::size_t>({1, 2, 3, 2, 0});
     lines.push_back(draw.matching(fits, other));
   }
-  std::vector<std::string> names;
-  for (const std::size_t line : lines) names.push_back(Draw::name(line));
   return step(
-      lines, fmt::format("concatenate<double>({{{}}}, {})", fmt::join(names, ", "), axis),
+      lines, fmt::format("concatenate<double>({{{}}}, {})", Draw::names(lines), axis),
       [axis](const auto& t) { return concatenate(t, axis); },
       [along_axis](const std::vector<Values>& x) {
         Shape joined = x[0].shape;
@@ -151,10 +149,8 @@ std::optional<Step> draw_stack(Draw& draw) {
   std::vector<std::size_t> lines{first};
   for (std::size_t more = draw.choice(3); more > 0; --more)
     lines.push_back(draw.matching([&](const Shape& s) { return s == shape; }, shape));
-  std::vector<std::string> names;
-  for (const std::size_t line : lines) names.push_back(Draw::name(line));
   return step(
-      lines, fmt::format("stack<double>({{{}}}, {})", fmt::join(names, ", "), axis),
+      lines, fmt::format("stack<double>({{{}}}, {})", Draw::names(lines), axis),
       [axis](const auto& t) { return stack(t, axis); },
       [place](const std::vector<Values>& x) {
         std::vector<std::size_t> extents(x[0].shape.begin(), x[0].shape.end());

@@ -68,6 +68,14 @@ inline Jet cos(const Jet& x) {
   const long double s = std::sin(x.value), c = std::cos(x.value);
   return chain(x, c, -s, -c);
 }
+inline Jet atan(const Jet& x) {
+  const long double r = 1 / (1 + x.value * x.value);
+  return chain(x, std::atan(x.value), r, -2 * x.value * r * r);
+}
+inline Jet asin(const Jet& x) {
+  const long double r = 1 / std::sqrt(1 - x.value * x.value);
+  return chain(x, std::asin(x.value), r, x.value * r * r * r);
+}
 inline Jet erf(const Jet& x) {
   const long double density = 2 * std::numbers::inv_sqrtpi_v<long double> * std::exp(-x.value * x.value);
   return chain(x, std::erf(x.value), density, -2 * x.value * density);
@@ -85,6 +93,11 @@ inline thread_local long double nearest_kink = std::numeric_limits<long double>:
 inline bool less(const Jet& a, const Jet& b) {
   if (a != b) nearest_kink = std::min(nearest_kink, std::abs(a.value - b.value) / std::max(1.0L, std::abs(a.value)));
   return a.value < b.value;
+}
+/// A function of steps, here of this value; `to_step`: how far the nearest of them is.
+inline Jet steps(const Jet& x, long double value, long double to_step) {
+  if (x != Jet(x.value)) nearest_kink = std::min(nearest_kink, to_step);
+  return value;
 }
 inline Jet larger(const Jet& a, const Jet& b) { return less(a, b) ? b : a; }
 inline Jet smaller(const Jet& a, const Jet& b) { return less(b, a) ? b : a; }

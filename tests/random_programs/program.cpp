@@ -119,6 +119,12 @@ Axes Draw::axes(std::size_t rank) {
   return result;
 }
 
+std::string Draw::names(const std::vector<std::size_t>& lines) {
+  std::vector<std::string> all;
+  for (const std::size_t line : lines) all.push_back(name(line));
+  return fmt::format("{}", fmt::join(all, ", "));
+}
+
 std::string Draw::text(const Axes& axes) const {
   return axes.is_all() ? "all_axes" : fmt::format("Axes{{{}}}", fmt::join(axes.begin(), axes.end(), ", "));
 }
@@ -126,7 +132,10 @@ std::string Draw::text(const Axes& axes) const {
 const std::vector<Entry>& entries() {
   static const std::vector<Entry> table = [] {
     std::vector<Entry> all;
-    for (const auto family : {elementwise_entries, reduce_entries, shape_entries, linalg_entries, loss_entries})
+    for (const auto family :
+         {elementwise_entries, reduce_entries, scan_entries, normalise_entries, shape_entries, axes_entries,
+          rearrange_entries, index_entries, sort_entries, product_entries, einsum_entries, system_entries,
+          decomposition_entries, conv_entries, pool_entries, loss_entries, transform_entries})
       std::ranges::move(family(), std::back_inserter(all));
     return all;
   }();

@@ -96,6 +96,7 @@ class Draw {
   /// Some axes, all, or none.
   Axes axes(std::size_t rank);
   static std::string name(std::size_t line) { return fmt::format("t{}", line); }
+  static std::string names(const std::vector<std::size_t>& lines);
   std::string text(const Axes& axes) const;
 
  private:
@@ -132,9 +133,21 @@ const std::vector<Entry>& entries();
 // By family.
 std::vector<Entry> elementwise_entries();
 std::vector<Entry> reduce_entries();
+std::vector<Entry> scan_entries();
+std::vector<Entry> normalise_entries();
 std::vector<Entry> shape_entries();
-std::vector<Entry> linalg_entries();
+std::vector<Entry> axes_entries();
+std::vector<Entry> rearrange_entries();
+std::vector<Entry> index_entries();
+std::vector<Entry> sort_entries();
+std::vector<Entry> product_entries();
+std::vector<Entry> einsum_entries();
+std::vector<Entry> system_entries();
+std::vector<Entry> decomposition_entries();
+std::vector<Entry> conv_entries();
+std::vector<Entry> pool_entries();
 std::vector<Entry> loss_entries();
+std::vector<Entry> transform_entries();
 
 /// The program of these instructions; `seed` gives the leaves' elements, and which need no gradient.
 Program draw_program(std::span<const Entry> table, const Instructions& instructions, std::uint64_t seed);
