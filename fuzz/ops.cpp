@@ -77,7 +77,11 @@ template <class T> class Program {
     }
     Tensor<T> total(T(0));
     for (const auto& x : pool_) total = total + sum(x);
-    sweep(tape, total, 2);
+    try {
+      sweep(tape, total, 2);
+    } catch (const ValueError&) {
+      // Factors without a derivative say so when it is asked for.
+    }
   }
 
  private:
@@ -125,7 +129,14 @@ template <class T> class Program {
     return tensors;
   }
   Pair pair() { return {from_.extent(), from_.extent()}; }
-  Conv2dOptions conv() { return {.stride = pair(), .padding = pair()}; }
+  Conv2dOptions conv() {
+    const bool plain = from_.flag();
+    return {.stride = pair(),
+            .padding = pair(),
+            .dilation = plain ? Pair(1) : pair(),
+            .groups = plain ? 1 : from_.extent()};
+  }
+  Pool1dOptions pooling1d() { return {.window = from_.extent(), .stride = from_.extent(), .padding = from_.extent()}; }
   PoolOptions pooling() { return {.window = pair(), .stride = pair(), .padding = pair()}; }
   Labels labels() {
     std::vector<std::ptrdiff_t> list(from_.byte() % 6);
@@ -134,7 +145,7 @@ template <class T> class Program {
   }
 
   Tensor<T> apply() {
-    switch (from_.byte() % 13) {
+    switch (from_.byte() % 20) {
       case 0: return leaf();
       case 1: return unary();
       case 2: return binary();
@@ -146,14 +157,23 @@ template <class T> class Program {
       case 8: return convolved();
       case 9: return loss();
       case 10: return from_.flag() ? softmax(any(), from_.number()) : log_softmax(any(), from_.number());
-      case 11: return from_.flag() ? max_pool2d(any(), pooling()) : avg_pool2d(any(), pooling());
+      case 11: return pooled();
+      case 12: return rearranged();
+      case 13: return indexed();
+      case 14: return ordered();
+      case 15: return summed();
+      case 16: return normalised();
+      case 17: return solved();
+      case 18: return factored();
       default: return other();
     }
   }
   Tensor<T> unary() {
     using F = Tensor<T> (*)(const Tensor<T>&);
-    constexpr F functions[] = {square, sqrt,         abs,     sign,     exp,  expm1, log,  log1p, sin, cos,
-                               tanh,   sech_squared, sigmoid, softplus, relu, gelu,  silu, erf,   erfc};
+    constexpr F functions[] = {
+        square,   sqrt,  abs,  sign, exp,   expm1, log,        log1p, sin,  cos,   tanh,        sech_squared, sigmoid,
+        softplus, relu,  gelu, silu, erf,   erfc,  tan,        asin,  acos, atan,  sinh,        cosh,         asinh,
+        acosh,    atanh, exp2, log2, log10, cbrt,  reciprocal, floor, ceil, round, log_sigmoid, softsign};
     const std::size_t which = from_.byte() % (std::size(functions) + 4);
     const Tensor<T> x = any();
     if (which < std::size(functions)) return functions[which](x);
@@ -165,7 +185,7 @@ template <class T> class Program {
     }
   }
   Tensor<T> binary() {
-    const std::size_t which = from_.byte() % 18;
+    const std::size_t which = from_.byte() % 23;
     const Tensor<T> a = any(), b = any();
     switch (which) {
       case 0: return a + b;
@@ -185,11 +205,16 @@ template <class T> class Program {
       case 14: return pow(a, from_.real());
       case 15: return pow(from_.real(), a);
       case 16: return map([](auto x, auto y) { return select(x < y, x * y, sin(x) - y); }, a, b);
+      case 17: return atan2(a, b);
+      case 18: return hypot(a, b);
+      case 19: return logaddexp(a, b);
+      case 20: return bernoulli_log_likelihood(a, b);
+      case 21: return gaussian_log_likelihood(a, b, any());
       default: return where(a > b, from_.real(), b);
     }
   }
   Tensor<T> reduction() {
-    const std::size_t which = from_.byte() % 8;
+    const std::size_t which = from_.byte() % 10;
     const Tensor<T> x = any();
     const Axes axes = from_.axes();
     const bool keepdims = from_.flag();
@@ -200,12 +225,16 @@ template <class T> class Program {
       case 3: return min(x, axes, {.keepdims = keepdims});
       case 4: return logsumexp(x, axes, {.keepdims = keepdims});
       case 5: return var(x, axes, {.keepdims = keepdims, .ddof = from_.extent()});
-      case 6: return norm(x, axes, {.keepdims = keepdims});
-      default: static_cast<void>(argmax(x)); return Tensor<T>(argmax(x, from_.number()));
+      case 6: return norm(x, axes, {.order = from_.flag() ? 2 : from_.real(), .keepdims = keepdims});
+      case 7: return stddev(x, axes, {.keepdims = keepdims, .ddof = from_.extent()});
+      case 8: return prod(x, axes, {.keepdims = keepdims});
+      default:
+        static_cast<void>(argmax(x)), static_cast<void>(argmin(x, from_.number()));
+        return Tensor<T>(argmax(x, from_.number()));
     }
   }
   Tensor<T> moved() {
-    const std::size_t which = from_.byte() % 6;
+    const std::size_t which = from_.byte() % 9;
     const Tensor<T> x = any();
     switch (which) {
       case 0: {
@@ -217,6 +246,9 @@ template <class T> class Program {
       case 2: return squeeze(x, from_.axes());
       case 3: return expand_dims(x, from_.number());
       case 4: return transpose(x, from_.axes());
+      case 5: return moveaxis(x, from_.axes(), from_.axes());
+      case 6: return swapaxes(x, from_.number(), from_.number());
+      case 7: return from_.flag() ? atleast_3d(x) : atleast_2d(x);
       default: return broadcast_to(x, from_.shape());
     }
   }
@@ -235,28 +267,185 @@ template <class T> class Program {
     return from_.flag() ? concatenate(tensors, from_.number()) : stack(tensors, from_.number());
   }
   Tensor<T> product() {
-    const std::size_t which = from_.byte() % 4;
+    const std::size_t which = from_.byte() % 5;
     const Tensor<T> a = any(), b = any();
+    if (which == 4) return trace(a, from_.number());
     if (which == 0) return dot(a, b);
     if (which == 1) return outer(a, b);
     return matmul(a, b, {.transpose_a = from_.flag(), .transpose_b = from_.flag()});
   }
   Tensor<T> convolved() {
-    const std::size_t which = from_.byte() % 4;
+    const std::size_t which = from_.byte() % 8;
     const Tensor<T> a = any(), b = any();
+    if (which > 5)
+      return conv_transpose2d(a, b,
+                              {.stride = pair(),
+                               .padding = pair(),
+                               .output_padding = pair(),
+                               .dilation = pair(),
+                               .groups = from_.extent()});
+    if (which == 5)
+      return conv_transpose1d(a, b,
+                              {.stride = from_.extent(),
+                               .padding = from_.extent(),
+                               .output_padding = from_.extent(),
+                               .dilation = from_.extent(),
+                               .groups = from_.extent()});
+    if (which == 4)
+      return conv1d(
+          a, b,
+          {.stride = from_.extent(), .padding = from_.extent(), .dilation = from_.extent(), .groups = from_.extent()});
     if (which == 0) return conv2d(a, b, conv());
     if (which == 1) return conv2d(a, b, any(), conv());
     if (which == 2) return conv2d_input_gradient(a, b, from_.shape(), conv());
     return conv2d_weight_gradient(a, b, from_.shape(), conv());
   }
   Tensor<T> loss() {
-    const std::size_t which = from_.byte() % 5;
+    const std::size_t which = from_.byte() % 10;
     const Tensor<T> x = any();
+    if (which == 5) return nll_loss(x, labels());
+    if (which == 6) return kl_divergence(x, any());
+    if (which == 7) return l1_loss(x, any());
+    if (which == 8) return huber_loss(x, any(), {.delta = from_.real()});
+    if (which == 9) return hinge_loss(x, any());
     if (which == 0) return cross_entropy(x, labels());
     if (which == 1) return mse_loss(x, any());
     if (which == 2) return binary_cross_entropy(x, any());
     if (which == 3) return binary_cross_entropy_with_logits(x, any());
     return binary_cross_entropy_with_logits(x, from_.real());
+  }
+  Tensor<T> pooled() {
+    const std::size_t which = from_.byte() % 7;
+    const Tensor<T> x = any();
+    switch (which) {
+      case 0: return max_pool2d(x, pooling());
+      case 1: return avg_pool2d(x, pooling());
+      case 2: return max_pool1d(x, pooling1d());
+      case 3: return avg_pool1d(x, pooling1d());
+      case 4: return adaptive_avg_pool2d(x, pair());
+      case 5: return global_avg_pool2d(x);
+      default: return global_max_pool2d(x);
+    }
+  }
+  // One of the results, if there are any.
+  Tensor<T> one_of(const std::vector<Tensor<T>>& results) {
+    const std::size_t b = from_.byte();
+    return results.empty() ? Tensor<T>() : results[b % results.size()];
+  }
+  Tensor<T> rearranged() {
+    const std::size_t which = from_.byte() % 13;
+    const Tensor<T> x = any();
+    switch (which) {
+      case 0: return one_of(from_.flag() ? split(x, from_.number(), from_.number()) : split(x, list(), from_.number()));
+      case 1: {
+        PadWidths widths;
+        for (std::size_t n = from_.byte() % 5; n > 0; --n) widths.push_back({from_.number(), from_.number()});
+        const auto mode = from_.flag() ? PadMode::reflect : PadMode::constant;
+        return pad(x, widths, {.mode = mode, .value = from_.real()});
+      }
+      case 2: return flip(x, from_.axes());
+      case 3: return roll(x, from_.number(), from_.axes());
+      case 4: return roll(x, {from_.number(), from_.number()}, {from_.number(), from_.number()});
+      case 5: return tile(x, from_.shape());
+      case 6: return repeat(x, from_.extent(), from_.number());
+      case 7: return diagonal(x, from_.number(), from_.number(), from_.number());
+      case 8: return diag(x, from_.number());
+      case 9: return tril(x, from_.number());
+      case 10: return triu(x, from_.number());
+      case 11: return one_of(meshgrid(some(), {.indexing = from_.flag() ? Indexing::ij : Indexing::xy}));
+      default: return one_of(broadcast_tensors(some()));
+    }
+  }
+  std::vector<std::ptrdiff_t> list() {
+    std::vector<std::ptrdiff_t> result(from_.byte() % 6);
+    for (auto& value : result) value = from_.number();
+    return result;
+  }
+  Integers integers() {
+    if (from_.flag()) return list();
+    const Shape shape = from_.shape();
+    if (shape.elements() > largest) throw ShapeError("fuzz: no indices of that size");
+    return {shape, [this](std::size_t) { return from_.number(); }};
+  }
+  Tensor<T> indexed() {
+    const std::size_t which = from_.byte() % 8;
+    const Tensor<T> x = any();
+    switch (which) {
+      case 0: return gather(x, integers(), from_.number());
+      case 1: return scatter_add(x, integers(), any(), from_.number());
+      case 2: return index_select(x, from_.number(), integers());
+      case 3: return index_add(x, from_.number(), integers(), any());
+      case 4: return embedding(x, integers());
+      case 5: return one_hot<T>(integers(), from_.extent());
+      case 6: return masked_select(x, any());
+      default: return masked_fill(x, any(), from_.real());
+    }
+  }
+  Tensor<T> ordered() {
+    const std::size_t which = from_.byte() % 6;
+    const Tensor<T> x = any();
+    switch (which) {
+      case 0: return sort(x, from_.number(), {.descending = from_.flag()});
+      case 1: return Tensor<T>(argsort(x, from_.number(), {.descending = from_.flag()}));
+      case 2: return topk(x, from_.extent(), from_.number(), {.largest = from_.flag()}).values;
+      case 3: return cumsum(x, from_.number(), {.reverse = from_.flag()});
+      case 4: return cumprod(x, from_.number(), {.reverse = from_.flag()});
+      default: return recurrence(x, any(), from_.number(), {.reverse = from_.flag()});
+    }
+  }
+  // Any text, mostly of the characters that mean something.
+  Tensor<T> summed() {
+    std::string subscripts;
+    constexpr std::string_view characters = "abcij,,->.. A";
+    for (std::size_t n = from_.byte() % 20; n > 0; --n) {
+      const std::size_t b = from_.byte();
+      subscripts.push_back(b < 240 ? characters[b % characters.size()] : static_cast<char>(b));
+    }
+    constexpr const char* sensible[] = {"ij,jk->ik", "ii->i", "...i,i", "ab,cb,ad->dc", "i,i->"};
+    const std::size_t b = from_.byte();
+    return einsum(b % 2 != 0 ? std::string(sensible[b / 2 % std::size(sensible)]) : subscripts, some());
+  }
+  Tensor<T> normalised() {
+    const std::size_t which = from_.byte() % 4;
+    const Tensor<T> x = any();
+    if (which == 0) return standardise(x, from_.axes(), {.epsilon = from_.real()});
+    if (which == 1) return layer_norm(x, any(), any(), {.epsilon = from_.real()});
+    if (which == 2) return cast<T>(cast<std::conditional_t<std::is_same_v<T, double>, float, double>>(x));
+    BatchNormState<T> state(from_.byte() % 5);
+    return batch_norm(x, any(), any(), state,
+                      {.training = from_.flag(), .momentum = from_.real(), .epsilon = from_.real()});
+  }
+  Tensor<T> solved() {
+    const std::size_t which = from_.byte() % 7;
+    const Tensor<T> a = any();
+    switch (which) {
+      case 0: return solve(a, any());
+      case 1:
+        return triangular_solve(a, any(),
+                                {.upper = from_.flag(), .transpose = from_.flag(), .unit_diagonal = from_.flag()});
+      case 2: return cholesky_solve(a, any());
+      case 3: return inverse(a);
+      case 4: return det(a);
+      case 5: return slogdet(a).log_abs_det;
+      default: return cholesky_log_det(a);
+    }
+  }
+  Tensor<T> factored() {
+    const std::size_t which = from_.byte() % 8;
+    const Tensor<T> a = any();
+    switch (which) {
+      case 0: return cholesky(a);
+      case 1: return qr(a).q;
+      case 2: return qr(a).r;
+      case 3: return eigh(a).vectors;
+      case 4: return eigvalsh(a);
+      case 5: return svd(a).u;
+      case 6: return svd(a).s;
+      default: {
+        constexpr MatrixNorm norms[] = {MatrixNorm::frobenius, MatrixNorm::nuclear, MatrixNorm::spectral};
+        return matrix_norm(a, {.order = norms[from_.byte() % std::size(norms)]});
+      }
+    }
   }
   Tensor<T> other() {
     const std::size_t which = from_.byte() % 5;

@@ -302,7 +302,13 @@ std::vector<Row> decomposition_rows() {
                       for (std::size_t j = i + 1; j < l.n; ++j) l(i, j) = 0;
                     return solution(transposed(l), solution(l, b));
                   }),
-                  {{{3, 3}, {3, 2}}, {{2, 2}, {2}}, {{2, 3, 3}, {3, 2}}, {{2, 2}, {3, 2, 1}}, {{3, 3}, {3, 3}}}}},
+                  {{{3, 3}, {3, 2}},
+                   {{2, 2}, {2}},
+                   {{2, 3, 3}, {3, 2}},
+                   {{2, 2}, {3, 2, 1}},
+                   {{3, 3}, {3, 3}},
+                   {{2, 2, 2}, {2}},
+                   {{3, 2, 2}, {2}}}}},
        .records = {"triangular_solve", "reshape", "add"},
        .refused = systems_refused_by([](const auto& l, const auto& b) { return cholesky_solve(l, b); })},
       {.name = "cholesky_log_det",

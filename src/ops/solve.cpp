@@ -66,7 +66,10 @@ Tensor<T> triangular_solve(const Tensor<T>& a, const Tensor<T>& b, const Triangu
 }
 
 template <class T> Tensor<T> cholesky_solve(const Tensor<T>& l, const Tensor<T>& b) {
-  static_cast<void>(paired("cholesky_solve", l, b));
+  const detail::BatchPair pair = paired("cholesky_solve", l, b);
+  // Of a vector and a batch the first solve makes vectors, which the second would take for a matrix.
+  if (b.dimension() == 1)
+    return as_column(b, pair.shape, [&](const Tensor<T>& column) { return cholesky_solve(l, column); });
   return triangular_solve(l, triangular_solve(l, b), {.transpose = true});
 }
 

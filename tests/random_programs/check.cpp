@@ -58,7 +58,7 @@ long double largest(const Values& values, long double Jet::*part) {
   return result;
 }
 
-// The reference once more, on all lines: leaf(values) changes a leaf, result(values, inputs) an op's result.
+// The reference once more, on all lines: leaf(values) changes a leaf, result(values, step, inputs) an op's result.
 template <class Leaf, class Result>
 std::vector<Values> reference_lines(const Program& program, const Leaf& leaf, const Result& result) {
   std::vector<Values> lines;
@@ -67,7 +67,7 @@ std::vector<Values> reference_lines(const Program& program, const Leaf& leaf, co
     for (const std::size_t i : step.inputs) inputs.push_back(lines[i]);
     lines.push_back(step.op ? step.reference(inputs) : step.values);
     if (step.op)
-      result(lines.back(), inputs);
+      result(lines.back(), step, inputs);
     else
       leaf(lines.back());
   }
@@ -78,13 +78,13 @@ std::vector<Values> reference_lines(const Program& program, const Leaf& leaf, co
 std::vector<Values> noisy_lines(const Program& program, std::mt19937_64& random) {
   return reference_lines(
       program, [](const Values&) {},
-      [&random](Values& y, const std::vector<Values>& inputs) {
+      [&random](Values& y, const Step& step, const std::vector<Values>& inputs) {
         for (const auto part : parts) {
           // What is added up in an op may be as large as what goes into it.
           long double size = largest(y, part);
           for (const Values& x : inputs) size = std::max(size, largest(x, part));
           for (Jet& v : y.values)
-            v.*part += size * 0x1p-53L * (static_cast<long double>(random() >> 11) * 0x1p-52L - 1);
+            v.*part += step.roundings * size * 0x1p-53L * (static_cast<long double>(random() >> 11) * 0x1p-52L - 1);
         }
       });
 }
@@ -273,7 +273,7 @@ Jet reference_result(const Program& program, std::uint64_t seed, long double t) 
   const auto move = [t](Values& leaf) {
     for (Jet& x : leaf.values) x.value += t * x.first;
   };
-  return combined(program, reference_lines(program, move, [](const Values&, const auto&) {}), seed);
+  return combined(program, reference_lines(program, move, [](const Values&, const Step&, const auto&) {}), seed);
 }
 
 Checked check(const Program& program, std::uint64_t seed) {

@@ -20,17 +20,24 @@ JetMatrix symmetric_part(const JetMatrix& a) {
 }
 template <class T> Tensor<T> symmetric_part(const Tensor<T>& a) { return (a + swapaxes(a, -1, -2)) * 0.5; }
 
+// LAPACK's iteration for singular values stops at 100 roundings: so far the vectors may be off, and with them the
+// derivatives.
+constexpr long double svd_roundings = 100;
+
 // f(A) of matrices that `accepts` takes; shape(n, m) of the result.
 template <class A, class S, class F, class R>
-Entry of_matrices(const char* name, const std::vector<double>& diagonal, A accepts, S shape, F f, R of_one) {
+Entry of_matrices(const char* name, const std::vector<double>& diagonal, A accepts, S shape, F f, R of_one,
+                  long double roundings = 1) {
   return {name, [=](Draw& draw) -> std::optional<Step> {
             const std::size_t x = draw.matching(accepts, Shape{3, 3});
             const Shape& from = draw.shape(x);
-            return step(
+            Step drawn = step(
                 {x}, fmt::format("{} of {}", name, beside_diagonal_text(Draw::name(x), diagonal)),
                 [=](const auto& t) { return f(beside_diagonal(t[0], diagonal)); },
                 per_matrix(shape(from[from.size() - 2], from.back()),
                            [=](const JetMatrix& a) { return of_one(beside_diagonal(a, diagonal)); }));
+            drawn.roundings = roundings;
+            return drawn;
           }};
 }
 
@@ -72,29 +79,32 @@ std::vector<Entry> decomposition_entries() {
           [](const JetMatrix& a) { return eigen_of(symmetric_part(a)).values; }),
       of_matrices(
           "svd: s", descending, few_matrices, rank, [](const auto& a) { return svd(a).s; },
-          [](const JetMatrix& a) { return singular_of(a).values; }),
+          [](const JetMatrix& a) { return singular_of(a).values; }, svd_roundings),
       of_matrices(
           "svd: u", descending, few_matrices,
           [](std::size_t n, std::size_t m) {
             return Shape{n, std::min(n, m)};
           },
-          [](const auto& a) { return svd(a).u; }, [](const JetMatrix& a) { return singular_of(a).u; }),
+          [](const auto& a) { return svd(a).u; }, [](const JetMatrix& a) { return singular_of(a).u; }, svd_roundings),
       of_matrices(
           "svd: vt", descending, few_matrices,
           [](std::size_t n, std::size_t m) {
             return Shape{std::min(n, m), m};
           },
-          [](const auto& a) { return svd(a).vt; }, [](const JetMatrix& a) { return transposed(singular_of(a).v); }),
+          [](const auto& a) { return svd(a).vt; }, [](const JetMatrix& a) { return transposed(singular_of(a).v); },
+          svd_roundings),
       of_matrices("matrix_norm: frobenius", equal, few_matrices, one, norm(MatrixNorm::frobenius),
                   [](const JetMatrix& a) {
                     Jet squares = 0;
                     for (const Jet& x : a.values) squares += x * x;
                     return row_of(sqrt(squares));
                   }),
-      of_matrices("matrix_norm: nuclear", descending, few_matrices, one, norm(MatrixNorm::nuclear),
-                  [](const JetMatrix& a) { return row_of(sum_of(singular_of(a).values.values)); }),
-      of_matrices("matrix_norm: spectral", descending, few_matrices, one, norm(MatrixNorm::spectral),
-                  [](const JetMatrix& a) { return row_of(singular_of(a).values(0, 0)); }),
+      of_matrices(
+          "matrix_norm: nuclear", descending, few_matrices, one, norm(MatrixNorm::nuclear),
+          [](const JetMatrix& a) { return row_of(sum_of(singular_of(a).values.values)); }, svd_roundings),
+      of_matrices(
+          "matrix_norm: spectral", descending, few_matrices, one, norm(MatrixNorm::spectral),
+          [](const JetMatrix& a) { return row_of(singular_of(a).values(0, 0)); }, svd_roundings),
   };
 }
 

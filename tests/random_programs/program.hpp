@@ -35,7 +35,8 @@ struct Step {
   std::string text{};                 ///< as one would write it
   std::optional<Op> op{};
   JetReference reference{};
-  bool in_float = true;  ///< float makes the same of it as double does
+  bool in_float = true;       ///< float makes the same of it as double does
+  long double roundings = 1;  ///< of the largest element, that the result of the op may be off by its nature
   // The rest is filled in when the step becomes part of a program.
   std::string entry{};
   Values values{};        ///< on which the reference has been run
