@@ -5,6 +5,7 @@
 
 #include "broadcast.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -46,8 +47,16 @@ Tensor<T> gaussian_log_likelihood(const Operand<T>& x, const Operand<T>& mean, c
   return record("gaussian_log_likelihood", std::move(y), {a, m, v}, [a, m, v](const Tensor<T>& dy, Wanted wanted) {
     // Where the precision overflows at the mean, a number stands for it, whose product with 0 is 0.
     constexpr T largest = std::numeric_limits<T>::max();
-    const Tensor<T> d = a - m, lost = equal(d, 0) * (v <= -2 * std::log(largest));
-    const Tensor<T> precision = where(lost, largest, exp(-0.5 * where(lost, 0, v))), z = d * precision;
+    const T limit = -2 * std::log(largest);
+    const Tensor<T> d = a - m;
+    Tensor<T> precision;
+    if (std::ranges::any_of(v.span(), [limit](T w) { return w <= limit; })) {
+      const Tensor<T> lost = equal(d, 0) * (v <= limit);
+      precision = where(lost, largest, exp(-0.5 * where(lost, 0, v)));
+    } else {
+      precision = exp(-0.5 * v);
+    }
+    const Tensor<T> z = d * precision;
     return wanted.gradients([&] { return -(dy * (z * precision)); }, [&] { return dy * (z * precision); },
                             [&] { return dy * (0.5 * (square(z) - 1)); });
   });

@@ -11,6 +11,8 @@
 #include "../kernels/reduce.hpp"
 #include "common.hpp"
 
+#include <algorithm>
+
 namespace xtape {
 namespace {
 
@@ -103,9 +105,12 @@ template <class T> Tensor<T> kl_divergence(const Tensor<T>& p, const Tensor<T>& 
   return record("kl_divergence", std::move(y), {p, q}, [p, q, classes](const Tensor<T>& dy, Wanted wanted) {
     const Tensor<T> g = dy * (classes / static_cast<T>(p.size()));
     // Where p = 0 nothing is divided by 0, nor is its logarithm taken, for the sake of the second derivatives.
-    const Tensor<T> zero = equal(p, 0), some_q = where(zero, 1, q);
-    return wanted.gradients([&] { return g * where(zero, 0, log(where(zero, 1, p)) - log(some_q) + 1); },
-                            [&] { return -(g * where(zero, 0, p / some_q)); });
+    const bool zeros = std::ranges::count(p.span(), T(0)) > 0;
+    const Tensor<T> zero = zeros ? equal(p, 0) : Tensor<T>();
+    const auto at_zero = [&](double value, const Tensor<T>& x) { return zeros ? where(zero, value, x) : x; };
+    const Tensor<T> v = at_zero(1, q);
+    return wanted.gradients([&] { return g * at_zero(0, log(at_zero(1, p)) - log(v) + 1); },
+                            [&] { return -(g * at_zero(0, p / v)); });
   });
 }
 
