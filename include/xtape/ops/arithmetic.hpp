@@ -53,12 +53,12 @@ auto operator/(A&& a, B&& b) { return detail::divide<detail::joined_element<A, B
 template <class A, class B>
 requires Operands<A, B>
 auto pow(A&& a, B&& b) { return detail::pow<detail::joined_element<A, B>>(a, b); }
-/// y = max(a, b); NaN if either is.    da = dy 1[a > b], db = dy 1[b > a], half each where a = b.
+/// y = max(a, b); NaN if either is.    da = dy 1[a > b], db = dy 1[b > a], half each where a = b or either is NaN.
 ///     maximum(x, 1.5);  // = [3, 1.5, 2]
 template <class A, class B>
 requires Operands<A, B>
 auto maximum(A&& a, B&& b) { return detail::maximum<detail::joined_element<A, B>>(a, b); }
-/// y = min(a, b); NaN if either is.    da = dy 1[a < b], db = dy 1[b < a], half each where a = b.
+/// y = min(a, b); NaN if either is.    da = dy 1[a < b], db = dy 1[b < a], half each where a = b or either is NaN.
 ///     minimum(x, z);  // = [0.5, 1, -1]
 template <class A, class B>
 requires Operands<A, B>
