@@ -5,6 +5,7 @@
 #include <xtape/error.hpp>
 #include <xtape/profile.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <memory>
@@ -21,9 +22,12 @@ constexpr std::size_t chunk_bytes = std::size_t{1} << 16;
 struct ThreadState {
   Recording* innermost = nullptr;
   Recording* idle = nullptr;  // closed recordings, linked by enclosing_
-  int paused = 0;
+  // When each NoGrad in scope was opened, the latest last. It pauses the recordings opened before it.
+  std::vector<std::uint64_t> pauses;
 
-  Recording* active() const noexcept { return paused == 0 ? innermost : nullptr; }
+  Recording* active() const noexcept {
+    return innermost && (pauses.empty() || pauses.back() < innermost->opened()) ? innermost : nullptr;
+  }
   ~ThreadState() {
     while (Recording* recording = idle) {
       idle = recording->enclosing_;
@@ -71,12 +75,10 @@ Recording* Recording::open(const TapeOptions& options) {
   else
     recording = new Recording;
   recording->watch_ = std::move(watch);
-  recording->serial_ = next_serial.fetch_add(1, std::memory_order_relaxed);
+  recording->serial_ = recording->opened_ = next_serial.fetch_add(1, std::memory_order_relaxed);
   recording->thread_ = std::this_thread::get_id();
   recording->enclosing_ = state.innermost;
-  recording->paused_outside_ = state.paused;
   state.innermost = recording;
-  state.paused = 0;
   return recording;
 }
 
@@ -85,7 +87,6 @@ void Recording::close(Recording* recording) noexcept {
   recording->watch_.reset();
   ThreadState& state = thread_state;
   Recording** link = &state.innermost;
-  if (*link == recording) state.paused = recording->paused_outside_;
   while (*link && *link != recording) link = &(*link)->enclosing_;
   if (!*link) {  // made by another thread, whose list still names it: leave it alone
     recording->serial_ = 0;
@@ -112,13 +113,26 @@ bool is_recorded(const TensorImpl& impl) noexcept {
 }
 
 bool Recording::needs_gradient(const TensorImpl& impl) const noexcept {
-  return impl.requires_grad || links(impl) || (impl.link.recording != 0 && is_recorded(impl));
+  if (impl.requires_grad) return true;
+  if (impl.link.recording == 0) return false;
+  for (const Recording* r = this; r; r = r->enclosing())
+    if (r->links(impl)) return true;
+  return false;
+}
+
+void Recording::check_thread(const char* op) const {
+  if (std::this_thread::get_id() != thread_)
+    throw TapeError(std::string(op) + ": a tape belongs to the thread that made it; make one tape per thread");
 }
 
 void Recording::forget(Node& node) noexcept {
-  if (node.pullback) node.type->destroy(node.pullback);
+  if (!node.pullback) return;
+  node.type->destroy(node.pullback);
   node.pullback = nullptr;
   node.output = {};
+  if (!node.type->owns) return;
+  for (const Edge& input : inputs(node))
+    if (input.is_constant()) constants_[input.version].held = {};
 }
 
 void Recording::clear() noexcept {
@@ -164,6 +178,7 @@ std::optional<InputShape> Recording::shape_of(const Edge& input) const {
 
 void Recording::add_hook(const Handle<TensorImpl>& x,
                          std::function<Handle<TensorImpl>(const Handle<TensorImpl>&)> hook) {
+  check_thread("hook");
   if (!x || !needs_gradient(*x))
     throw TapeError(
         "hook: the tensor needs no gradient on this tape; make it with parameter(), or compute it from one on this "
@@ -209,7 +224,9 @@ Handle<TensorImpl> Recording::append(const char* name, Handle<TensorImpl> value,
       edge.version = input->version;
     } else {
       edge.version = static_cast<std::uint32_t>(constants_.size());
-      constants_.push_back({keep_extents(input->shape), static_cast<std::uint8_t>(input->shape.size()), input->dtype});
+      const bool seen = type->owns && !input->refs.unique();
+      constants_.push_back({keep_extents(input->shape), static_cast<std::uint8_t>(input->shape.size()), input->dtype,
+                            input->version, seen ? Handle<TensorImpl>::share(input) : Handle<TensorImpl>{}});
     }
     edges_.push_back(std::move(edge));
   }
@@ -240,6 +257,7 @@ std::span<const Edge> Recording::edges_since(std::size_t first_node) const noexc
 Tape::Tape(const TapeOptions& options) : recording_(detail::Recording::open(options)) {}
 Tape::~Tape() { detail::Recording::close(recording_); }
 void Tape::clear() {
+  recording_->check_thread("clear");
   if (recording_->sweeping()) throw TapeError("clear: a sweep over this tape is running");
   recording_->clear();
 }
@@ -268,7 +286,13 @@ void Tape::sweep(const Impl& y, const Impl& seed, std::vector<Target>* targets, 
     if (!target.gradient) target.gradient = detail::filled((*target.of)->dtype, (*target.of)->shape, 0.0);
 }
 
-NoGrad::NoGrad() noexcept { ++detail::thread_state.paused; }
-NoGrad::~NoGrad() { --detail::thread_state.paused; }
+NoGrad::NoGrad() noexcept : opened_(detail::next_serial.fetch_add(1, std::memory_order_relaxed)) {
+  detail::thread_state.pauses.push_back(opened_);
+}
+NoGrad::~NoGrad() {
+  auto& pauses = detail::thread_state.pauses;
+  if (const auto own = std::lower_bound(pauses.begin(), pauses.end(), opened_); own != pauses.end() && *own == opened_)
+    pauses.erase(own);
+}
 
 }  // namespace xtape
