@@ -24,10 +24,9 @@ struct ThreadState {
   Recording* idle = nullptr;  // closed recordings, linked by enclosing_
   // When each NoGrad in scope was opened, the latest last. It pauses the recordings opened before it.
   std::vector<std::uint64_t> pauses;
+  std::uint64_t last_pause = 0;  // the last of them
 
-  Recording* active() const noexcept {
-    return innermost && (pauses.empty() || pauses.back() < innermost->opened()) ? innermost : nullptr;
-  }
+  Recording* active() const noexcept { return innermost && innermost->opened() > last_pause ? innermost : nullptr; }
   ~ThreadState() {
     while (Recording* recording = idle) {
       idle = recording->enclosing_;
@@ -288,11 +287,15 @@ void Tape::sweep(const Impl& y, const Impl& seed, std::vector<Target>* targets, 
 
 NoGrad::NoGrad() noexcept : opened_(detail::next_serial.fetch_add(1, std::memory_order_relaxed)) {
   detail::thread_state.pauses.push_back(opened_);
+  detail::thread_state.last_pause = opened_;
 }
 NoGrad::~NoGrad() {
-  auto& pauses = detail::thread_state.pauses;
-  if (const auto own = std::lower_bound(pauses.begin(), pauses.end(), opened_); own != pauses.end() && *own == opened_)
-    pauses.erase(own);
+  auto& state = detail::thread_state;
+  if (!state.pauses.empty() && state.pauses.back() == opened_)
+    state.pauses.pop_back();
+  else
+    std::erase(state.pauses, opened_);
+  state.last_pause = state.pauses.empty() ? 0 : state.pauses.back();
 }
 
 }  // namespace xtape

@@ -134,11 +134,11 @@ class Recording {
   void run_node(Sweep& sweep, std::uint32_t index);
   void run_profiled(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient);
   void run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient, ProfiledPullback* timed);
-  void deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl> gradient, const Step& step);
-  void arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<TensorImpl> gradient, const Step& step);
-  void arrive_at_target(Sweep& sweep, std::uint32_t node, const TensorImpl* source, Handle<TensorImpl> gradient,
+  void deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl>&& gradient, const Step& step);
+  void arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<TensorImpl>&& gradient, const Step& step);
+  void arrive_at_target(Sweep& sweep, std::uint32_t node, const TensorImpl* source, Handle<TensorImpl>&& gradient,
                         const Step& step);
-  void accumulate(const Sweep& sweep, Handle<TensorImpl>& into, Handle<TensorImpl> gradient, const char* what,
+  void accumulate(const Sweep& sweep, Handle<TensorImpl>& into, Handle<TensorImpl>&& gradient, const char* what,
                   const Step& step);
   void forget(Node& node) noexcept;
 

@@ -93,8 +93,13 @@ struct Recording::Sweep {
   Handle<TensorImpl>& gradient_of(std::size_t node) noexcept { return memory.gradients[node - first]; }
   // All targets that are this tensor: a tensor may be given twice.
   std::span<const Key> targets_at(std::uint32_t node, const TensorImpl* source) const noexcept {
-    const auto [from, to] = std::equal_range(memory.keys.begin(), memory.keys.end(), Key{node, source, 0});
-    return {from, to};
+    const Key key{node, source, 0};
+    const Key* const end = memory.keys.data() + memory.keys.size();
+    const Key* begin = memory.keys.data();
+    begin = memory.keys.size() > 8 ? std::lower_bound(begin, end, key) : std::find(begin, end, key);
+    const Key* last = begin;
+    while (last != end && *last == key) ++last;
+    return {begin, last};
   }
   bool wants(const Edge& edge) const noexcept {
     if (edge.node != Edge::none && edge.node >= first)
@@ -250,11 +255,11 @@ void Recording::run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImp
   if (timed) timed->count_bytes(gradients);
   if (!sweep.retain) forget(nodes_[index]);
   for (std::uint32_t e = 0; e < edges; ++e)
-    if (gradients[e] && sweep.wants(edges_[first + e]))
+    if (gradients[e] && (e < 64 ? ((mask >> e) & 1) != 0 : sweep.wants(edges_[first + e])))
       deliver(sweep, Edge(edges_[first + e]), std::move(gradients[e]), {name, index, e});
 }
 
-void Recording::deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl> gradient, const Step& step) {
+void Recording::deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl>&& gradient, const Step& step) {
   const bool inside = edge.node != Edge::none;
   const Shape shape = inside ? nodes_[edge.node].shape() : edge.source->shape;
   const DType dtype = inside ? nodes_[edge.node].dtype : edge.source->dtype;
@@ -288,7 +293,8 @@ void Recording::deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl> gradi
     arrive(sweep, edge.source, std::move(gradient), step);
 }
 
-void Recording::arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<TensorImpl> gradient, const Step& step) {
+void Recording::arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<TensorImpl>&& gradient,
+                       const Step& step) {
   if (sweep.targets) {
     arrive_at_target(sweep, Edge::none, source.get(), std::move(gradient), step);
   } else {
@@ -300,13 +306,13 @@ void Recording::arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<Te
 }
 
 void Recording::arrive_at_target(Sweep& sweep, std::uint32_t node, const TensorImpl* source,
-                                 Handle<TensorImpl> gradient, const Step& step) {
+                                 Handle<TensorImpl>&& gradient, const Step& step) {
   auto& target = (*sweep.targets)[sweep.targets_at(node, source).front().target];
   accumulate(sweep, target.gradient, std::move(gradient), "added to the others of the same tensor", step);
 }
 
-void Recording::accumulate(const Sweep& sweep, Handle<TensorImpl>& into, Handle<TensorImpl> gradient, const char* what,
-                           const Step& step) {
+void Recording::accumulate(const Sweep& sweep, Handle<TensorImpl>& into, Handle<TensorImpl>&& gradient,
+                           const char* what, const Step& step) {
   if (!into) {
     into = std::move(gradient);
     return;
@@ -321,6 +327,7 @@ void Recording::accumulate(const Sweep& sweep, Handle<TensorImpl>& into, Handle<
     anomaly()->run_step(step, what, {into.get(), gradient.get()}, into, add);
   else
     add();
+  gradient = {};  // the next input's may be the same tensor, which then has one owner less
 }
 
 }  // namespace xtape::detail
