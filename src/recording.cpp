@@ -21,12 +21,14 @@ constexpr std::size_t chunk_bytes = std::size_t{1} << 16;
 // What a thread knows of tapes.
 struct ThreadState {
   Recording* innermost = nullptr;
-  Recording* idle = nullptr;  // closed recordings, linked by enclosing_
-  // When each NoGrad in scope was opened, the latest last. It pauses the recordings opened before it.
-  std::vector<std::uint64_t> pauses;
-  std::uint64_t last_pause = 0;  // the last of them
+  Recording* idle = nullptr;          // closed recordings, linked by enclosing_
+  std::vector<std::uint64_t> pauses;  // when each NoGrad in scope was opened, the latest last
+  Recording* active = nullptr;        // the innermost, unless a NoGrad was opened after it
 
-  Recording* active() const noexcept { return innermost && innermost->opened() > last_pause ? innermost : nullptr; }
+  void find_active() noexcept {
+    const std::uint64_t paused = pauses.empty() ? 0 : pauses.back();
+    active = innermost && innermost->opened() > paused ? innermost : nullptr;
+  }
   ~ThreadState() {
     while (Recording* recording = idle) {
       idle = recording->enclosing_;
@@ -77,7 +79,7 @@ Recording* Recording::open(const TapeOptions& options) {
   recording->serial_ = recording->opened_ = next_serial.fetch_add(1, std::memory_order_relaxed);
   recording->thread_ = std::this_thread::get_id();
   recording->enclosing_ = state.innermost;
-  state.innermost = recording;
+  state.innermost = state.active = recording;
   return recording;
 }
 
@@ -92,11 +94,12 @@ void Recording::close(Recording* recording) noexcept {
     return;
   }
   *link = recording->enclosing_;
+  state.find_active();
   recording->enclosing_ = state.idle;
   state.idle = recording;
 }
 
-Recording* active_recording() noexcept { return thread_state.active(); }
+Recording* active_recording() noexcept { return thread_state.active; }
 
 std::ptrdiff_t recorded_nodes() noexcept {
   std::size_t count = 0;
@@ -145,7 +148,7 @@ void Recording::clear() noexcept {
 }
 
 bool must_record(const Inputs& inputs) {
-  const Recording* recording = thread_state.active();
+  const Recording* recording = thread_state.active;
   if (!recording) return false;
   for (std::size_t i = 0; i < inputs.size(); ++i)
     if (inputs[i] && recording->needs_gradient(*inputs[i])) return true;
@@ -153,18 +156,24 @@ bool must_record(const Inputs& inputs) {
 }
 
 void* pullback_storage(std::size_t bytes, std::size_t alignment) {
-  return thread_state.active()->pullback_storage(bytes, alignment);
+  return thread_state.active->pullback_storage(bytes, alignment);
 }
 
 Handle<TensorImpl> append(const char* name, Handle<TensorImpl> value, const Inputs& inputs, void* pullback,
                           const PullbackType* type) {
-  return thread_state.active()->append(name, std::move(value), inputs, pullback, type);
+  return thread_state.active->append(name, std::move(value), inputs, pullback, type);
 }
 
 const std::size_t* Recording::keep_extents(const Shape& shape) {
   auto* extents = static_cast<std::size_t*>(arena_.allocate(shape.size() * sizeof(std::size_t), alignof(std::size_t)));
   std::copy(shape.begin(), shape.end(), extents);
   return extents;
+}
+
+std::uint32_t Recording::keep_constant(TensorImpl& input, bool seen) {
+  constants_.push_back({keep_extents(input.shape), static_cast<std::uint8_t>(input.shape.size()), input.dtype,
+                        input.version, seen ? Handle<TensorImpl>::share(&input) : Handle<TensorImpl>{}});
+  return static_cast<std::uint32_t>(constants_.size() - 1);
 }
 
 std::optional<InputShape> Recording::shape_of(const Edge& input) const {
@@ -222,10 +231,7 @@ Handle<TensorImpl> Recording::append(const char* name, Handle<TensorImpl> value,
       edge.source = Handle<TensorImpl>::share(input);
       edge.version = input->version;
     } else {
-      edge.version = static_cast<std::uint32_t>(constants_.size());
-      const bool seen = type->owns && !input->refs.unique();
-      constants_.push_back({keep_extents(input->shape), static_cast<std::uint8_t>(input->shape.size()), input->dtype,
-                            input->version, seen ? Handle<TensorImpl>::share(input) : Handle<TensorImpl>{}});
+      edge.version = keep_constant(*input, type->owns && !input->refs.unique());
     }
     edges_.push_back(std::move(edge));
   }
@@ -261,7 +267,7 @@ void Tape::clear() {
   recording_->clear();
 }
 std::size_t Tape::size() const noexcept { return recording_->nodes().size(); }
-bool Tape::recording() noexcept { return detail::thread_state.active() != nullptr; }
+bool Tape::recording() noexcept { return detail::thread_state.active != nullptr; }
 
 std::vector<std::string_view> Tape::op_names() const {
   std::vector<std::string_view> names;
@@ -286,8 +292,9 @@ void Tape::sweep(const Impl& y, const Impl& seed, std::vector<Target>* targets, 
 }
 
 NoGrad::NoGrad() noexcept : opened_(detail::next_serial.fetch_add(1, std::memory_order_relaxed)) {
-  detail::thread_state.pauses.push_back(opened_);
-  detail::thread_state.last_pause = opened_;
+  auto& state = detail::thread_state;
+  state.pauses.push_back(opened_);
+  state.active = nullptr;
 }
 NoGrad::~NoGrad() {
   auto& state = detail::thread_state;
@@ -295,7 +302,7 @@ NoGrad::~NoGrad() {
     state.pauses.pop_back();
   else
     std::erase(state.pauses, opened_);
-  state.last_pause = state.pauses.empty() ? 0 : state.pauses.back();
+  state.find_active();
 }
 
 }  // namespace xtape

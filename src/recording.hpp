@@ -129,6 +129,8 @@ class Recording {
  private:
   Recording();
   const std::size_t* keep_extents(const Shape& shape);
+  // Its place among the constants. `seen`: by the pullback, and others may write it.
+  std::uint32_t keep_constant(TensorImpl& input, bool seen);
   void check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::vector<Tape::Target>* targets,
                   const BackwardOptions& options) const;
   void run_node(Sweep& sweep, std::uint32_t index);

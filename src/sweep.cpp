@@ -91,22 +91,24 @@ struct Recording::Sweep {
   Sweep& operator=(const Sweep&) = delete;
 
   Handle<TensorImpl>& gradient_of(std::size_t node) noexcept { return memory.gradients[node - first]; }
-  // All targets that are this tensor: a tensor may be given twice.
-  std::span<const Key> targets_at(std::uint32_t node, const TensorImpl* source) const noexcept {
+  // The first target that is this tensor, or null. A tensor may be given twice: the others follow.
+  const Key* find(std::uint32_t node, const TensorImpl* source) const noexcept {
     const Key key{node, source, 0};
-    const Key* const end = memory.keys.data() + memory.keys.size();
-    const Key* begin = memory.keys.data();
-    begin = memory.keys.size() > 8 ? std::lower_bound(begin, end, key) : std::find(begin, end, key);
-    const Key* last = begin;
-    while (last != end && *last == key) ++last;
-    return {begin, last};
+    const auto& keys = memory.keys;
+    if (keys.size() > 8) {
+      const auto found = std::lower_bound(keys.begin(), keys.end(), key);
+      return found != keys.end() && *found == key ? &*found : nullptr;
+    }
+    for (const Key& other : keys)
+      if (other == key) return &other;
+    return nullptr;
   }
   bool wants(const Edge& edge) const noexcept {
     if (edge.node != Edge::none && edge.node >= first)
       return memory.leads.empty() || memory.leads[edge.node - first] != 0;
     if (edge.node == Edge::none && !edge.source) return false;
     if (!targets) return edge.node != Edge::none || edge.source->requires_grad;
-    return !targets_at(edge.node, edge.source.get()).empty();
+    return find(edge.node, edge.source.get()) != nullptr;
   }
 };
 
@@ -180,7 +182,7 @@ void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<T
   if (watch_) watch_->swept();
 
   if (!targets) return;
-  // The same tensor given twice, by an input's edge: the first has the gradient.
+  // Of a tensor given twice the first has the gradient.
   const auto& keys = sweep.memory.keys;
   for (std::size_t k = 1; k < keys.size(); ++k)
     if (keys[k] == keys[k - 1]) (*targets)[keys[k].target].gradient = (*targets)[keys[k - 1].target].gradient;
@@ -210,7 +212,7 @@ void Recording::run_node(Sweep& sweep, std::uint32_t index) {
   if (watch_) [[unlikely]]
     gradient = watch_->hooked(index, nodes_[index].name, std::move(gradient));
   if (sweep.targets && sweep.memory.leads[index - sweep.first] == 2) {
-    for (const auto& key : sweep.targets_at(index, nullptr)) (*sweep.targets)[key.target].gradient = gradient;
+    (*sweep.targets)[sweep.find(index, nullptr)->target].gradient = gradient;
     if (std::ranges::none_of(inputs(nodes_[index]), [&](const Edge& edge) { return sweep.wants(edge); })) return;
   }
 
@@ -307,7 +309,7 @@ void Recording::arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<Te
 
 void Recording::arrive_at_target(Sweep& sweep, std::uint32_t node, const TensorImpl* source,
                                  Handle<TensorImpl>&& gradient, const Step& step) {
-  auto& target = (*sweep.targets)[sweep.targets_at(node, source).front().target];
+  auto& target = (*sweep.targets)[sweep.find(node, source)->target];
   accumulate(sweep, target.gradient, std::move(gradient), "added to the others of the same tensor", step);
 }
 
