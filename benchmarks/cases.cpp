@@ -112,9 +112,9 @@ std::vector<Case> cases() {
   list.push_back({"max_pool/forward", 1, [] { return max_pool(Pool()); }});
   for (const std::size_t n : {512, 1024})
     add("matmul/" + std::to_string(n), [n](Pass pass) { return matmul(Matmul(n), pass); });
-  add("conv/1x28-16", [](Pass pass) { return conv({64, 1, 28, 16, 5, 0, false}, pass); });
-  add("conv/16x12-32", [](Pass pass) { return conv({64, 16, 12, 32, 5, 0, true}, pass); });
-  add("conv/64x56-64", [](Pass pass) { return conv({16, 64, 56, 64, 3, 1, true}, pass); });
+  add("conv/1x28_16", [](Pass pass) { return conv({64, 1, 28, 16, 5, 0, false}, pass); });
+  add("conv/16x12_32", [](Pass pass) { return conv({64, 16, 12, 32, 5, 0, true}, pass); });
+  add("conv/64x56_64", [](Pass pass) { return conv({16, 64, 56, 64, 3, 1, true}, pass); });
 
   struct Shape {
     std::string name;

@@ -35,7 +35,7 @@ Running chain(const Chain& problem, Pass pass) {
       each(
           n, next + n, [](float p, float q) { return p + q; }, next, b);
       each(
-          n, next + 2 * n, [](float p) { return std::max(p, 0.F); }, next + n);
+          n, next + 2 * n, [](float p) { return larger(p, 0.F); }, next + n);
       y = next + 2 * n;
       next += 3 * n;
     }
@@ -75,6 +75,21 @@ Numbers elementwise_numbers(const ElementwiseState& s) {
           digest("db", s.db.span())};
 }
 
+// The loss and its gradients in one pass. A function: only of parameters does GCC believe __restrict.
+float value_and_gradients(std::size_t n, const float* __restrict x, const float* __restrict w,
+                          const float* __restrict b, float* __restrict dx, float* __restrict dw, float* __restrict db) {
+  float loss = 0.F;
+  for (std::size_t i = 0; i < n; ++i) {
+    const float gate = 1.F / (1.F + std::exp(-(x[i] * w[i] + b[i]))), t = std::tanh(x[i]);
+    const float d = gate * (1.F - gate) * t;
+    loss += gate * t;
+    dx[i] = d * w[i] + gate * (1.F - t * t);
+    dw[i] = d * x[i];
+    db[i] = d;
+  }
+  return loss;
+}
+
 }  // namespace
 
 Running fused(const Elementwise& problem, Pass pass) {
@@ -92,20 +107,7 @@ Running fused(const Elementwise& problem, Pass pass) {
         elementwise_loss);
   return running(
       std::move(state),
-      [n](ElementwiseState& s) {
-        const float *x = s.x, *w = s.w, *b = s.b;
-        float* __restrict dx = s.dx, * __restrict dw = s.dw, * __restrict db = s.db;
-        float loss = 0.F;
-        for (std::size_t i = 0; i < n; ++i) {
-          const float gate = 1.F / (1.F + std::exp(-(x[i] * w[i] + b[i]))), t = std::tanh(x[i]);
-          const float d = gate * (1.F - gate) * t;
-          loss += gate * t;
-          dx[i] = d * w[i] + gate * (1.F - t * t);
-          dw[i] = d * x[i];
-          db[i] = d;
-        }
-        s.loss = loss;
-      },
+      [](ElementwiseState& s) { s.loss = value_and_gradients(s.x.size(), s.x, s.w, s.b, s.dx, s.dw, s.db); },
       elementwise_numbers);
 }
 
@@ -158,7 +160,7 @@ Running rows_case(const Rows& problem, Pass pass, bool logarithm) {
     for (std::size_t i = 0; i < Rows::rows; ++i) {
       const float* x = s.x + i * n;
       float* __restrict y = s.y + i * n, largest = x[0], total = 0.F;
-      for (std::size_t j = 0; j < n; ++j) largest = std::max(largest, x[j]);
+      for (std::size_t j = 0; j < n; ++j) largest = larger(largest, x[j]);
       if (logarithm) {
         for (std::size_t j = 0; j < n; ++j) total += std::exp(x[j] - largest);
         const float shift = largest + std::log(total);
@@ -307,7 +309,7 @@ Running autoencoder(const Autoencoder& problem, Pass pass) {
       const float *x = s.x + i * A::inputs, *b = s.b2.w;
       for (std::size_t j = 0; j < A::inputs; ++j) {
         const float z = y[j] + b[j], e = std::exp(-std::abs(z));
-        loss += std::max(z, 0.F) + std::log(1.F + e) - x[j] * z;
+        loss += larger(z, 0.F) + std::log(1.F + e) - x[j] * z;
         if (gradient) y[j] = ((z > 0.F ? 1.F : e) / (1.F + e) - x[j]) * scale;
       }
     }

@@ -67,7 +67,7 @@ void pool(const float* y, float* __restrict to) {
   for (std::size_t i = 0; i < P1::pool_side; ++i, y += P1::conv_side, to += P1::pool_side) {
     const float* below = y + P1::conv_side;
     for (std::size_t j = 0; j < P1::pool_side; ++j)
-      to[j] = std::max(std::max(y[j], y[j + 1]), std::max(below[j], below[j + 1]));
+      to[j] = larger(larger(y[j], y[j + 1]), larger(below[j], below[j + 1]));
   }
 }
 
@@ -79,7 +79,7 @@ void pool_gradient(const float* y, const float* d, float* dy) {
     const float* below = y + P1::conv_side;
     float* dy_below = dy + P1::conv_side;
     for (std::size_t j = 0; j < P1::pool_side; ++j) {
-      const float top = std::max(y[j], y[j + 1]), bottom = std::max(below[j], below[j + 1]);
+      const float top = larger(y[j], y[j + 1]), bottom = larger(below[j], below[j + 1]);
       const float up = top >= bottom ? d[j] : 0.F, down = d[j] - up;
       first[j] = y[j] >= y[j + 1] ? up : 0.F;
       second[j] = up - first[j];
@@ -96,7 +96,7 @@ void pool_gradient(const float* y, const float* d, float* dy) {
 // f becomes softmax(f), or the gradient of its product with g; returns the product.
 float softmax_times(float* __restrict f, const float* __restrict g, bool gradient) {
   float largest = f[0], total = 0.F, product = 0.F;
-  for (std::size_t i = 0; i < P1::features; ++i) largest = std::max(largest, f[i]);
+  for (std::size_t i = 0; i < P1::features; ++i) largest = larger(largest, f[i]);
   for (std::size_t i = 0; i < P1::features; ++i) {
     f[i] = std::exp(f[i] - largest);
     total += f[i];
@@ -154,8 +154,7 @@ Running max_pool(const Pool& problem) {
         float* __restrict y = s.y;
         for (std::size_t i = 0; i < Pool::n * Pool::c * Pool::pooled; ++i, x += 2 * Pool::side, y += Pool::pooled)
           for (std::size_t j = 0; j < Pool::pooled; ++j)
-            y[j] =
-                std::max(std::max(x[2 * j], x[2 * j + 1]), std::max(x[Pool::side + 2 * j], x[Pool::side + 2 * j + 1]));
+            y[j] = larger(larger(x[2 * j], x[2 * j + 1]), larger(x[Pool::side + 2 * j], x[Pool::side + 2 * j + 1]));
       },
       [](const State& s) { return Numbers{digest("y", s.y.span())}; });
 }
@@ -226,9 +225,9 @@ struct ConvLayer {
         std::uint8_t* __restrict who = &winner[(map * half + i) * half];
         for (std::size_t j = 0; j < half; ++j) {
           const float a = top[2 * j], c = top[2 * j + 1], d = bottom[2 * j], e = bottom[2 * j + 1];
-          const float up = std::max(a, c), down = std::max(d, e);
+          const float up = larger(a, c), down = larger(d, e);
           const int up_winner = a >= c ? 0 : 1, down_winner = d >= e ? 2 : 3;
-          to[j] = std::max(std::max(up, down) + bias, 0.F);
+          to[j] = larger(larger(up, down) + bias, 0.F);
           who[j] = static_cast<std::uint8_t>(up >= down ? up_winner : down_winner);
         }
       }

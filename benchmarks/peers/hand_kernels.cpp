@@ -42,7 +42,7 @@ void dense_weight_gradient(std::size_t rows, std::size_t in, std::size_t out, co
 
 void bias_relu(std::size_t rows, std::size_t columns, float* y, const float* bias) {
   for (std::size_t i = 0; i < rows; ++i, y += columns)
-    for (std::size_t j = 0; j < columns; ++j) y[j] = std::max(y[j] + bias[j], 0.F);
+    for (std::size_t j = 0; j < columns; ++j) y[j] = larger(y[j] + bias[j], 0.F);
 }
 
 void relu_gradient(std::size_t count, const float* y, float* dy) {
@@ -60,7 +60,7 @@ float cross_entropy(std::size_t rows, std::size_t classes, float* x, const float
   const float scale = 1.F / static_cast<float>(rows);
   for (std::size_t i = 0; i < rows; ++i, x += classes) {
     float largest = x[0] + bias[0], total = 0.F;
-    for (std::size_t j = 0; j < classes; ++j) largest = std::max(largest, x[j] += bias[j]);
+    for (std::size_t j = 0; j < classes; ++j) largest = larger(largest, x[j] += bias[j]);
     const float at_label = x[label[i]];
     for (std::size_t j = 0; j < classes; ++j) total += x[j] = std::exp(x[j] - largest);
     for (std::size_t j = 0; j < classes; ++j) x[j] *= scale / total;
@@ -75,7 +75,7 @@ float cross_entropy_value(std::size_t rows, std::size_t classes, const float* x,
   float loss = 0.F;
   for (std::size_t i = 0; i < rows; ++i, x += classes) {
     float largest = x[0] + bias[0], total = 0.F;
-    for (std::size_t j = 0; j < classes; ++j) largest = std::max(largest, x[j] + bias[j]);
+    for (std::size_t j = 0; j < classes; ++j) largest = larger(largest, x[j] + bias[j]);
     for (std::size_t j = 0; j < classes; ++j) total += std::exp(x[j] + bias[j] - largest);
     loss += std::log(total) + largest - x[label[i]] - bias[label[i]];
   }

@@ -39,6 +39,9 @@ class Buffer {
   std::size_t size_ = 0;
 };
 
+// std::max takes references, which GCC 12 does not always see through.
+inline float larger(float a, float b) { return a > b ? a : b; }
+
 // C = alpha op(A) op(B) + beta C, row-major without gaps. C: (m, n), k the inner extent.
 void gemm(bool transpose_a, bool transpose_b, std::size_t m, std::size_t n, std::size_t k, const float* a,
           const float* b, float* c, float beta = 0.F, float alpha = 1.F);
