@@ -11,6 +11,7 @@ OURS, HAND, TORCH, SKLEARN = "xtape", "hand", "libtorch", "scikit-learn"
 class Row:
     name: str  # of the case, as in benchmarks/cases.cpp
     title: str
+    what: str = ""  # of it is measured, unless it is forward and backward
     most_times: float | None = None  # of the program by hand's time, at most
     most_us: float | None = None  # microseconds, at most
     torch: float | None = None  # libtorch's time divided by ours, at least
@@ -25,31 +26,32 @@ class Row:
 
 
 def rows():
+    step = ", training step"
+    formula = "sum(σ(x·w + b)·tanh x)"
     result = [
         Row("chain/999", "999 chained elementwise ops on 10 elements", most_us=220, torch=24),
-        Row("fused/1000", "sum(sigmoid(x·w + b)·tanh(x)), n = 10³, one `map`", most_us=3, torch=15),
-        Row("fused/100000", "the same, n = 10⁵", most_times=1.3, torch=3),
-        Row("fused/1000000", "the same, n = 10⁶", most_times=1.3, torch=4),
-        Row("unfused/1000000", "the same op by op, n = 10⁶", most_times=1.3, torch=1.5),
+        Row("fused/1000", f"{formula}, one `map`, n = 10³", most_us=3, torch=15),
+        Row("fused/100000", f"{formula}, one `map`, n = 10⁵", most_times=1.3, torch=3),
+        Row("fused/1000000", f"{formula}, one `map`, n = 10⁶", most_times=1.3, torch=4),
+        Row("unfused/1000000", f"{formula}, op by op, n = 10⁶", most_times=1.3, torch=1.5),
         Row("problem1/1", "conv, max-pool, softmax (28×28, 2 filters), batch 1", most_times=3, torch=8),
-        Row("problem1/32", "the same, batch 32", most_times=1.4, torch=5),
-        Row("mlp/1", "MLP 784-100-10, batch 1, training step", most_times=1.3, torch=2),
-        Row("mlp/32", "the same, batch 32", most_times=1.15, torch=1.5),
-        Row("mlp/128", "the same, batch 128", most_times=1.08, torch=1.15),
-        Row("autoencoder/32", "autoencoder 784-100-784, batch 32, training step", most_times=1.1, torch=1.2),
-        Row("convnet/64", "convnet of train_classifier, batch 64, training step", most_us=8000, torch=1.65),
+        Row("problem1/32", "conv, max-pool, softmax (28×28, 2 filters), batch 32", most_times=1.4, torch=5),
+        Row("mlp/1", "MLP 784-100-10, batch 1", step, most_times=1.3, torch=2),
+        Row("mlp/32", "MLP 784-100-10, batch 32", step, most_times=1.15, torch=1.5),
+        Row("mlp/128", "MLP 784-100-10, batch 128", step, most_times=1.08, torch=1.15),
+        Row("autoencoder/32", "autoencoder 784-100-784, batch 32", step, most_times=1.1, torch=1.2),
+        Row("convnet/64", "convnet of train_classifier, batch 64", step, most_us=8000, torch=1.65),
         Row("softmax", "softmax (1024, 1000)", most_times=1.2, torch=1.4),
         Row("log_softmax", "log_softmax (1024, 1000)", most_us=1300, torch=1.6),
-        Row("max_pool/forward", "max_pool2d (64, 16, 24, 24), window 2, forward", most_us=470, torch=5),
+        Row("max_pool/forward", "max_pool2d (64, 16, 24, 24), window 2", ", forward", most_us=470, torch=5),
         Row("matmul/512", "matmul 512³", most_times=1.02, torch=1),
         Row("matmul/1024", "matmul 1024³", most_times=1.02, torch=1),
-        Row("conv/1x28_16", "conv2d (64, 1, 28, 28) ∗ (16, 1, 5, 5), gradient of w", most_times=1, torch=2),
-        Row("conv/16x12_32", "conv2d (64, 16, 12, 12) ∗ (32, 16, 5, 5), of w and x", most_us=4200, torch=1.05),
-        Row("conv/64x56_64", "conv2d (16, 64, 56, 56) ∗ (64, 64, 3, 3) padded, of w and x", most_us=138000, torch=1.03),
+        Row("conv/1x28_16", "conv2d (64, 1, 28, 28) ∗ (16, 1, 5, 5)", ", dw", most_times=1, torch=2),
+        Row("conv/16x12_32", "conv2d (64, 16, 12, 12) ∗ (32, 16, 5, 5)", ", dw and dx", most_us=4200, torch=1.05),
+        Row("conv/64x56_64", "conv2d (16, 64, 56, 56) ∗ (64, 64, 3, 3), padding 1", ", dw and dx", most_us=138000, torch=1.03),
     ]
     # Without a tape; there are no targets.
-    result += [Row(r.name + "/forward", f"{r.title}: forward alone", tolerance=r.tolerance)
-               for r in result if not r.name.endswith("/forward")]
+    result += [Row(r.name + "/forward", r.title, ", forward") for r in result if not r.name.endswith("/forward")]
     # Two runs of contrastive divergence agree as far as their draws let them.
     result += [
         Row("cd1/100/32", "CD-1, 784-100, batch 32, with momentum", most_times=1.1, torch=1.4, tolerance=0.05),
@@ -128,7 +130,7 @@ def table(figures, wanted):
         if time is None:
             continue
         to_torch = figures.ratio((TORCH, row.name), ours)
-        cells = [row.title, number(time), number(figures.time(TORCH, row.name)), number(figures.time(HAND, row.name)),
+        cells = [row.title + row.what, number(time), number(figures.time(TORCH, row.name)), number(figures.time(HAND, row.name)),
                  spread(to_torch), spread(to_hand), row.target(), f"≥ {row.torch:g}" if row.torch else "",
                  verdict(row, time, to_hand, to_torch)]
         lines.append("| " + " | ".join(cells) + " |")
