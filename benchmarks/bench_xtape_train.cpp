@@ -124,7 +124,7 @@ Running contrastive_divergence(const Machine& problem) {
         const auto [rows, batch] = std::pair(s.problem.rows, s.problem.batch);
         for (std::size_t i = 0; i < rows; i += batch) {
           const auto v = slice(s.v, {range(i, std::min(i + batch, rows))});
-          xtape::contrastive_divergence(s.rbm, v, {.k = s.problem.k}, s.rng);
+          xtape::contrastive_divergence(s.rbm, v, {.k = s.problem.k, .reconstruction_error = false}, s.rng);
           s.sgd.step();
         }
       },
