@@ -71,7 +71,7 @@ Observations generate(const Options& options) {
   return data;
 }
 
-// Two numbers a line, with a comma between them; the first line may be a heading.
+// Two numbers a line, with a comma between them; the first line may be a heading: text without a digit.
 Observations read(const std::string& path) {
   const auto fail = [&](const std::string& what) { throw DataError(fmt::format("{}: {}", path, what)); };
   std::error_code ignored;
@@ -88,7 +88,8 @@ Observations read(const std::string& path) {
     char comma = 0, rest = 0;
     const bool good =
         text >> x >> comma >> y && comma == ',' && !(text >> rest) && std::isfinite(x) && std::isfinite(y);
-    if (!good && number > 1) fail(fmt::format("line {}: expected two numbers and a comma", number));
+    const bool heading = number == 1 && line.find_first_of("0123456789") == std::string::npos;
+    if (!good && !heading) fail(fmt::format("line {}: expected two numbers and a comma", number));
     if (good) data.x.push_back(x), data.y.push_back(y);
   }
   if (data.x.size() < 3) fail(fmt::format("{} points are too few, 3 are needed", data.x.size()));
@@ -101,7 +102,7 @@ struct Fit {
   double log_likelihood = -std::numeric_limits<double>::infinity();
 };
 
-// Adam from several starts, from short length scales to long ones; the best likelihood wins.
+// Adam from several starts, from long length scales to short ones; the best likelihood wins.
 Fit fit(const Options& options, const Vector& x, const Vector& y, double spread, double range) {
   Fit best;
   examples::Progress progress;

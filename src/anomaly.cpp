@@ -84,16 +84,7 @@ Gradients AnomalySearch::run(const Recording& recording, std::uint32_t index, Ha
   const NonFinite incoming = search(*gradient);
   const std::string came_in = incoming.finite() ? "finite" : "with " + first_of(*gradient, incoming);
 
-  struct Inside {
-    AnomalySearch& search;
-    std::string outer = std::exchange(search.suspect_, {});
-    ~Inside() {
-      --search.pullbacks_;
-      search.suspect_ = std::move(outer);
-    }
-  } inside{*this};
-  ++pullbacks_;
-
+  const Inside inside(*this);
   Gradients gradients = node.type->run(node.pullback, std::move(gradient), output, wanted);
   for (std::size_t i = 0; i < std::min<std::size_t>(gradients.size(), node.edge_count); ++i) {
     if (!gradients[i] || !wanted[i]) continue;
@@ -106,6 +97,22 @@ Gradients AnomalySearch::run(const Recording& recording, std::uint32_t index, Ha
                                      called_at(origin.stack)));
   }
   return gradients;
+}
+
+bool AnomalySearch::is_finite(const TensorImpl* x) noexcept { return search(*x).finite(); }
+
+void AnomalySearch::check_gradient(const Step& step, const char* what, const TensorImpl& gradient,
+                                   bool of_finite) const {
+  const NonFinite found = search(gradient);
+  if (found.nans == 0 && (found.infinities == 0 || !of_finite)) return;
+  const bool at_op = step.node < origins_.size();
+  const std::string of = !at_op                       ? ""
+                         : step.input == Step::output ? " of the output"
+                                                      : fmt::format(" of input {}", step.input);
+  throw AnomalyError(fmt::format("{}: backward: {}; made of {}{}", step.op,
+                                 describe(gradient, found, fmt::format("the gradient{}, {},", of, what)),
+                                 of_finite ? "finite gradients" : "gradients not all finite",
+                                 at_op ? "; " + called_at(origins_[step.node].stack) : ""));
 }
 
 }  // namespace xtape::detail

@@ -3,9 +3,12 @@
 #include <xtape/transforms.hpp>
 
 #include "ops/common.hpp"
-#include "recording.hpp"
+#include "watch.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
+#include <unordered_set>
 
 namespace xtape {
 namespace {
@@ -15,29 +18,53 @@ template <class T> using Tensors = std::vector<Tensor<T>>;
 
 // Every tensor that nodes from `first` on took from outside must have been among the first run's.
 void check_sources(const detail::Recording& recording, std::size_t first, const std::vector<Impl>& sources) {
+  std::unordered_set<const detail::TensorImpl*> known;
+  std::unordered_set<std::uint32_t> known_nodes;
+  for (const Impl& source : sources) {
+    known.insert(source.get());
+    if (recording.links(*source)) known_nodes.insert(source->link.node);
+  }
   for (const detail::Edge& edge : recording.edges_since(first)) {
     const bool before = edge.node != detail::Edge::none && edge.node < first;
     if (!edge.source && !before) continue;
-    const bool known = std::ranges::any_of(sources, [&](const Impl& source) {
-      return before ? recording.links(*source) && source->link.node == edge.node : source.get() == edge.source.get();
-    });
-    if (!known)
+    if (!(before ? known_nodes.contains(edge.node) : known.contains(edge.source.get())))
       throw TapeError(
           "checkpoint: the function used other tensors when it ran again than in its first run; capture tensors by "
           "value, and let it depend on nothing that changes");
   }
 }
 
+// Of the elements' bits; as good as certain to differ where they do. Four words at a time, which do not wait for each
+// other.
+template <class T> std::uint64_t hash_of(const Tensor<T>& x) {
+  std::array<std::uint64_t, 4> hash{1, 2, 3, 4}, words;
+  const auto mix = [](std::uint64_t& into, std::uint64_t word) {
+    into = (into ^ word) * 0x9e3779b97f4a7c15U;
+    into ^= into >> 32;
+  };
+  constexpr std::size_t step = sizeof(words) / sizeof(T);
+  for (std::size_t i = 0; i < x.size(); i += step) {
+    const std::size_t count = std::min(step, x.size() - i);
+    if (count < step) words = {};
+    std::memcpy(words.data(), x.data() + i, count * sizeof(T));
+    for (std::size_t lane = 0; lane < hash.size(); ++lane) mix(hash[lane], words[lane]);
+  }
+  for (std::size_t lane = 1; lane < hash.size(); ++lane) mix(hash[0], hash[lane]);
+  return hash[0];
+}
+
 // What the tape keeps.
 template <class T> struct Again {
   detail::RandomFunctionOfMany<T> f;
   Tensors<T> x;
-  Rng rng;  // as it was
+  Rng rng;             // as it was
+  std::uint64_t hash;  // of the first run's result
+  bool anomaly;        // is searched for
   std::vector<Impl> sources;
 
   Gradients operator()(const Tensor<T>& dy, Wanted wanted) const {
     if (Tape::recording()) return pull(*detail::active_recording(), dy, wanted, {.create_graph = true});
-    const Tape tape;
+    const Tape tape{{.anomaly = anomaly}};
     return pull(*detail::active_recording(), dy, wanted, {});
   }
 
@@ -51,6 +78,11 @@ template <class T> struct Again {
     if (!y.defined() || y.shape() != dy.shape())
       throw TapeError(fmt::format("checkpoint: the function gave shape {} when it ran again, and {} in its first run",
                                   y.defined() ? to_string(y.shape()) : "undefined", to_string(dy.shape())));
+    if (hash_of(y) != hash)
+      throw TapeError(
+          "checkpoint: the function gave other values when it ran again than in its first run: it draws from a "
+          "generator of its own (pass one: checkpoint(f, x, rng)), a tensor that it takes was modified, or it depends "
+          "on something else that changed");
     std::vector<Impl> targets;
     std::vector<std::size_t> place;
     for (std::size_t i = 0; i < sources.size(); ++i)
@@ -70,11 +102,12 @@ template <class T> struct Again {
 template <class T> Tensor<T> checkpointed(const detail::RandomFunctionOfMany<T>& f, const Tensors<T>& x, Rng& rng) {
   if (!Tape::recording()) return f(x, rng);
   const Rng start = rng;
+  const bool anomaly = detail::active_recording()->anomaly() != nullptr;
   Tensor<T> y;
   std::vector<Impl> sources;
   {
     // Shows which tensors f depends on, wherever it has them from; what it computes on the way goes with the tape.
-    const Tape tape;
+    const Tape tape{{.anomaly = anomaly}};
     y = f(x, rng);
     if (!y.defined()) throw Error("checkpoint: the function returned an undefined tensor");
     if (!detail::active_recording()->links(*y.impl())) return y;
@@ -82,7 +115,7 @@ template <class T> Tensor<T> checkpointed(const detail::RandomFunctionOfMany<T>&
   }
   std::vector<Inputs::Input> inputs;  // which look at the handle alone, whatever the element type
   for (const Impl& source : sources) inputs.emplace_back(Tensor<T>(source));
-  return record("checkpoint", y.detach(), Inputs(inputs), Again<T>{f, x, start, sources});
+  return record("checkpoint", y.detach(), Inputs(inputs), Again<T>{f, x, start, hash_of(y), anomaly, sources});
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <new>
 #include <string>
+#include <utility>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define XTAPE_ASAN 1
@@ -61,17 +62,9 @@ void unpoison([[maybe_unused]] void* block, [[maybe_unused]] std::size_t bytes) 
 #endif
 }
 
-// Outlives the lists below, which are destroyed at the end of the thread while tensors may still live.
-thread_local bool lists_alive = false;
-
 struct FreeLists {
   FreeBlock* head[class_count] = {};
   std::size_t bytes[class_count] = {};
-  FreeLists() noexcept { lists_alive = true; }
-  ~FreeLists() {
-    trim();
-    lists_alive = false;
-  }
   void trim() noexcept {
     for (std::size_t i = 0; i < class_count; ++i)
       while (FreeBlock* block = head[i]) {
@@ -82,9 +75,26 @@ struct FreeLists {
   }
 };
 
-// The lists are made at a thread's first allocation. Once destroyed they are never used again.
-thread_local FreeLists lists;
-thread_local bool lists_touched = false;
+// Pointers and flags alone are thread-local: a library that is loaded late has little room for such variables.
+constinit thread_local FreeLists* lists = nullptr;
+constinit thread_local bool thread_ended = false;  // tensors may outlive the lists: they go back to the system
+
+struct AtThreadEnd {
+  ~AtThreadEnd() {
+    thread_ended = true;
+    lists->trim();
+    delete std::exchange(lists, nullptr);
+  }
+};
+
+FreeLists* make_lists() noexcept {
+  if (thread_ended) return nullptr;
+  lists = new (std::nothrow) FreeLists;
+  if (lists) thread_local const AtThreadEnd cleanup;
+  return lists;
+}
+// Null if the thread has none any more, or there is no memory for them.
+FreeLists* free_lists() noexcept { return lists ? lists : make_lists(); }
 
 constinit thread_local MemoryUse counts;
 
@@ -98,13 +108,9 @@ void count_bytes(std::ptrdiff_t change) noexcept {
 
 void* allocate(std::size_t bytes) {
   const SizeClass size = size_class(bytes);
-  if (!lists_touched) {
-    lists_touched = true;
-    lists.head[0] = nullptr;  // constructs the lists
-  }
-  if (lists_alive && size.index < class_count) {
-    if (FreeBlock* block = lists.head[size.index]) {
-      lists.head[size.index] = block->next;
+  if (FreeLists* const own = free_lists(); own && size.index < class_count) {
+    if (FreeBlock* block = own->head[size.index]) {
+      own->head[size.index] = block->next;
       unpoison(block, size.bytes);
       return block;
     }
@@ -117,23 +123,20 @@ void* allocate(std::size_t bytes) {
 
 void deallocate(void* block, std::size_t bytes) noexcept {
   const SizeClass size = size_class(bytes);
-  if (!lists_touched && size.index < class_count) {  // a thread that only frees: construct its lists too
-    lists_touched = true;
-    lists.head[0] = nullptr;
-  }
-  if (!lists_alive || size.index >= class_count) {
+  FreeLists* const own = free_lists();
+  if (!own || size.index >= class_count) {
     std::free(block);
     return;
   }
   auto* free_block = static_cast<FreeBlock*>(block);
-  free_block->next = lists.head[size.index];
-  lists.head[size.index] = free_block;
-  lists.bytes[size.index] = size.bytes;
+  free_block->next = own->head[size.index];
+  own->head[size.index] = free_block;
+  own->bytes[size.index] = size.bytes;
   poison(block, size.bytes);
 }
 
 void trim_memory() noexcept {
-  if (lists_alive) lists.trim();
+  if (lists) lists->trim();
 }
 
 std::size_t system_allocations() noexcept { return system_calls.load(std::memory_order_relaxed); }

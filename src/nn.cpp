@@ -48,10 +48,12 @@ template <class T> Tensor<T> BatchNorm<T>::operator()(const Tensor<T>& x) {
   return batch_norm(x, gamma, beta, state, {.training = training, .momentum = momentum, .epsilon = epsilon});
 }
 
-template <class T> Dropout<T>::Dropout(double with, Rng& from) : rate(with), rng(from.split()) {
+template <class T> Dropout<T>::Dropout(double with, Rng& from) : rate(with), rng(std::make_shared<Rng>(from.split())) {
   if (!(rate >= 0 && rate < 1)) throw ValueError(fmt::format("Dropout: the rate {} is not in [0, 1)", rate));
 }
-template <class T> Tensor<T> Dropout<T>::operator()(const Tensor<T>& x) { return training ? dropout(x, rate, rng) : x; }
+template <class T> Tensor<T> Dropout<T>::operator()(const Tensor<T>& x) const {
+  return training ? dropout(x, rate, *rng) : x;
+}
 
 #define XTAPE_NN(T)             \
   template struct Linear<T>;    \

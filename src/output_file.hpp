@@ -28,18 +28,27 @@ struct CloseFile {
 };
 using File = std::unique_ptr<std::FILE, CloseFile>;
 
-/// Written under a name of its own in the target's folder, and removed again unless commit() is reached.
+/// Written under a name of its own in the target's folder, and removed again unless commit() is reached. If the target
+/// is a symbolic link, the file that it leads to is meant.
 /// Errors are DataErrors that begin with the function's name and the target.
 class OutputFile {
  public:
   OutputFile(std::string_view function, std::string target) : function_(function), target_(std::move(target)) {
-    // Renaming would replace a device by a file.
+    if (target_.empty()) fail("the path is empty");
+    // Renaming would replace a link, instead of the file that it leads to, and a device by a file.
     std::error_code ignored;
-    const auto there = std::filesystem::status(target_, ignored);
+    destination_ = target_;
+    for (int links = 0; std::filesystem::is_symlink(std::filesystem::symlink_status(destination_, ignored)); ++links) {
+      if (links == 40) fail("too many symbolic links, one leading to the next");
+      const auto next = std::filesystem::read_symlink(destination_, ignored);
+      if (next.empty()) fail("a symbolic link cannot be read");
+      destination_ = destination_.parent_path() / next;  // which an absolute one replaces
+    }
+    const auto there = std::filesystem::status(destination_, ignored);
     if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there))
       fail(std::filesystem::is_directory(there) ? "is a directory" : "is not a regular file");
     for (int attempt = 0; attempt < 1000; ++attempt) {
-      path_ = fmt::format("{}.{}.tmp", target_, attempt);
+      path_ = fmt::format("{}.{}.tmp", destination_.string(), attempt);
       errno = 0;
       file_.reset(std::fopen(path_.c_str(), "wbxe"));  // x: never somebody else's, e: no child process's
       if (file_ || errno != EEXIST) break;
@@ -66,7 +75,7 @@ class OutputFile {
     if (std::fflush(file_.get()) != 0 || fsync(fileno(file_.get())) != 0) fail(system_message(errno));
     if (std::fclose(file_.release()) != 0) fail(system_message(errno));
     std::error_code error;
-    std::filesystem::rename(path_, target_, error);
+    std::filesystem::rename(path_, destination_, error);
     if (error) fail(error.message());
     path_.clear();
   }
@@ -82,6 +91,7 @@ class OutputFile {
  private:
   std::string_view function_;
   std::string target_, path_;
+  std::filesystem::path destination_;  // the target, or the file that it leads to
   File file_;
 };
 

@@ -5,6 +5,7 @@
 #include <xtape/error.hpp>
 #include <xtape/profile.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <memory>
@@ -20,10 +21,14 @@ constexpr std::size_t chunk_bytes = std::size_t{1} << 16;
 // What a thread knows of tapes.
 struct ThreadState {
   Recording* innermost = nullptr;
-  Recording* idle = nullptr;  // closed recordings, linked by enclosing_
-  int paused = 0;
+  Recording* idle = nullptr;          // closed recordings, linked by enclosing_
+  std::vector<std::uint64_t> pauses;  // when each NoGrad in scope was opened, the latest last
+  Recording* active = nullptr;        // the innermost, unless a NoGrad was opened after it
 
-  Recording* active() const noexcept { return paused == 0 ? innermost : nullptr; }
+  void find_active() noexcept {
+    const std::uint64_t paused = pauses.empty() ? 0 : pauses.back();
+    active = innermost && innermost->opened() > paused ? innermost : nullptr;
+  }
   ~ThreadState() {
     while (Recording* recording = idle) {
       idle = recording->enclosing_;
@@ -71,12 +76,10 @@ Recording* Recording::open(const TapeOptions& options) {
   else
     recording = new Recording;
   recording->watch_ = std::move(watch);
-  recording->serial_ = next_serial.fetch_add(1, std::memory_order_relaxed);
+  recording->serial_ = recording->opened_ = next_serial.fetch_add(1, std::memory_order_relaxed);
   recording->thread_ = std::this_thread::get_id();
   recording->enclosing_ = state.innermost;
-  recording->paused_outside_ = state.paused;
-  state.innermost = recording;
-  state.paused = 0;
+  state.innermost = state.active = recording;
   return recording;
 }
 
@@ -85,18 +88,18 @@ void Recording::close(Recording* recording) noexcept {
   recording->watch_.reset();
   ThreadState& state = thread_state;
   Recording** link = &state.innermost;
-  if (*link == recording) state.paused = recording->paused_outside_;
   while (*link && *link != recording) link = &(*link)->enclosing_;
   if (!*link) {  // made by another thread, whose list still names it: leave it alone
     recording->serial_ = 0;
     return;
   }
   *link = recording->enclosing_;
+  state.find_active();
   recording->enclosing_ = state.idle;
   state.idle = recording;
 }
 
-Recording* active_recording() noexcept { return thread_state.active(); }
+Recording* active_recording() noexcept { return thread_state.active; }
 
 std::ptrdiff_t recorded_nodes() noexcept {
   std::size_t count = 0;
@@ -112,13 +115,26 @@ bool is_recorded(const TensorImpl& impl) noexcept {
 }
 
 bool Recording::needs_gradient(const TensorImpl& impl) const noexcept {
-  return impl.requires_grad || links(impl) || (impl.link.recording != 0 && is_recorded(impl));
+  if (impl.requires_grad) return true;
+  if (impl.link.recording == 0) return false;
+  for (const Recording* r = this; r; r = r->enclosing())
+    if (r->links(impl)) return true;
+  return false;
+}
+
+void Recording::check_thread(const char* op) const {
+  if (std::this_thread::get_id() != thread_)
+    throw TapeError(std::string(op) + ": a tape belongs to the thread that made it; make one tape per thread");
 }
 
 void Recording::forget(Node& node) noexcept {
-  if (node.pullback) node.type->destroy(node.pullback);
+  if (!node.pullback) return;
+  node.type->destroy(node.pullback);
   node.pullback = nullptr;
   node.output = {};
+  if (!node.type->owns) return;
+  for (const Edge& input : inputs(node))
+    if (input.is_constant()) constants_[input.version].held = {};
 }
 
 void Recording::clear() noexcept {
@@ -132,7 +148,7 @@ void Recording::clear() noexcept {
 }
 
 bool must_record(const Inputs& inputs) {
-  const Recording* recording = thread_state.active();
+  const Recording* recording = thread_state.active;
   if (!recording) return false;
   for (std::size_t i = 0; i < inputs.size(); ++i)
     if (inputs[i] && recording->needs_gradient(*inputs[i])) return true;
@@ -140,18 +156,24 @@ bool must_record(const Inputs& inputs) {
 }
 
 void* pullback_storage(std::size_t bytes, std::size_t alignment) {
-  return thread_state.active()->pullback_storage(bytes, alignment);
+  return thread_state.active->pullback_storage(bytes, alignment);
 }
 
 Handle<TensorImpl> append(const char* name, Handle<TensorImpl> value, const Inputs& inputs, void* pullback,
                           const PullbackType* type) {
-  return thread_state.active()->append(name, std::move(value), inputs, pullback, type);
+  return thread_state.active->append(name, std::move(value), inputs, pullback, type);
 }
 
 const std::size_t* Recording::keep_extents(const Shape& shape) {
   auto* extents = static_cast<std::size_t*>(arena_.allocate(shape.size() * sizeof(std::size_t), alignof(std::size_t)));
   std::copy(shape.begin(), shape.end(), extents);
   return extents;
+}
+
+std::uint32_t Recording::keep_constant(TensorImpl& input, bool seen) {
+  constants_.push_back({keep_extents(input.shape), static_cast<std::uint8_t>(input.shape.size()), input.dtype,
+                        input.version, seen ? Handle<TensorImpl>::share(&input) : Handle<TensorImpl>{}});
+  return static_cast<std::uint32_t>(constants_.size() - 1);
 }
 
 std::optional<InputShape> Recording::shape_of(const Edge& input) const {
@@ -164,6 +186,7 @@ std::optional<InputShape> Recording::shape_of(const Edge& input) const {
 
 void Recording::add_hook(const Handle<TensorImpl>& x,
                          std::function<Handle<TensorImpl>(const Handle<TensorImpl>&)> hook) {
+  check_thread("hook");
   if (!x || !needs_gradient(*x))
     throw TapeError(
         "hook: the tensor needs no gradient on this tape; make it with parameter(), or compute it from one on this "
@@ -208,8 +231,7 @@ Handle<TensorImpl> Recording::append(const char* name, Handle<TensorImpl> value,
       edge.source = Handle<TensorImpl>::share(input);
       edge.version = input->version;
     } else {
-      edge.version = static_cast<std::uint32_t>(constants_.size());
-      constants_.push_back({keep_extents(input->shape), static_cast<std::uint8_t>(input->shape.size()), input->dtype});
+      edge.version = keep_constant(*input, type->owns && !input->refs.unique());
     }
     edges_.push_back(std::move(edge));
   }
@@ -240,11 +262,12 @@ std::span<const Edge> Recording::edges_since(std::size_t first_node) const noexc
 Tape::Tape(const TapeOptions& options) : recording_(detail::Recording::open(options)) {}
 Tape::~Tape() { detail::Recording::close(recording_); }
 void Tape::clear() {
+  recording_->check_thread("clear");
   if (recording_->sweeping()) throw TapeError("clear: a sweep over this tape is running");
   recording_->clear();
 }
 std::size_t Tape::size() const noexcept { return recording_->nodes().size(); }
-bool Tape::recording() noexcept { return detail::thread_state.active() != nullptr; }
+bool Tape::recording() noexcept { return detail::thread_state.active != nullptr; }
 
 std::vector<std::string_view> Tape::op_names() const {
   std::vector<std::string_view> names;
@@ -268,7 +291,18 @@ void Tape::sweep(const Impl& y, const Impl& seed, std::vector<Target>* targets, 
     if (!target.gradient) target.gradient = detail::filled((*target.of)->dtype, (*target.of)->shape, 0.0);
 }
 
-NoGrad::NoGrad() noexcept { ++detail::thread_state.paused; }
-NoGrad::~NoGrad() { --detail::thread_state.paused; }
+NoGrad::NoGrad() noexcept : opened_(detail::next_serial.fetch_add(1, std::memory_order_relaxed)) {
+  auto& state = detail::thread_state;
+  state.pauses.push_back(opened_);
+  state.active = nullptr;
+}
+NoGrad::~NoGrad() {
+  auto& state = detail::thread_state;
+  if (!state.pauses.empty() && state.pauses.back() == opened_)
+    state.pauses.pop_back();
+  else
+    std::erase(state.pauses, opened_);
+  state.find_active();
+}
 
 }  // namespace xtape

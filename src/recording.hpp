@@ -10,7 +10,16 @@
 namespace xtape::detail {
 
 struct Watch;
+class AnomalySearch;
 class ProfiledPullback;
+
+// Where a sweep stands: at an input of an op, or at its output.
+struct Step {
+  static constexpr std::uint32_t output = 0xffffffffU;
+  const char* op;
+  std::uint32_t node;  // Edge::none: at no op
+  std::uint32_t input;
+};
 
 // Memory for pullbacks and shapes: chunks filled from the front, all given up together.
 class Arena {
@@ -37,13 +46,18 @@ struct Edge {
   std::uint32_t node = none;
   std::uint32_t version = 0;  // of the source when it was recorded; of a constant its place among the constants,
                               // `none` for an undefined tensor, which stands for a number
+
+  bool is_constant() const noexcept { return node == none && !source && version != none; }
 };
 
-// What is remembered of a constant.
+// What is remembered of a constant. One that the pullback may see, and somebody else may write, is held to notice
+// that: a pullback that holds no tensors needs none of them, and if nobody else holds a tensor, nobody writes it.
 struct ConstantInput {
   const std::size_t* extents;  // in the arena
   std::uint8_t rank;
   DType dtype;
+  std::uint32_t version;    // when it was recorded
+  Handle<TensorImpl> held;  // until the node is swept
 };
 
 struct Node {
@@ -75,10 +89,15 @@ class Recording {
   static void close(Recording* recording) noexcept;
 
   const Recording* enclosing() const noexcept { return enclosing_; }
+  // Its number among the thread's tapes and pauses.
+  std::uint64_t opened() const noexcept { return opened_; }
   bool links(const TensorImpl& impl) const noexcept { return impl.link.recording == serial_; }
+  // A parameter, or recorded here or on an enclosing tape.
   bool needs_gradient(const TensorImpl& impl) const noexcept;
   void clear() noexcept;
   bool sweeping() const noexcept { return sweeps_ > 0; }
+  // Throws TapeError on another thread than the one that opened it.
+  void check_thread(const char* op) const;
   ~Recording();
 
   void* pullback_storage(std::size_t bytes, std::size_t alignment) { return arena_.allocate(bytes, alignment); }
@@ -87,8 +106,9 @@ class Recording {
   // Sweeps from y down to node `first`. A target recorded before that is a leaf to this sweep. A target that y
   // does not depend on is left without a gradient.
   void sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<Tape::Target>* targets,
-             const BackwardOptions& options, std::size_t first = 0);
-  // d<seed, y>/dx for each x by such a sweep; undefined where y does not depend on x. No seed: y has one element.
+             const BackwardOptions& options, std::size_t first = 0, bool source_hooks = true);
+  // d<seed, y>/dx for each x by such a sweep, a part of a larger computation: hooks of sources are not called.
+  // Undefined where y does not depend on x. No seed: y has one element.
   std::vector<Handle<TensorImpl>> gradient(const Handle<TensorImpl>& y, const Handle<TensorImpl>& seed,
                                            std::span<const Handle<TensorImpl>> x, const BackwardOptions& options,
                                            std::size_t first);
@@ -104,22 +124,28 @@ class Recording {
   }
   std::optional<InputShape> shape_of(const Edge& input) const;
   const Watch* watch() const noexcept { return watch_.get(); }
+  AnomalySearch* anomaly() const noexcept;  // null unless asked for
 
  private:
   Recording();
   const std::size_t* keep_extents(const Shape& shape);
+  // Its place among the constants. `seen`: by the pullback, and others may write it.
+  std::uint32_t keep_constant(TensorImpl& input, bool seen);
   void check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::vector<Tape::Target>* targets,
                   const BackwardOptions& options) const;
   void run_node(Sweep& sweep, std::uint32_t index);
   void run_profiled(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient);
   void run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient, ProfiledPullback* timed);
-  void deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl> gradient, const char* name);
-  void arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<TensorImpl> gradient);
+  void deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl>&& gradient, const Step& step);
+  void arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<TensorImpl>&& gradient, const Step& step);
+  void arrive_at_target(Sweep& sweep, std::uint32_t node, const TensorImpl* source, Handle<TensorImpl>&& gradient,
+                        const Step& step);
+  void accumulate(const Sweep& sweep, Handle<TensorImpl>& into, Handle<TensorImpl>&& gradient, const char* what,
+                  const Step& step);
   void forget(Node& node) noexcept;
 
-  std::uint64_t serial_ = 0;
+  std::uint64_t serial_ = 0, opened_ = 0;
   Recording* enclosing_ = nullptr;  // the next older recording of this thread
-  int paused_outside_ = 0;          // NoGrad scopes around the tape
   std::thread::id thread_;
   std::vector<Node> nodes_;
   std::vector<Edge> edges_;

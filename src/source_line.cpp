@@ -30,9 +30,13 @@ struct Free {
   void operator()(void* memory) const noexcept { std::free(memory); }
 };
 
-// Functions of namespaces xtape and std, by their mangled names. A user's lambda that the library calls is neither.
+// Functions of namespaces xtape and std and what is local to them, by their mangled names. A user's lambda that the
+// library calls is neither.
 bool is_library_symbol(std::string_view symbol) {
-  for (const std::string_view start : {"_ZN5xtape", "_ZNK5xtape", "_ZSt", "_ZNSt", "_ZNKSt"})
+  if (!symbol.starts_with("_Z")) return false;
+  symbol.remove_prefix(2);
+  while (symbol.starts_with("Z")) symbol.remove_prefix(1);
+  for (const std::string_view start : {"N5xtape", "NK5xtape", "St", "NSt", "NKSt"})
     if (symbol.starts_with(start)) return true;
   return false;
 }
@@ -48,13 +52,15 @@ struct Module {
   std::string file;
   const char* symbol = nullptr;
   std::uintptr_t offset = 0;
+  const void* base = nullptr;
 
   explicit Module(std::uintptr_t address) {
     Dl_info info{};
     if (dladdr(reinterpret_cast<void*>(address), &info) == 0) return;
     if (info.dli_fname) file = info.dli_fname;
     symbol = info.dli_sname;
-    offset = address - reinterpret_cast<std::uintptr_t>(info.dli_fbase);
+    base = info.dli_fbase;
+    offset = address - reinterpret_cast<std::uintptr_t>(base);
   }
   // libxtape and the libraries beside it.
   bool is_library() const { return std::filesystem::path(file).filename().string().starts_with("libxtape"); }
@@ -167,10 +173,32 @@ std::string own_sources(const DebugInformation& debug) {
   return (std::filesystem::path(places.back().file).parent_path() / "").string();
 }
 
+constexpr const char* no_line = "compile with -g, and without -flto, to see file and line";
 constexpr const char* advice = "compile with -g to see file and line";
 #else
 constexpr const char* advice = "xtape was built without libdw, which would tell file and line";
 #endif
+
+// Within the call that returns there.
+std::uintptr_t address_of(void* returns_to) { return reinterpret_cast<std::uintptr_t>(returns_to) - 1; }
+
+// Where the C library lies that started the program and its threads; null if it is part of the program.
+const void* c_library() {
+  void* const start = dlsym(RTLD_DEFAULT, "__libc_start_main");
+  return start ? Module(reinterpret_cast<std::uintptr_t>(start)).base : nullptr;
+}
+
+// Without the start code of the program or the thread: the C library's outermost frames and what is around them.
+std::span<void* const> without_start(std::span<void* const> stack, const void* c_library) {
+  const auto starts = [c_library](void* returns_to) {
+    return c_library && Module(address_of(returns_to)).base == c_library;
+  };
+  std::size_t end = stack.size();
+  while (end > 0 && !starts(stack[end - 1])) --end;
+  if (end == 0) return stack;
+  while (end > 0 && starts(stack[end - 1])) --end;
+  return stack.first(end);
+}
 
 }  // namespace
 
@@ -192,28 +220,43 @@ std::string called_at(std::span<void* const> stack) {
   const DebugInformation debug;
   const std::string sources = own_sources(debug);
 #endif
-  std::string unknown;  // without debug information: where the stack stands in the user's module, innermost first
+  // Without debug information: where the stack stands in the user's module, innermost first.
+  std::string unknown;
   std::size_t count = 0;
-  for (void* const returns_to : stack) {
-    const std::uintptr_t address = reinterpret_cast<std::uintptr_t>(returns_to) - 1;  // within the call
+  // A user's function whose debug information names the library's lines alone, as link-time optimisation leaves it.
+  [[maybe_unused]] std::string inlined;
+  const void* const libc = c_library();
+  for (void* const returns_to : without_start(stack, libc)) {
+    const std::uintptr_t address = address_of(returns_to);
     const Module module(address);
-    if (module.is_library()) continue;
+    if (module.is_library() || (libc && module.base == libc)) continue;
     const char* symbol = module.symbol;
+#ifdef XTAPE_WITH_LIBDW
+    if (const char* known = debug.symbol(address)) symbol = known;
+#endif
+    const bool is_main = symbol && std::string_view(symbol) == "main";
+    const auto frame = [&] {
+      return fmt::format("{}+{:#x}{}", module.file, module.offset,
+                         symbol ? fmt::format(" ({})", demangled(symbol)) : "");
+    };
 #ifdef XTAPE_WITH_LIBDW
     const auto places = debug.places(address);
     if (!places.empty() && count == 0) {
       if (auto place = users_place(places, sources)) return *place;
+      if (inlined.empty() && symbol && !is_library_symbol(symbol)) inlined = frame();
+      if (is_main) break;
       continue;
     }
-    if (!symbol) symbol = debug.symbol(address);
 #endif
     if (symbol && is_library_symbol(symbol)) continue;
-    unknown += fmt::format("{}{}+{:#x}{}", count == 0 ? "" : ", ", module.file, module.offset,
-                           symbol ? fmt::format(" ({})", demangled(symbol)) : "");
+    unknown += (count == 0 ? "" : ", ") + frame();
     // Without symbols the innermost may be the library's own, linked statically.
     if (symbol || ++count == 8) break;
   }
   if (!unknown.empty()) return fmt::format("called at {}; {}", unknown, advice);
+#ifdef XTAPE_WITH_LIBDW
+  if (!inlined.empty()) return fmt::format("called at {}; {}", inlined, no_line);
+#endif
   return "called from an unknown place";
 }
 

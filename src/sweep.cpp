@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 
 namespace xtape::detail {
@@ -22,74 +23,99 @@ bool broadcasts_to(const Shape& to, const Shape& from) {
   return true;
 }
 
-void accumulate(Handle<TensorImpl>& into, Handle<TensorImpl> gradient, bool create_graph) {
-  if (!into)
-    into = std::move(gradient);
-  else if (!create_graph && into->exclusive())
-    add_in_place(*into, *gradient);
-  else
-    into = add_gradients(into, gradient);
-}
-
 }  // namespace
 
 // The state of one sweep. Sweeps can nest: a pullback may run a tape of its own.
 struct Recording::Sweep {
-  std::vector<Handle<TensorImpl>> gradients;  // of each node's output, as far as they are known
-  std::vector<std::uint8_t> leads;            // to a target; empty if all nodes count
-  std::vector<Tape::Target>* targets;         // null: accumulate into the parameters' grad()
+  // A target, found by the node that made it, or else by the tensor itself.
+  struct Key {
+    std::uint32_t node;
+    const TensorImpl* source;
+    std::uint32_t target;
+    bool operator==(const Key& other) const noexcept { return node == other.node && source == other.source; }
+    bool operator<(const Key& other) const noexcept {
+      return node != other.node ? node < other.node : std::less<>()(source, other.source);
+    }
+  };
+  // The vectors' memory is kept from sweep to sweep.
+  struct Memory {
+    std::vector<Handle<TensorImpl>> gradients;  // of each node's output from `first` on, as far as they are known
+    std::vector<std::uint8_t> leads;            // to a target: 1, is one: 2; empty if all nodes count
+    std::vector<Key> keys;                      // of the targets, sorted
+  };
+  static Memory& scratch() {
+    thread_local Memory memory;
+    return memory;
+  }
+
+  Memory memory;
+  std::size_t first;                   // node
+  std::vector<Tape::Target>* targets;  // null: accumulate into the parameters' grad()
   bool create_graph, retain;
   // Of sources with hooks, in the order of Watch::source_hooks: kept apart until all of it is there.
   std::vector<Handle<TensorImpl>> hooked;
   int& running;
 
-  // The vectors' memory is kept from sweep to sweep.
-  struct Scratch {
-    std::vector<Handle<TensorImpl>> gradients;
-    std::vector<std::uint8_t> leads;
-  };
-  static Scratch& scratch() {
-    thread_local Scratch memory;
-    return memory;
-  }
-  Sweep(std::size_t nodes, std::vector<Tape::Target>* to, const BackwardOptions& options, int& sweeps)
-      : targets(to),
+  Sweep(const Recording& recording, std::size_t begin, std::size_t end, std::vector<Tape::Target>* to,
+        const BackwardOptions& options, int& sweeps)
+      : first(begin),
+        targets(to),
         create_graph(options.create_graph),
         retain(options.create_graph || options.retain_graph),
         running(sweeps) {
-    gradients.swap(scratch().gradients);
-    leads.swap(scratch().leads);
-    gradients.resize(nodes);
-    if (targets) leads.resize(nodes);
+    std::swap(memory, scratch());
+    const std::size_t nodes = end > begin ? end - begin : 0;
+    memory.gradients.resize(nodes);
+    if (targets) {
+      memory.leads.resize(nodes);
+      for (std::size_t i = 0; i < targets->size(); ++i) {
+        const TensorImpl* tensor = (*targets)[i].of->get();
+        const bool inside = recording.links(*tensor);
+        const std::uint32_t node = inside ? tensor->link.node : Edge::none;
+        memory.keys.push_back({node, inside ? nullptr : tensor, static_cast<std::uint32_t>(i)});
+        if (inside && node >= begin && node < end) memory.leads[node - begin] = 2;
+      }
+      std::sort(memory.keys.begin(), memory.keys.end(),
+                [](const Key& a, const Key& b) { return a == b ? a.target < b.target : a < b; });
+    }
     ++running;
   }
   ~Sweep() {
     --running;
-    gradients.clear();
-    leads.clear();
-    gradients.swap(scratch().gradients);
-    leads.swap(scratch().leads);
+    memory.gradients.clear();
+    memory.leads.clear();
+    memory.keys.clear();
+    std::swap(memory, scratch());
   }
   Sweep(const Sweep&) = delete;
   Sweep& operator=(const Sweep&) = delete;
 
-  Tape::Target* target_of(const TensorImpl* source) const noexcept {
-    for (auto& target : *targets)
-      if (target.of->get() == source) return &target;
+  Handle<TensorImpl>& gradient_of(std::size_t node) noexcept { return memory.gradients[node - first]; }
+  // The first target that is this tensor, or null. A tensor may be given twice: the others follow.
+  const Key* find(std::uint32_t node, const TensorImpl* source) const noexcept {
+    const Key key{node, source, 0};
+    const auto& keys = memory.keys;
+    if (keys.size() > 8) {
+      const auto found = std::lower_bound(keys.begin(), keys.end(), key);
+      return found != keys.end() && *found == key ? &*found : nullptr;
+    }
+    for (const Key& other : keys)
+      if (other == key) return &other;
     return nullptr;
   }
   bool wants(const Edge& edge) const noexcept {
-    if (edge.node != Edge::none) return leads.empty() || leads[edge.node] != 0;
-    if (!edge.source) return false;
-    return targets ? target_of(edge.source.get()) != nullptr : edge.source->requires_grad;
+    if (edge.node != Edge::none && edge.node >= first)
+      return memory.leads.empty() || memory.leads[edge.node - first] != 0;
+    if (edge.node == Edge::none && !edge.source) return false;
+    if (!targets) return edge.node != Edge::none || edge.source->requires_grad;
+    return find(edge.node, edge.source.get()) != nullptr;
   }
 };
 
 void Recording::check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::vector<Tape::Target>* targets,
                            const BackwardOptions& options) const {
   const char* op = targets ? "gradient" : "backward";
-  if (std::this_thread::get_id() != thread_)
-    throw TapeError(fmt::format("{}: a tape belongs to the thread that made it; make one tape per thread", op));
+  check_thread(op);
   if (!y) throw TapeError(fmt::format("{}: the tensor to differentiate is undefined", op));
   if (!links(*y) && !y->requires_grad)
     throw TapeError(
@@ -118,47 +144,53 @@ void Recording::check_root(const Tape::Impl& y, const Tape::Impl& seed, const st
 }
 
 void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<Tape::Target>* targets,
-                      const BackwardOptions& options, std::size_t first) {
+                      const BackwardOptions& options, std::size_t first, bool source_hooks) {
   check_root(y, seed, targets, options);
-  const bool on_tape = links(*y);
-  const std::size_t count = on_tape ? std::size_t{y->link.node} + 1 : 0;
-  Sweep sweep(count, targets, options, sweeps_);
-  if (watch_) sweep.hooked.resize(watch_->source_hooks.size());
+  const std::size_t count = links(*y) ? std::size_t{y->link.node} + 1 : 0;
+  Sweep sweep(*this, first, count, targets, options, sweeps_);
+  if (watch_ && source_hooks) sweep.hooked.resize(watch_->source_hooks.size());
   std::optional<NoGrad> pause;
   if (!options.create_graph) pause.emplace();
 
-  if (targets) {
-    for (const auto& target : *targets)
-      if (links(**target.of) && (*target.of)->link.node < count) sweep.leads[(*target.of)->link.node] = 1;
-    for (std::size_t i = first; i < count; ++i)
-      for (std::uint32_t e = 0; e < nodes_[i].edge_count && !sweep.leads[i]; ++e)
-        sweep.leads[i] = sweep.wants(edges_[nodes_[i].first_edge + e]);
-  }
+  if (targets)
+    for (std::size_t i = first; i < count; ++i) {
+      std::uint8_t& leads = sweep.memory.leads[i - first];
+      for (std::uint32_t e = 0; e < nodes_[i].edge_count && !leads; ++e)
+        leads = sweep.wants(edges_[nodes_[i].first_edge + e]);
+    }
 
   Handle<TensorImpl> root = seed ? seed : filled(y->dtype, y->shape, 1.0);
-  if (on_tape) {
-    sweep.gradients[y->link.node] = std::move(root);
+  if (count > first) {
+    sweep.gradient_of(y->link.node) = std::move(root);
   } else {
     Edge edge;
-    edge.source = y;
-    edge.version = y->version;
-    if (sweep.wants(edge)) deliver(sweep, edge, std::move(root), "backward");
+    if (count > 0)
+      edge.node = y->link.node;
+    else
+      edge.source = y;
+    if (sweep.wants(edge)) deliver(sweep, edge, std::move(root), {"backward", Edge::none, 0});
   }
 
   for (std::size_t i = count; i > first; --i)
-    if (sweep.gradients[i - 1]) run_node(sweep, static_cast<std::uint32_t>(i - 1));
+    if (sweep.gradient_of(i - 1)) run_node(sweep, static_cast<std::uint32_t>(i - 1));
   for (std::size_t i = 0; i < sweep.hooked.size(); ++i)
     if (sweep.hooked[i]) {
       auto& [source, hooks] = watch_->source_hooks[i];
-      arrive(sweep, source, run_hooks(hooks, std::move(sweep.hooked[i])));
+      const Step step{"hook", Edge::none, 0};
+      arrive(sweep, source, watch_->run_hooks(hooks, std::move(sweep.hooked[i]), step), step);
     }
   if (watch_) watch_->swept();
 
   if (!targets) return;
+  // Of a tensor given twice the first has the gradient.
+  const auto& keys = sweep.memory.keys;
+  for (std::size_t k = 1; k < keys.size(); ++k)
+    if (keys[k] == keys[k - 1]) (*targets)[keys[k].target].gradient = (*targets)[keys[k - 1].target].gradient;
   for (auto& target : *targets) {
-    const TapeLink& link = (*target.of)->link;
-    if (links(**target.of) && link.node < std::min(first, count)) target.gradient = sweep.gradients[link.node];
-    if (!target.gradient) target.gradient = sweep.target_of(target.of->get())->gradient;  // the same tensor given twice
+    Handle<TensorImpl>& gradient = target.gradient;
+    // What the caller gets is nobody else's, not even the seed's: it may be written. A recorded sweep's has a history.
+    if (gradient && !gradient->refs.unique() && !(options.create_graph && needs_gradient(*gradient)))
+      gradient = TensorImpl::view(*gradient, gradient->shape);
   }
 }
 
@@ -166,26 +198,22 @@ std::vector<Handle<TensorImpl>> Recording::gradient(const Handle<TensorImpl>& y,
                                                     std::span<const Handle<TensorImpl>> x,
                                                     const BackwardOptions& options, std::size_t first) {
   std::vector<Handle<TensorImpl>> result(x.size());
-  if (!links(*y) && !y->requires_grad) return result;
+  if (y && !links(*y) && !y->requires_grad) return result;
   std::vector<Tape::Target> targets;
   targets.reserve(x.size());
   for (const auto& tensor : x) targets.push_back({&tensor, {}});
-  sweep(y, seed, &targets, options, first);
+  sweep(y, seed, &targets, options, first, false);
   for (std::size_t i = 0; i < x.size(); ++i) result[i] = std::move(targets[i].gradient);
   return result;
 }
 
 void Recording::run_node(Sweep& sweep, std::uint32_t index) {
-  Handle<TensorImpl> gradient = std::move(sweep.gradients[index]);
+  Handle<TensorImpl> gradient = std::move(sweep.gradient_of(index));
   if (watch_) [[unlikely]]
-    gradient = watch_->hooked(index, std::move(gradient));
-  if (sweep.targets) {
-    for (auto& target : *sweep.targets)
-      if (links(**target.of) && (*target.of)->link.node == index) target.gradient = gradient;
-    if (std::none_of(edges_.begin() + nodes_[index].first_edge,
-                     edges_.begin() + nodes_[index].first_edge + nodes_[index].edge_count,
-                     [&](const Edge& edge) { return sweep.wants(edge); }))
-      return;
+    gradient = watch_->hooked(index, nodes_[index].name, std::move(gradient));
+  if (sweep.targets && sweep.memory.leads[index - sweep.first] == 2) {
+    (*sweep.targets)[sweep.find(index, nullptr)->target].gradient = gradient;
+    if (std::ranges::none_of(inputs(nodes_[index]), [&](const Edge& edge) { return sweep.wants(edge); })) return;
   }
 
   if (watch_ && watch_->profiler) [[unlikely]]
@@ -212,56 +240,96 @@ void Recording::run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImp
   std::uint64_t mask = 0;
   for (std::uint32_t e = 0; e < edges; ++e) {
     const Edge& edge = edges_[first + e];
-    if (edge.source && edge.source->version != edge.version)
+    const bool constant = edge.is_constant();
+    const TensorImpl* input = constant ? constants_[edge.version].held.get() : edge.source.get();
+    if (input && input->version != (constant ? constants_[edge.version].version : edge.version))
       throw TapeError(
-          fmt::format("{}: its input {} of shape {} was modified after it was recorded; sweep before you "
-                      "update parameters",
-                      name, e, to_string(edge.source->shape)));
+          fmt::format("{}: its input {} of shape {} was modified after it was recorded; sweep before you {}", name, e,
+                      to_string(input->shape), constant ? "write into a tensor that an op took" : "update parameters"));
     if (e < 64 && sweep.wants(edge)) mask |= std::uint64_t{1} << e;
   }
 
   const Handle<TensorImpl> output = node.output;
-  Gradients gradients = watch_ && watch_->anomaly
-                            ? watch_->anomaly->run(*this, index, std::move(gradient), output, Wanted(mask))
-                            : node.type->run(node.pullback, std::move(gradient), output, Wanted(mask));
+  Gradients gradients = anomaly() ? anomaly()->run(*this, index, std::move(gradient), output, Wanted(mask))
+                                  : node.type->run(node.pullback, std::move(gradient), output, Wanted(mask));
   if (gradients.size() != edges)
     throw TapeError(fmt::format("{}: the pullback returned {} gradients for {} inputs", name, gradients.size(), edges));
   if (timed) timed->count_bytes(gradients);
   if (!sweep.retain) forget(nodes_[index]);
   for (std::uint32_t e = 0; e < edges; ++e)
-    if (gradients[e] && sweep.wants(edges_[first + e]))
-      deliver(sweep, Edge(edges_[first + e]), std::move(gradients[e]), name);
+    if (gradients[e] && (e < 64 ? ((mask >> e) & 1) != 0 : sweep.wants(edges_[first + e])))
+      deliver(sweep, Edge(edges_[first + e]), std::move(gradients[e]), {name, index, e});
 }
 
-void Recording::deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl> gradient, const char* name) {
+void Recording::deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl>&& gradient, const Step& step) {
   const bool inside = edge.node != Edge::none;
   const Shape shape = inside ? nodes_[edge.node].shape() : edge.source->shape;
   const DType dtype = inside ? nodes_[edge.node].dtype : edge.source->dtype;
   if (gradient->dtype != dtype || !broadcasts_to(shape, gradient->shape))
-    throw TapeError(fmt::format("{}: the pullback returned a gradient of shape {}{} for an input of shape {}", name,
+    throw TapeError(fmt::format("{}: the pullback returned a gradient of shape {}{} for an input of shape {}", step.op,
                                 to_string(gradient->shape), gradient->dtype != dtype ? " and another element type" : "",
                                 to_string(shape)));
-  if (gradient->shape != shape) gradient = sum_to_shape(gradient, shape);
+  if (gradient->shape != shape) {
+    const Handle<TensorImpl> whole = std::move(gradient);
+    const auto sum = [&] { gradient = sum_to_shape(whole, shape); };
+    if (anomaly()) [[unlikely]]
+      anomaly()->run_step(step, "summed over the axes that the input was broadcast along", {whole.get()}, gradient,
+                          sum);
+    else
+      sum();
+  }
 
+  if (inside && edge.node >= sweep.first) {
+    accumulate(sweep, sweep.gradient_of(edge.node), std::move(gradient), "added to the others of the same tensor",
+               step);
+    return;
+  }
   if (inside) {
-    accumulate(sweep.gradients[edge.node], std::move(gradient), sweep.create_graph);
+    arrive_at_target(sweep, edge.node, nullptr, std::move(gradient), step);
     return;
   }
   const std::size_t hooked = sweep.hooked.empty() ? 0 : watch_->place_of_source(edge.source.get());
   if (hooked < sweep.hooked.size())
-    accumulate(sweep.hooked[hooked], std::move(gradient), sweep.create_graph);
+    accumulate(sweep, sweep.hooked[hooked], std::move(gradient), "added to the others of the same tensor", step);
   else
-    arrive(sweep, edge.source, std::move(gradient));
+    arrive(sweep, edge.source, std::move(gradient), step);
 }
 
-void Recording::arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<TensorImpl> gradient) {
+void Recording::arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<TensorImpl>&& gradient,
+                       const Step& step) {
   if (sweep.targets) {
-    accumulate(sweep.target_of(source.get())->gradient, std::move(gradient), sweep.create_graph);
+    arrive_at_target(sweep, Edge::none, source.get(), std::move(gradient), step);
   } else {
     // Two parameters must not end up with one gradient tensor between them.
-    if (!gradient->refs.unique() && !links(*gradient)) gradient = TensorImpl::view(*gradient, gradient->shape);
-    accumulate(source->grad, std::move(gradient), sweep.create_graph);
+    if (!gradient->refs.unique() && !(sweep.create_graph && links(*gradient)))
+      gradient = TensorImpl::view(*gradient, gradient->shape);
+    accumulate(sweep, source->grad, std::move(gradient), "added to grad()", step);
   }
+}
+
+void Recording::arrive_at_target(Sweep& sweep, std::uint32_t node, const TensorImpl* source,
+                                 Handle<TensorImpl>&& gradient, const Step& step) {
+  auto& target = (*sweep.targets)[sweep.find(node, source)->target];
+  accumulate(sweep, target.gradient, std::move(gradient), "added to the others of the same tensor", step);
+}
+
+void Recording::accumulate(const Sweep& sweep, Handle<TensorImpl>& into, Handle<TensorImpl>&& gradient,
+                           const char* what, const Step& step) {
+  if (!into) {
+    into = std::move(gradient);
+    return;
+  }
+  const auto add = [&] {
+    if (!sweep.create_graph && into->exclusive())
+      add_in_place(*into, *gradient);
+    else
+      into = add_gradients(into, gradient);
+  };
+  if (anomaly()) [[unlikely]]
+    anomaly()->run_step(step, what, {into.get(), gradient.get()}, into, add);
+  else
+    add();
+  gradient = {};  // the next input's may be the same tensor, which then has one owner less
 }
 
 }  // namespace xtape::detail

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstring>
 #include <new>
 
@@ -70,7 +71,11 @@ namespace {
 template <class T>
 void append_values(std::string& text, const Tensor<T>& x, std::size_t axis, std::size_t& next, int digits) {
   if (axis == x.dimension()) {
-    fmt::format_to(std::back_inserter(text), "{:.{}g}", x.data()[next++], digits);
+    const T value = x.data()[next++];
+    if (std::isnan(value))
+      text += "nan";  // fmt would write the sign
+    else
+      fmt::format_to(std::back_inserter(text), "{:.{}g}", value, digits);
     return;
   }
   text += '[';
@@ -84,6 +89,7 @@ void append_values(std::string& text, const Tensor<T>& x, std::size_t axis, std:
 }  // namespace
 
 template <class T> std::string to_string(const Tensor<T>& x, int digits) {
+  if (digits < 1) throw ValueError(fmt::format("to_string: at least 1 digit is needed, got {}", digits));
   if (!x.defined()) return "undefined";
   constexpr std::size_t most = 1000;
   if (x.size() > most) return "tensor of shape " + to_string(x.shape());

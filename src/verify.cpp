@@ -5,6 +5,8 @@
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 
+#include "recording.hpp"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -21,7 +23,7 @@ using Function = std::function<Tensor<double>(const Tensors&)>;
 // What is checked: a function's plain value, and the same recorded on a tape from parameters.
 struct Checked {
   Function value;
-  std::function<Tensor<double>(Tape&, const Tensors&)> recorded;
+  Function recorded;
 };
 
 std::vector<std::size_t> unravel(std::size_t flat, const Shape& shape) {
@@ -58,18 +60,39 @@ template <class F> auto difference(const Tensor<double>& x, std::size_t i, doubl
   return (8.0 * (near_plus - near_minus) - (far_plus - far_minus)) / (12.0 * h);
 }
 
+// sum_o seed_o dy_o/dx for each x, on the innermost tape; zeros where y does not depend on x.
+Tensors gradients_of(const Tensor<double>& y, const Tensor<double>& seed, const Tensors& x,
+                     const BackwardOptions& options = {}) {
+  std::vector<detail::Handle<detail::TensorImpl>> of;
+  for (const auto& tensor : x) of.push_back(tensor.impl());
+  Tensors result;
+  for (auto& gradient : detail::active_recording()->gradient(y.impl(), seed.impl(), of, options, 0))
+    result.push_back(gradient ? Tensor<double>(std::move(gradient)) : zeros<double>(x[result.size()].shape()));
+  return result;
+}
+
+void check_positive(const char* name, const char* option, double value) {
+  if (!(value > 0) || std::isinf(value))
+    throw ValueError(fmt::format("{}: the {} must be positive and finite, got {}", name, option, value));
+}
+void check_options(const char* name, const VerifyOptions& options) {
+  check_positive(name, "tolerance", options.tolerance);
+  check_positive(name, "difference_tolerance", options.difference_tolerance);
+  check_positive(name, "step", options.step);
+}
+
 // J[o, i] = d f_o / d x_i, with the elements of all inputs one after the other.
 std::vector<double> jacobian_by_tape(const Checked& f, const Tensors& inputs, std::size_t n) {
   Tensors x;
   for (const auto& input : inputs) x.push_back(parameter(input));
-  Tape tape;
-  const Tensor<double> y = f.recorded(tape, x);
+  const Tape tape;
+  const Tensor<double> y = f.recorded(x);
   std::vector<double> rows;
   rows.reserve(y.size() * n);
   for (std::size_t o = 0; o < y.size(); ++o) {
     Tensor<double> seed = zeros<double>(y.shape());
     seed.mutable_data()[o] = 1;
-    for (const auto& g : tape.vjp(y, seed, x, {.retain_graph = true}))
+    for (const auto& g : gradients_of(y, seed, x, {.retain_graph = true}))
       rows.insert(rows.end(), g.data(), g.data() + g.size());
   }
   return rows;
@@ -100,11 +123,11 @@ GradientComparison compare_directions(const Checked& f, const Tensors& inputs, c
       x.push_back(parameter(input));
       v.push_back(init::normal(input.shape(), 0.0, 1.0, rng));
     }
-    Tape tape;
-    const Tensor<double> y = f.recorded(tape, x);
+    const Tape tape;
+    const Tensor<double> y = f.recorded(x);
     const Tensor<double> u = init::normal(y.shape(), 0.0, 1.0, rng);
     double product = 0;
-    const auto gradients = tape.vjp(y, u, x);
+    const auto gradients = gradients_of(y, u, x);
     for (std::size_t i = 0; i < x.size(); ++i) product += sum(gradients[i] * v[i]).item();
     by_tape.push_back(product);
     const NoGrad pause;
@@ -118,7 +141,6 @@ GradientComparison compare_directions(const Checked& f, const Tensors& inputs, c
 }
 
 GradientComparison check(const Checked& f, const Tensors& inputs, const VerifyOptions& options, Rng& rng) {
-  if (options.random_directions > 0) return compare_directions(f, inputs, options, rng);
   Tensor<double> y;
   {
     const NoGrad pause;
@@ -126,21 +148,23 @@ GradientComparison check(const Checked& f, const Tensors& inputs, const VerifyOp
   }
   std::size_t n = 0;
   for (const auto& input : inputs) n += input.size();
+  if (n == 0 || y.size() == 0)
+    throw ValueError(fmt::format("gradcheck: nothing to compare: {} elements in {} inputs, an output of shape {}", n,
+                                 inputs.size(), to_string(y.shape())));
+  if (options.random_directions > 0) return compare_directions(f, inputs, options, rng);
   const auto by_tape = jacobian_by_tape(f, inputs, n);
   const auto by_differences = [&] {
     const NoGrad pause;
     return jacobian_by_differences(f.value, inputs, y.size(), n, options.step);
   }();
   GradientComparison result = compare(by_tape, by_differences);
-  if (!result.worst.empty() && n > 0) {
-    // output index, input number, index within the input
-    const std::size_t flat = result.worst[0];
-    result.worst = unravel(flat / n, y.shape());
-    std::size_t k = 0, within = flat % n;
-    for (; within >= inputs[k].size(); ++k) within -= inputs[k].size();
-    result.worst.push_back(k);
-    for (const std::size_t i : unravel(within, inputs[k].shape())) result.worst.push_back(i);
-  }
+  // output index, input number, index within the input
+  const std::size_t flat = result.worst[0];
+  result.worst = unravel(flat / n, y.shape());
+  std::size_t k = 0, within = flat % n;
+  for (; within >= inputs[k].size(); ++k) within -= inputs[k].size();
+  result.worst.push_back(k);
+  for (const std::size_t i : unravel(within, inputs[k].shape())) result.worst.push_back(i);
   return result;
 }
 
@@ -163,6 +187,7 @@ GradientComparison compare_gradients(const Tensor<double>& a, const Tensor<doubl
 
 Tensor<double> difference_gradient(const std::function<Tensor<double>(const Tensor<double>&)>& loss,
                                    const Tensor<double>& x, double step) {
+  check_positive("difference_gradient", "step", step);
   const NoGrad pause;
   const Tensor<double> result = Tensor<double>::uninitialised(x.shape());
   for (std::size_t i = 0; i < x.size(); ++i)
@@ -173,13 +198,17 @@ Tensor<double> difference_gradient(const std::function<Tensor<double>(const Tens
 GradientReport verify(const std::string& name, const Tensor<double>& hand_derived,
                       const std::function<Tensor<double>(const Tensor<double>&)>& loss, const Tensor<double>& x,
                       const VerifyOptions& options) {
+  check_options("verify", options);
   if (hand_derived.shape() != x.shape())
     throw ShapeError(fmt::format("verify: {}: the gradient derived by hand has shape {}, the variable {}", name,
                                  to_string(hand_derived.shape()), to_string(x.shape())));
+  if (x.size() == 0)
+    throw ValueError(
+        fmt::format("verify: {}: nothing to compare: the variable has shape {}", name, to_string(x.shape())));
   const Tensor<double> by_tape = [&] {
     const Tensor<double> leaf = parameter(x);
-    Tape tape;
-    return tape.gradient(loss(leaf), {leaf})[0];
+    const Tape tape;
+    return gradients_of(loss(leaf), {}, {leaf})[0];
   }();
   const Tensor<double> by_differences = difference_gradient(loss, x, options.step);
   GradientReport report{name,
@@ -195,28 +224,29 @@ GradientReport verify(const std::string& name, const Tensor<double>& hand_derive
 }
 
 GradcheckReport gradcheck(const Function& f, const Tensors& inputs, const VerifyOptions& options) {
+  check_options("gradcheck", options);
   Rng rng(options.seed);
   GradcheckReport report;
   report.tolerance = options.difference_tolerance;
-  report.first_order = check({f, [&f](Tape&, const Tensors& x) { return f(x); }}, inputs, options, rng);
+  report.first_order = check({f, f}, inputs, options, rng);
   report.passed = report.first_order.largest_error <= report.tolerance;
   if (!options.second_order) return report;
 
   // The gradient of sum_o u_o f_o(x), as a function of x and of a random u that no symmetry of f survives.
-  const auto gradient = [&f](Tape& tape, const Tensors& x_and_u, bool create_graph) {
+  const auto gradient = [&f](const Tensors& x_and_u, bool create_graph) {
     const Tensors x(x_and_u.begin(), x_and_u.end() - 1);
     Tensors parts;
-    for (const auto& g : tape.vjp(f(x), x_and_u.back(), x, {.create_graph = create_graph}))
+    for (const auto& g : gradients_of(f(x), x_and_u.back(), x, {.create_graph = create_graph}))
       parts.push_back(reshape(g, {-1}));
     return concatenate(parts);
   };
   const Checked checked{[&gradient](const Tensors& x_and_u) {
                           Tensors leaves;
                           for (const auto& x : x_and_u) leaves.push_back(parameter(x));
-                          Tape tape;
-                          return gradient(tape, leaves, false).detach();
+                          const Tape tape;
+                          return gradient(leaves, false).detach();
                         },
-                        [&gradient](Tape& tape, const Tensors& x_and_u) { return gradient(tape, x_and_u, true); }};
+                        [&gradient](const Tensors& x_and_u) { return gradient(x_and_u, true); }};
   Tensors x_and_u = inputs;
   {
     const NoGrad pause;

@@ -9,18 +9,6 @@
 
 namespace xtape::detail {
 
-Handle<TensorImpl> run_hooks(Hooks& hooks, Handle<TensorImpl> gradient) {
-  for (std::size_t i = 0; i < hooks.size(); ++i) {
-    Handle<TensorImpl> replaced = hooks[i](gradient);
-    if (!replaced) continue;
-    if (replaced->shape != gradient->shape)
-      throw TapeError(fmt::format("hook: returned a gradient of shape {} for a tensor of shape {}",
-                                  to_string(replaced->shape), to_string(gradient->shape)));
-    gradient = std::move(replaced);
-  }
-  return gradient;
-}
-
 Watch::Watch(const TapeOptions& options) {
   if (options.profile) profiler.emplace();
   if (options.anomaly) anomaly.emplace();
@@ -31,9 +19,24 @@ void Watch::recorded(std::size_t index, const char* name, const TensorImpl& valu
   if (profiler) profiler->recorded(name, value);
 }
 
-Handle<TensorImpl> Watch::hooked(std::uint32_t index, Handle<TensorImpl> gradient) {
+Handle<TensorImpl> Watch::hooked(std::uint32_t index, const char* name, Handle<TensorImpl> gradient) {
   const auto hooks = node_hooks.find(index);
-  return hooks == node_hooks.end() ? std::move(gradient) : run_hooks(hooks->second, std::move(gradient));
+  if (hooks == node_hooks.end()) return gradient;
+  return run_hooks(hooks->second, std::move(gradient), {name, index, Step::output});
+}
+
+Handle<TensorImpl> Watch::run_hooks(Hooks& hooks, Handle<TensorImpl> gradient, const Step& step) const {
+  for (std::size_t i = 0; i < hooks.size(); ++i) {
+    Handle<TensorImpl> replaced = hooks[i](gradient);
+    if (!replaced) continue;
+    if (replaced->shape != gradient->shape)
+      throw TapeError(fmt::format("hook: returned a gradient of shape {} for a tensor of shape {}",
+                                  to_string(replaced->shape), to_string(gradient->shape)));
+    if (anomaly)
+      anomaly->check_gradient(step, "as a hook returned it", *replaced, AnomalySearch::is_finite(gradient.get()));
+    gradient = std::move(replaced);
+  }
+  return gradient;
 }
 
 void Watch::clear() noexcept {

@@ -5,17 +5,17 @@
 
 #include "recording.hpp"
 
+#include <algorithm>
 #include <deque>
+#include <initializer_list>
 #include <map>
+#include <utility>
 
 namespace xtape::detail {
 
 using Hook = std::function<Handle<TensorImpl>(const Handle<TensorImpl>&)>;
 // A hook may add hooks while it runs: a deque leaves it where it is.
 using Hooks = std::deque<Hook>;
-
-// The gradient that the last hook leaves. Throws TapeError if one returns another shape.
-Handle<TensorImpl> run_hooks(Hooks& hooks, Handle<TensorImpl> gradient);
 
 // Keeps the profile. An op's interval ends where it is recorded and begins where the previous event ended.
 class Profiler {
@@ -56,9 +56,35 @@ class AnomalySearch {
   // Runs the pullback of a node. Throws AnomalyError.
   Gradients run(const Recording& recording, std::uint32_t index, Handle<TensorImpl> gradient,
                 const Handle<TensorImpl>& output, Wanted wanted);
+  // Runs a step of the sweep between pullbacks, which makes `made` of gradients. Throws AnomalyError.
+  template <class Make>
+  void run_step(const Step& step, const char* what, std::initializer_list<const TensorImpl*> gradients,
+                const Handle<TensorImpl>& made, const Make& make) {
+    const bool of_finite = std::ranges::all_of(gradients, is_finite);
+    {
+      const Inside inside(*this);
+      make();
+    }
+    check_gradient(step, what, *made, of_finite);
+  }
+  // Throws AnomalyError for NaN in a gradient, and for infinity in one made of finite ones.
+  void check_gradient(const Step& step, const char* what, const TensorImpl& gradient, bool of_finite) const;
+  static bool is_finite(const TensorImpl* x) noexcept;
   void clear() noexcept { origins_.clear(); }
 
  private:
+  // While one is in scope, what is recorded is a means to an end: the end is judged.
+  struct Inside {
+    explicit Inside(AnomalySearch& of) : search(of), outer(std::exchange(of.suspect_, {})) { ++search.pullbacks_; }
+    ~Inside() {
+      --search.pullbacks_;
+      search.suspect_ = std::move(outer);
+    }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+    AnomalySearch& search;
+    std::string outer;
+  };
   struct Origin {
     std::vector<void*> stack;
     std::string inputs;  // their shapes, and whether they are finite
@@ -74,7 +100,9 @@ struct Watch {
 
   void recorded(std::size_t index, const char* name, const TensorImpl& value, const Inputs& inputs);
   // The gradient of a node's output that its hooks leave.
-  Handle<TensorImpl> hooked(std::uint32_t index, Handle<TensorImpl> gradient);
+  Handle<TensorImpl> hooked(std::uint32_t index, const char* name, Handle<TensorImpl> gradient);
+  // The gradient that the last hook leaves. Throws TapeError if one returns another shape.
+  Handle<TensorImpl> run_hooks(Hooks& hooks, Handle<TensorImpl> gradient, const Step& step) const;
   void swept() noexcept {
     if (profiler) profiler->swept();
   }
@@ -93,5 +121,9 @@ struct Watch {
   std::optional<Profiler> profiler;
   std::optional<AnomalySearch> anomaly;
 };
+
+inline AnomalySearch* Recording::anomaly() const noexcept {
+  return watch_ && watch_->anomaly ? &*watch_->anomaly : nullptr;
+}
 
 }  // namespace xtape::detail

@@ -191,7 +191,10 @@ std::vector<Row> axes_rows() {
       {.name = "cast",
        .cases = {{[]<class T>(const Tensors<T>& x) { return cast<T>(cast<float>(cast<double>(x[0]))); },
                   each([](Real v) { return v; }),
-                  {{{2, 3}}, {{}}, {{1}}, {{0, 2}}}}},
+                  {{{2, 3}}, {{}}, {{1}}, {{0, 2}}}},
+                 {[]<class T>(const Tensors<T>& x) { return cast<T>(x[0]); },
+                  each([](Real v) { return v; }),
+                  {{{2, 3}}, {{0, 2}}}}},
        .flags = elementwise | through_float},
   };
 }

@@ -111,10 +111,11 @@ template <class F> Reference of_system(F f) {
   };
 }
 
-const std::vector<std::vector<Shape>> systems{{{3, 3}, {3, 2}},          {{2, 2}, {2}},       {{1, 1}, {1, 1}},
-                                              {{4, 4}, {4, 4}},          {{2, 3, 3}, {3, 2}}, {{2, 2}, {3, 2, 1}},
-                                              {{2, 1, 2, 2}, {3, 2, 2}}, {{2, 2, 2}, {2}},    {{0, 0}, {0, 2}},
-                                              {{2, 2}, {2, 0}},          {{0, 2, 2}, {2, 2}}, {{1, 1}, {1}}};
+const std::vector<std::vector<Shape>> systems{
+    {{3, 3}, {3, 2}},    {{2, 2}, {2}},       {{1, 1}, {1, 1}},          {{4, 4}, {4, 4}},
+    {{2, 3, 3}, {3, 2}}, {{2, 2}, {3, 2, 1}}, {{2, 1, 2, 2}, {3, 2, 2}}, {{2, 2, 2}, {2}},
+    {{0, 0}, {0, 2}},    {{2, 2}, {2, 0}},    {{0, 2, 2}, {2, 2}},       {{1, 1}, {1}},
+    {{2, 3, 3}, {3}},    {{3, 3, 3}, {3}},    {{2, 1, 2, 2}, {2}},       {{0, 2, 2}, {2}}};
 const std::vector<std::vector<Shape>> squares{{{3, 3}},    {{1, 1}},       {{2, 2}},   {{4, 4}},
                                               {{2, 2, 2}}, {{2, 1, 3, 3}}, {{0, 2, 2}}};
 
@@ -302,13 +303,7 @@ std::vector<Row> decomposition_rows() {
                       for (std::size_t j = i + 1; j < l.n; ++j) l(i, j) = 0;
                     return solution(transposed(l), solution(l, b));
                   }),
-                  {{{3, 3}, {3, 2}},
-                   {{2, 2}, {2}},
-                   {{2, 3, 3}, {3, 2}},
-                   {{2, 2}, {3, 2, 1}},
-                   {{3, 3}, {3, 3}},
-                   {{2, 2, 2}, {2}},
-                   {{3, 2, 2}, {2}}}}},
+                  systems}},
        .records = {"triangular_solve", "reshape", "add"},
        .refused = systems_refused_by([](const auto& l, const auto& b) { return cholesky_solve(l, b); })},
       {.name = "cholesky_log_det",

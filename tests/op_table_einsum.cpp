@@ -121,7 +121,7 @@ Refused refused(const char* subscripts, std::vector<Shape> shapes) {
 std::vector<Row> einsum_rows() {
   Row row{.name = "einsum",
           .domains = {{.low = 0.5, .high = 2}},  // of either sign the products would cancel
-          .records = {"sum", "reshape", "transpose", "matmul", "multiply", "dot", "gather_flat"},
+          .records = {"einsum", "sum", "reshape", "transpose", "matmul", "multiply", "dot", "gather_flat"},
           .helpers = {"scatter_flat"},
           .refused = {refused("ij,jk->ik", {{2, 3}, {4, 2}}), refused("ii", {{2, 3}}), refused("ij", {{2, 3, 4}}),
                       refused("ijk", {{2, 3}}), refused("...ijk", {{2, 3}}), refused("i...,i...", {{2, 3}, {2, 4}}),

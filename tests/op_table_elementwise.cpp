@@ -184,6 +184,8 @@ std::vector<Row> elementwise_rows() {
       unary(
           "negate", {}, [](const auto& x) { return -x; }, [](Real x) { return -x; }),
       unary(
+          "positive", {}, [](const auto& x) { return +x; }, [](Real x) { return x; }),
+      unary(
           "square", {}, [](const auto& x) { return square(x); }, [](Real x) { return x * x; }),
       unary(
           "sqrt", {.low = 0.4, .high = 4}, [](const auto& x) { return sqrt(x); }, [](Real x) { return std::sqrt(x); }),

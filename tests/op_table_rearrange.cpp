@@ -107,7 +107,12 @@ std::vector<Row> rearrange_rows() {
                     return pad(x[0], {{1, 1}, {2, 0}, {0, 0}}, {.mode = PadMode::reflect});
                   },
                   padded({{1, 1}, {2, 0}, {0, 0}}, true, 0),
-                  {{{2, 3, 2}}, {{2, 3, 0}}}}},
+                  {{{2, 3, 2}}, {{2, 3, 0}}}},
+                 {[](const auto& x) {
+                    return pad(x[0], {{0, 0}, {0, 0}}, {.mode = PadMode::reflect});
+                  },
+                  reshaped({2, 3}),
+                  {{{2, 3}}}}},
        .flags = linear,
        .records = {"pad", "index_select"},
        .helpers = {"slice", "add_slices"},
@@ -170,6 +175,7 @@ std::vector<Row> rearrange_rows() {
                     return y;
                   },
                   {{{5}}, {{2, 3}}, {{}}, {{1}}, {{0, 3}}}},
+                 {[](const auto& x) { return roll(x[0], 3, 0); }, reshaped({3}), {{{3}}}},
                  {[](const auto& x) { return roll(x[0], 1, 0); },
                   turned(first_axis(1)),
                   {{{3, 2}}, {{4}}, {{1, 2}}, {{0, 2}}}},

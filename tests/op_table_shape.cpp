@@ -84,11 +84,13 @@ std::vector<Row> shape_rows() {
                   {{{2, 3, 4}}, {{2, 12}}, {{2, 3, 2, 2}}}},
                  {[](const auto& x) { return flatten(x[0], 0); }, reshaped({6}), {{{2, 3}}, {{6}}, {{3, 1, 2}}}},
                  {[](const auto& x) { return flatten(x[0], -2); }, reshaped({2, 6}), {{{2, 3, 2}}}},
-                 {[](const auto& x) { return flatten(x[0]); }, reshaped({0, 6}), {{{0, 3, 2}}}}},
+                 {[](const auto& x) { return flatten(x[0]); }, reshaped({0, 6}), {{{0, 3, 2}}}},
+                 {[](const auto& x) { return flatten(x[0]); }, reshaped({1}), {{{}}}}},
        .flags = linear,
        .records = {"reshape"},
        .refused = {{[](const auto& x) { return flatten(x[0], 2); }, {{2, 3}}},
-                   {[](const auto& x) { return flatten(x[0]); }, {{3}}}}},
+                   {[](const auto& x) { return flatten(x[0]); }, {{3}}},
+                   {[](const auto& x) { return flatten(x[0], 2); }, {{}}}}},
       {.name = "squeeze",
        .cases = {{[](const auto& x) { return squeeze(x[0]); }, reshaped({2, 3}), {{{1, 2, 1, 3, 1}}, {{2, 3}}}},
                  {[](const auto& x) { return squeeze(x[0]); }, reshaped({}), {{{1, 1}}, {{}}}},
@@ -191,7 +193,15 @@ std::vector<Row> shape_rows() {
                     },
                     {{3}}},
                    {[](const auto& x) { return broadcast_to(x[0], {1}); }, {{3}}},
-                   {[](const auto& x) { return broadcast_to(x[0], {3}); }, {{1, 3}}}}},
+                   {[](const auto& x) { return broadcast_to(x[0], {3}); }, {{1, 3}}},
+                   {[](const auto& x) {
+                      return broadcast_to(x[0], {std::size_t{1} << 40, std::size_t{1} << 40, 2});
+                    },
+                    {{2}}},
+                   {[](const auto& x) {
+                      return broadcast_to(x[0], {std::size_t{1} << 40, std::size_t{1} << 40, 0});
+                    },
+                    {{0}}}}},
       {.name = "concatenate",
        .cases = {{[](const auto& x) { return concatenate(x); },
                   joined(0),

@@ -10,7 +10,10 @@
 #include <xtape/ops/softmax.hpp>
 #include <xtape/tape.hpp>
 
+#include "../src/source_line.hpp"
 #include "files.hpp"
+
+#include <dlfcn.h>
 
 #include <algorithm>
 #include <cmath>
@@ -231,4 +234,61 @@ TEST_CASE("anomaly: the line within lambdas, algorithms and map") {
   const std::string text = message([&] { map([](auto v) { return log(v); }, x); });
   CHECK_MESSAGE(text.find("map: forward: nan at ()") == 0, text);
   CHECK_MESSAGE(text.find(place()) != std::string::npos, text);
+}
+
+TEST_CASE("anomaly: what the sweep makes of the pullbacks' gradients, and what hooks return") {
+  constexpr double large = 1.5e308;
+  const auto starts = [](const std::function<void()>& f, const std::string& expected) {
+    const std::string text = message(f);
+    CHECK_MESSAGE(text.starts_with(expected), text);
+  };
+  for (const bool recorded : {false, true}) {
+    const BackwardOptions options{.create_graph = recorded};
+    D x = parameter(D(0.1));
+    Tape tape{{.anomaly = true}};
+    planted_line = __LINE__ + 1;
+    const D spread = x * full<double>({2}, large);
+    check_message([&] { tape.backward(spread, ones<double>({2}), options); },
+                  "multiply: backward: inf at () of the gradient of input 0, summed over the axes that the input was "
+                  "broadcast along, of shape (), 1 of 1 elements not finite; made of finite gradients");
+    const D h = x * 1.0, twice = h * large + h * large;
+    starts([&] { tape.backward(twice, options); },
+           "multiply: backward: inf at () of the gradient of input 0, added to the others of the same tensor, of shape "
+           "()");
+    const D direct = x * large + x * large;
+    starts([&] { tape.gradient(direct, {x}, options); },
+           "multiply: backward: inf at () of the gradient of input 0, added to the others of the same tensor, of shape "
+           "()");
+    x.set_grad(D(large));
+    starts([&] { tape.backward(x * large, options); },
+           "multiply: backward: inf at () of the gradient of input 0, added to grad(), of shape ()");
+    x.zero_grad();
+    // Infinity that came in is none of the sweep's making.
+    tape.backward(x + zeros<double>({2}), D({2}, {inf, 1}), options);
+    CHECK(x.grad().item() == inf);
+    x.zero_grad();
+  }
+  const D x = parameter(D({2}, {1, 2}));
+  Tape tape{{.anomaly = true}};
+  const auto spoil = [](const D& g) { return D(g.shape(), {g.data()[0], quiet_nan}); };
+  const D h = sin(x);
+  tape.hook(h, spoil);
+  starts([&] { tape.backward(sum(h)); },
+         "sin: backward: nan at (1,) of the gradient of the output, as a hook returned it, of shape (2,), 1 of 2 "
+         "elements not finite; made of finite gradients; called at ");
+  tape.hook(x, spoil);
+  starts([&] { tape.backward(sum(cos(x))); },
+         "hook: backward: nan at (1,) of the gradient, as a hook returned it, of shape (2,)");
+}
+
+TEST_CASE("anomaly: the start code of the program is nobody's line") {
+  auto stack = detail::call_stack();
+  const auto base_of = [](const void* address) {
+    Dl_info info{};
+    return dladdr(address, &info) != 0 ? info.dli_fbase : nullptr;
+  };
+  const void* const program = base_of(&planted_line);
+  std::erase_if(stack, [&](void* address) { return base_of(address) == program; });
+  CHECK(detail::called_at(stack) == "called from an unknown place");
+  CHECK(detail::called_at({}) == "called from an unknown place");
 }

@@ -337,3 +337,37 @@ TEST_CASE("checkpoint: misuse is refused") {
   tape.backward(y);
   CHECK(x.grad().data()[0] == 2 * x.data()[0]);
 }
+
+TEST_CASE("checkpoint: a second run with another result is refused") {
+  const D x = parameter(ones<double>({100}));
+  const std::string expected = "checkpoint: the function gave other values when it ran again than in its first run";
+  for (const bool recorded : {false, true}) {
+    const auto refused = [&](const std::function<D(const D&)>& f, const std::function<void()>& between) {
+      Tape tape;
+      const D y = sum(checkpoint(f, x));
+      between();
+      CHECK(message<TapeError>([&] { tape.gradient(y, {x}, {.create_graph = recorded}); }).starts_with(expected));
+    };
+    Rng own(5);
+    refused([&own](const D& t) { return dropout(t, 0.5, own); }, [] {});
+    D constant = ones<double>({100});
+    refused([constant](const D& t) { return t * constant; }, [&] { constant.modify()[99] = -1; });
+    double sign = 1;
+    refused([&sign](const D& t) { return (t - 1.0) * sign; }, [&] { sign = -1; });  // 0 and -0
+    refused([&sign](const D& t) { return t * sign; }, [&] { sign = 1; });
+  }
+  // NaN is the same as itself.
+  Tape tape;
+  tape.backward(sum(checkpoint([](const D& t) { return t * std::nan(""); }, x)));
+  CHECK(std::isnan(x.grad().data()[0]));
+}
+
+TEST_CASE("checkpoint: on a tape that searches for anomalies the ops within are named") {
+  const D x = parameter(zeros<double>({2}));
+  Tape tape{{.anomaly = true}};
+  CHECK(message<AnomalyError>([&] {
+          checkpoint([](const D& t) { return log(t - 1.0) * 2.0; }, x);
+        }).starts_with("log: forward: nan at (0,)"));
+  const D y = checkpoint([](const D& t) { return sqrt(t) * 2.0; }, x);
+  CHECK(message<AnomalyError>([&] { tape.backward(sum(y)); }).starts_with("sqrt: backward: inf at (0,)"));
+}

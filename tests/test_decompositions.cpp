@@ -1,6 +1,7 @@
 // Linear systems and factorisations: identities, matrices that are singular, degenerate or not numbers, and what the
 // gradients do there.
 #include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/cast.hpp>
 #include <xtape/ops/decompositions.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/linalg.hpp>
@@ -434,6 +435,13 @@ TEST_CASE("eigh, svd: the sign of vectors is fixed: the first of the largest com
       }
     CHECK(largest(svd(a).u - svd(-a).u) <= 1e-12);  // the same matrix but for the sign, which goes to V
     CHECK(largest(svd(a).vt + svd(-a).vt) <= 1e-12);
+  }
+  // Components that are equal but for rounding: the first decides. [[a, b], [b, a]] has the vectors (1, +-1) / sqrt 2.
+  for (int round = 0; round < 100; ++round) {
+    const double a = rng.uniform(), b = rng.uniform();
+    for (const Matrix& m : {Matrix({2, 2}, {a, b, b, a}), Matrix({2, 2}, {-a, b, b, -a})})
+      for (const auto& vectors : {eigh(m).vectors, svd(m).u, cast<double>(eigh(cast<float>(m)).vectors)})
+        for (std::size_t j = 0; j < 2; ++j) CHECK(vectors.data()[j] == doctest::Approx(std::sqrt(0.5)));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/reduce.hpp>
 #include <xtape/tape.hpp>
+#include <xtape/transforms.hpp>
 
 #include "files.hpp"
 
@@ -118,6 +119,21 @@ TEST_CASE("hook: not called where no gradient is computed") {
   CHECK(calls == 0);
   tape.backward(y + apart);
   CHECK(calls == 2);
+}
+
+TEST_CASE("hook: on a parameter it is for the caller's sweep, not for those of checkpoints in it") {
+  const D x = parameter(D({2}, {3, 5}));
+  for (const bool recorded : {false, true}) {
+    Tape tape;
+    std::vector<D> seen;
+    tape.hook(x, [&](const D& g) { return seen.push_back(g), 2.0 * g; });
+    const auto f = [x](const D& t) { return t * x; };
+    const D y = sum(checkpoint(f, checkpoint(f, x)));  // x^3
+    const auto [g] = tape.gradient(y, {x}, {.create_graph = recorded});
+    REQUIRE(seen.size() == 1);
+    CHECK(seen[0].data()[0] == 27);
+    CHECK(g.data()[1] == 150);
+  }
 }
 
 TEST_CASE("hook: an enclosing tape's tensor is hooked where the sweep stops") {

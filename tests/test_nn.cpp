@@ -130,6 +130,8 @@ TEST_CASE("nn: dropout drops in training only, and not the same twice") {
   const auto first = layer(x), second = layer(x);
   CHECK(!equal_bits(first, x));
   CHECK(!equal_bits(first, second));
+  const auto copy = layer;
+  CHECK(!equal_bits(copy(x), layer(x)));  // from one generator, in turn
   layer.training = false;
   CHECK(equal_bits(layer(x), x));
   CHECK_THROWS_AS(nn::Dropout<double>(1.0, rng), ValueError);
@@ -158,6 +160,11 @@ TEST_CASE("nn: BatchNorm learns the statistics in training and uses them after; 
   CHECK(max(abs(layer(x) - expected)).item() < 1e-12);
   CHECK(equal_bits(copy.state.mean, layer.state.mean));
   CHECK(layer.parameters().size() == 2);
+  // A model is saved with its buffers, and these are the very tensors that training writes.
+  const nn::Sequential<double> net{layer, nn::Linear<double>(3, 1, rng)};
+  REQUIRE(net.buffers().size() == 2);
+  CHECK(net.buffers()[0].impl().get() == layer.state.mean.impl().get());
+  CHECK(net.parameters().size() == 4);
 }
 
 TEST_CASE("nn: Sequential runs layers, lambdas and ops in order, and switches their mode") {

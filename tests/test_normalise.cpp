@@ -197,6 +197,45 @@ TEST_CASE("policies: kl_divergence at zeros and of nearly equal distributions") 
         }) == "kl_divergence: 1.5 is not a probability");
   CHECK(message<ValueError>([&] { kl_divergence(vector_of({-0.5}), vector_of({1})); }) ==
         "kl_divergence: -0.5 is not a probability");
+  // Where p = 0, nothing: also not if q is 0, too, in no order of derivative.
+  const auto both = [](const Doubles& x) { return kl_divergence(x[0], x[1]); };
+  const auto g = gradients(both, {p, q});
+  CHECK(is(g[0], {0, std::log(0.5) - std::log(0.25) + 1, std::log(0.5) - std::log(0.75) + 1}));
+  CHECK(is(gradients(both, {vector_of({0, 1}), vector_of({0.5, 0.5})})[1], {0, -2}));
+}
+
+TEST_CASE_TEMPLATE("policies: losses of probabilities rounded to 0 or 1 have first and second derivatives", T, double,
+                   float) {
+  const auto finite = [](const Tensor<T>& x) {
+    return std::ranges::all_of(x.span(), [](T v) { return std::isfinite(v); });
+  };
+  const auto derivatives = [&](const auto& loss, const std::vector<Tensor<T>>& at) {
+    std::vector<Tensor<T>> x;
+    for (const auto& t : at) x.push_back(parameter(t));
+    Tape tape;
+    const auto first = tape.gradient(loss(x), x, {.create_graph = true});
+    Tensor<T> scalar(T(0));
+    for (const auto& g : first) {
+      CHECK(finite(g));
+      scalar = scalar + sum(square(g));
+    }
+    for (const auto& g : tape.gradient(scalar, x)) CHECK(finite(g));
+    return first;
+  };
+  const Tensor<T> x({2, 3}, {0, -2000, 1, 0, -2000, -3000}), z({2, 3}, {1, -2000, 1, -1, 1, 2});
+  derivatives([](const auto& v) { return kl_divergence(softmax(v[0]), softmax(v[1])); }, {x, z});
+  const Tensor<T> certain({6}, {2000, -2000, 1000, 1, -1, 0}), target({6}, {1, 0, 1, 1, 0, T(0.5)});
+  const auto first = derivatives([&](const auto& v) { return binary_cross_entropy(sigmoid(v[0]), target); }, {certain});
+  CHECK(first[0].data()[3] == doctest::Approx((1 / (1 + std::exp(-1.0)) - 1) / 6).epsilon(1e-6));
+}
+
+TEST_CASE("policies: binary_cross_entropy has its mixed derivatives at certain targets, too") {
+  for (const double certain : {0.0, 1.0}) {
+    const auto p = parameter(vector_of({0.25})), t = parameter(vector_of({certain}));
+    Tape tape;
+    const auto dp = tape.gradient(binary_cross_entropy(p, t), {p}, {.create_graph = true})[0];
+    CHECK(tape.gradient(sum(dp), {t})[0].item() == doctest::Approx(-4 - 1 / 0.75).epsilon(1e-14));
+  }
 }
 
 TEST_CASE("policies: likelihoods of extreme arguments") {
@@ -221,4 +260,26 @@ TEST_CASE("policies: likelihoods of extreme arguments") {
     CHECK(g[1].item() == doctest::Approx(std::exp(-v / 2)).epsilon(1e-12));
     CHECK(std::abs(g[2].item()) < 1e-12);
   }
+  // At the mean, however large the precision.
+  for (const double v : {-1400.0, -1500.0, -1e5, -inf}) {
+    CAPTURE(v);
+    const Doubles at{vector_of({2, 3}), vector_of({2}), vector_of({v, 0})};
+    const auto y = gaussian(at);
+    CHECK((v == -inf ? y.data()[0] == inf : y.data()[0] == doctest::Approx(-v / 2 - half_log_2_pi).epsilon(1e-14)));
+    CHECK(y.data()[1] == doctest::Approx(-0.5 - half_log_2_pi).epsilon(1e-14));
+    const auto g = gradients(gaussian, at);
+    CHECK(is(g[0], {0, -1}));
+    CHECK(is(g[1], {1}));
+    CHECK(is(g[2], {-0.5, 0}));
+    // The second derivative by x is -e^-v, beyond the range.
+    const auto x = parameter(vector_of({2}));
+    Tape tape;
+    const auto dx = tape.gradient(sum(gaussian({x, at[1], vector_of({v})})), {x}, {.create_graph = true})[0];
+    CHECK(tape.gradient(sum(dx), {x})[0].item() == -inf);
+  }
+  const auto in_float = parameter(Tensor<float>({1}, {2}));
+  Tape tape;
+  const auto y = gaussian_log_likelihood(in_float, 2, -200);
+  CHECK(y.item() == doctest::Approx(100 - half_log_2_pi));
+  CHECK(tape.gradient(sum(y), {in_float})[0].item() == 0);
 }

@@ -17,6 +17,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -147,6 +148,39 @@ TEST_CASE("policies: NaN wins in maxima and minima, and takes the gradient") {
   CHECK(std::isnan(maximum(vector_of({not_a_number}), 0).item()));
   CHECK(std::isnan(minimum(0, vector_of({not_a_number})).item()));
   CHECK(is(maximum(vector_of({-inf, inf}), vector_of({-inf, -inf})), {-inf, inf}));
+  // Neither is larger: half the gradient each.
+  for (const auto& f : {std::function([](const Doubles& v) { return maximum(v[0], v[1]); }),
+                        std::function([](const Doubles& v) { return minimum(v[0], v[1]); })}) {
+    const auto g = gradients(f, {vector_of({1, not_a_number}), vector_of({not_a_number, 1})});
+    CHECK(is(g[0], {0.5, 0.5}));
+    CHECK(is(g[1], {0.5, 0.5}));
+  }
+}
+
+TEST_CASE("policies: gradients at NaN, and where a limit does not exist") {
+  const auto at = vector_of({not_a_number, 1});
+  CHECK(is(gradient([](const auto& x) { return relu(x); }, at), {0, 1}));
+  CHECK(is(gradient([](const auto& x) { return leaky_relu(x, 0.25); }, at), {0.25, 1}));
+  CHECK(is(gradient([](const auto& x) { return clip(x, -2, 2); }, at), {1, 1}));
+  const auto lse = [](const auto& x) { return logsumexp(x); };
+  CHECK(is(gradient(lse, vector_of({-inf, -inf})), {not_a_number, not_a_number}));
+  CHECK(is(gradient(lse, vector_of({-inf, 0})), {0, 1}));
+}
+
+TEST_CASE("policies: the sign of 0, and a tensor without axes") {
+  for (const std::size_t n : {1U, 19U}) {
+    CAPTURE(n);
+    const auto minus = full<double>({n}, -0.0), plus = zeros<double>({n});
+    const auto minus_float = full<float>({n}, -0.0F);
+    const auto negative = [](auto v) { return std::signbit(v) && v == 0; };
+    CHECK(std::ranges::all_of(expm1(minus).span(), negative));
+    CHECK(std::ranges::all_of(log1p(minus).span(), negative));
+    CHECK(std::ranges::all_of(expm1(minus_float).span(), negative));
+    CHECK(std::ranges::all_of(log1p(minus_float).span(), negative));
+    CHECK(std::ranges::none_of(expm1(plus).span(), negative));
+    CHECK(std::ranges::none_of(log1p(plus).span(), negative));
+  }
+  for (const std::ptrdiff_t start : {-1, 0, 1}) CHECK(flatten(Tensor<double>(3.0), start).shape() == Shape{1});
 }
 
 TEST_CASE("policies: reductions of nothing, and of one element") {
@@ -187,9 +221,38 @@ TEST_CASE("policies: sums keep their digits") {
   is_close(sum(reshape(many, {2, -1, 2}), {0, 1}), expected / 2);
   is_close(sum(reshape(many, {2, -1, 2}), {0, 2}), 0.4F);
   is_close(norm(many), std::sqrt(expected * static_cast<double>(0.1F)));
-  // In two passes: the squares do not drown in the mean.
-  CHECK(var(vector_of({1e9, 1e9 + 1, 1e9 + 2})).item() == doctest::Approx(2.0 / 3));
-  CHECK(var(Tensor<float>({3}, {4096, 4097, 4098})).item() == doctest::Approx(2.0 / 3));
+}
+
+TEST_CASE_TEMPLATE("policies: a large mean costs var and stddev no digits", T, double, float) {
+  CHECK(var(vector_of({1e9, 1e9 + 1, 1e9 + 2})).item() == doctest::Approx(2.0 / 3).epsilon(1e-15));
+  CHECK(var(Tensor<float>({3}, {4096, 4097, 4098})).item() == doctest::Approx(2.0 / 3).epsilon(1e-7));
+  // The mean lies between two numbers of T.
+  const T large = sizeof(T) == 4 ? T(1e7) : T(6e15);
+  const auto x = parameter(Tensor<T>({2}, {large, large + 1}));
+  Tape tape;
+  const auto v = var(x), s = stddev(x);
+  CHECK(v.item() == T(0.25));
+  CHECK(s.item() == T(0.5));
+  const auto dv = tape.gradient(v, {x}, {.create_graph = true})[0],
+             ds = tape.gradient(s, {x}, {.retain_graph = true})[0];
+  CHECK(std::ranges::equal(dv.span(), std::vector<T>{-0.5, 0.5}));
+  for (std::size_t i = 0; i < 2; ++i) CHECK(ds.data()[i] == doctest::Approx(i ? 0.5 : -0.5).epsilon(1e-7));
+  CHECK(std::ranges::equal(tape.vjp(dv, Tensor<T>({2}, {1, 0}), {x})[0].span(), std::vector<T>{0.5, -0.5}));
+  for (const std::size_t n : {3U, 7U, 100U}) {
+    CHECK(var(full({n}, T(0.1))).item() == 0);
+    CHECK(stddev(full({n}, T(0.1))).item() == 0);
+  }
+}
+
+TEST_CASE("policies: with as many degrees of freedom taken off as there are, a variance is divided by 0") {
+  for (const std::size_t ddof : {std::size_t{2}, std::size_t{3}, ~std::size_t{0}}) {
+    CAPTURE(ddof);
+    CHECK(var(vector_of({1, 2}), all_axes, {.ddof = ddof}).item() == inf);
+    CHECK(stddev(vector_of({1, 2}), all_axes, {.ddof = ddof}).item() == inf);
+    CHECK(std::isnan(var(vector_of({1, 1}), all_axes, {.ddof = ddof}).item()));
+    CHECK(std::isnan(stddev(vector_of({1, 1}), all_axes, {.ddof = ddof}).item()));
+    CHECK(std::isnan(stddev(zeros<double>({0}), all_axes, {.ddof = ddof}).item()));
+  }
 }
 
 TEST_CASE("policies: norm neither overflows nor underflows, and has gradient 0 at 0") {
@@ -269,7 +332,8 @@ TEST_CASE("policies: numbers of any size as bounds, steps and extents") {
 TEST_CASE("policies: parameters out of range throw a ValueError that says which") {
   const auto x = vector_of({0.5, 2});
   CHECK(message<ValueError>([&] { clip(x, 2, 1); }) == "clip: the lower bound 2 is above the upper 1");
-  CHECK(message<ValueError>([&] { clip(x, not_a_number, 1); }).starts_with("clip: "));
+  CHECK(message<ValueError>([&] { clip(x, not_a_number, 1); }) == "clip: a bound is not a number: nan and 1");
+  CHECK(message<ValueError>([&] { clip(x, 1, not_a_number); }) == "clip: a bound is not a number: 1 and nan");
   Rng rng(1);
   for (const double rate : {-0.1, 1.0, 1.5, not_a_number})
     CHECK(message<ValueError>([&] { dropout(x, rate, rng); }).starts_with("dropout: the rate"));

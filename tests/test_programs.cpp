@@ -262,6 +262,7 @@ TEST_CASE("gaussian_process: fits points of a file, and names what is wrong with
   CHECK(figure(summary, "inside_band") > 0.85);
   const std::pair<const char*, const char*> bad[] = {{"1,2\n3,4\n", "2 points are too few"},
                                                      {"1,2\n3,4\nfive,6\n", "line 3: expected two numbers"},
+                                                     {"1;2\n3,4\n5,6\n7,8\n", "line 1: expected two numbers"},
                                                      {"1,2\n3,4\n5,nan\n", "line 3: expected two numbers"},
                                                      {"1,2\n3,4\n5,6,7\n", "line 3: expected two numbers"},
                                                      {"1,2\n1,4\n1,6\n", "the points must differ"},

@@ -83,6 +83,11 @@ TEST_CASE("contrastive divergence: gradients add up, and the same seed gives the
   CHECK(contrastive_divergence(rbm, v, {.k = 2}, second) == error);
   CHECK(error == doctest::Approx(reconstruction_cross_entropy(rbm, v)).epsilon(1e-13));
   for (std::size_t i = 0; i < once.size(); ++i) CHECK(rbm.W.grad().data()[i] == 2 * once.data()[i]);
+  // Without the error the gradient is the same.
+  Rng third(9);
+  CHECK(std::isnan(contrastive_divergence(rbm, v, {.k = 2, .reconstruction_error = false}, third)));
+  for (std::size_t i = 0; i < once.size(); ++i)
+    CHECK(rbm.W.grad().data()[i] == doctest::Approx(3 * once.data()[i]).epsilon(1e-14));
 }
 
 TEST_CASE("contrastive divergence: its mean is that of the exact transition matrix, nearer the likelihood as k grows") {

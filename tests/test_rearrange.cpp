@@ -1,8 +1,12 @@
-// What the ops that cut, pad, turn and repeat do at the edges of their domain; slices held against Python's rules.
+// What the ops that cut, pad, turn and repeat do at the edges of their domain, where there is nothing to do and where
+// there is too much; slices held against Python's rules.
 #include <xtape/error.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/cast.hpp>
+#include <xtape/ops/einsum.hpp>
 #include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/index.hpp>
+#include <xtape/ops/random.hpp>
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/tape.hpp>
@@ -11,6 +15,7 @@
 
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -194,7 +199,7 @@ TEST_CASE("rearrange: float and double together in one model") {
   CHECK(w.grad().data()[1] == static_cast<double>(2 * (0.1F * -2) * -2.0F));
   CHECK(x.grad().data()[0] == 1.5F);
   // Its own type is no op, and nothing else is lost on the way up.
-  CHECK(cast<double>(w).impl().get() == w.impl().get());
+  CHECK(cast<double>(w).data() == w.data());
   CHECK(is(cast<double>(cast<float>(vector_of({1e300, -1e300, 1e-300, not_a_number, -inf}))),
            {inf, -inf, 0, not_a_number, -inf}));
   CHECK_THROWS_AS(cast<float>(Tensor<double>()), const Error&);
@@ -205,4 +210,81 @@ TEST_CASE("rearrange: float and double together in one model") {
   const auto first = again.gradient(sum(cast<double>(wide * wide * wide)), {v}, {.create_graph = true})[0];
   CHECK(first.item() == 27);
   CHECK(again.gradient(sum(first), {v})[0].item() == 18);
+}
+
+TEST_CASE("policies: an op that has nothing to do gives a tensor of its own") {
+  Rng rng(1);
+  const auto ops = std::vector<std::function<Tensor<double>(const Tensor<double>&)>>{
+      [](const auto& x) { return +x; },
+      [](const auto& x) { return cast<double>(x); },
+      [](const auto& x) {
+        return broadcast_to(x, {2, 2});
+      },
+      [](const auto& x) {
+        return broadcast_tensors<double>({x, Tensor<double>(1.0)})[0];
+      },
+      [&](const auto& x) { return dropout(x, 0, rng); },
+      [](const auto& x) { return atleast_1d(x); },
+      [](const auto& x) { return atleast_2d(x); },
+      [](const auto& x) { return roll(x, 2, 0); },
+      [](const auto& x) {
+        return tile(x, {1, 1});
+      },
+      [](const auto& x) { return tile(x, {}); },
+      [](const auto& x) {
+        return pad(x, {{0, 0}, {0, 0}}, {.mode = PadMode::reflect});
+      },
+      [](const auto& x) {
+        return pad(x, {{0, 0}, {0, 0}});
+      },
+      [](const auto& x) { return einsum("ij->ij", std::vector{x}); },
+      [](const auto& x) {
+        return reshape(x, {2, 2});
+      },
+      [](const auto& x) {
+        return transpose(x, {0, 1});
+      },
+      [](const auto& x) { return sum(x, Axes{}); },
+  };
+  const Tensor<double> values({2, 2}, {1, 2, 3, 4});
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    CAPTURE(i);
+    const auto x = parameter(values);
+    {
+      Tape tape;
+      const auto y = ops[i](x);
+      CHECK(is(y, {1, 2, 3, 4}));
+      // By y alone, not by x as well.
+      const auto g = tape.gradient(sum(y * x), {y, x});
+      CHECK(is(g[0], {1, 2, 3, 4}));
+      CHECK(is(g[1], {2, 4, 6, 8}));
+    }
+    Tensor<double> y = ops[i](x);
+    CHECK(!y.requires_grad());
+    y.assign(zeros<double>({2, 2}));
+    CHECK(is(x, {1, 2, 3, 4}));
+  }
+}
+
+TEST_CASE("policies: a result too large for memory is refused in the op's name") {
+  const auto x = vector_of({1, 2, 3});
+  const std::size_t huge = std::size_t{1} << 40;
+  constexpr std::ptrdiff_t most = std::numeric_limits<std::ptrdiff_t>::max();
+  const auto begins = [](const std::string& text, const std::string& name, const std::string& shape) {
+    CHECK_MESSAGE(text.starts_with(name + ": more elements than memory can address"), text);
+    CHECK_MESSAGE(text.find(shape) != std::string::npos, text);
+  };
+  begins(message<ShapeError>([&] { diag(x, most); }), "diag", "(3,)");
+  begins(message<ShapeError>([&] { diag(x, -most - 1); }), "diag", "(3,)");
+  begins(message<ShapeError>([&] { tile(x, {huge, huge}); }), "tile", "(3,)");
+  begins(message<ShapeError>([&] { tile(x, {~std::size_t{0}}); }), "tile", "(3,)");
+  begins(message<ShapeError>([&] { repeat(x, huge * huge / 2 + (huge << 22), 0); }), "repeat", "(3,)");
+  begins(message<ShapeError>([&] { repeat(x, ~std::size_t{0}, 0); }), "repeat", "(3,)");
+  begins(message<ShapeError>([&] { pad(x, {{most / 2, 0}}); }), "pad", "(3,)");
+  begins(message<ShapeError>([&] { pad(x, {{most / 2, 0}}, {.mode = PadMode::reflect}); }), "pad", "(3,)");
+  begins(message<ShapeError>([&] { broadcast_to(x, {huge, huge, 3}); }), "broadcast_to", "(3,)");
+  begins(message<ShapeError>([&] { one_hot<double>({0, 1}, ~std::size_t{0}); }), "one_hot", "(2,)");
+  CHECK(message<ShapeError>([&] {
+          reshape(x, {most, 4});
+        }) == "reshape: (3,) does not reshape to (9223372036854775807, 4)");
 }

@@ -328,3 +328,24 @@ TEST_CASE("safetensors: files that cannot be written") {
   CHECK(content_of(folder / "f") == "before");
   CHECK(folder.files() == 1);
 }
+
+TEST_CASE("safetensors: written through a symbolic link, the link stays and the file that it leads to is replaced") {
+  const Folder folder;
+  const TensorFile<double> file{{{"w", ones<double>({2})}}, {}};
+  fs::create_directory(folder / "runs");
+  write_file(folder / "runs/1", "old");
+  fs::create_symlink("runs/1", folder / "latest");  // relative to the link's folder
+  fs::create_symlink(folder / "latest", folder / "best");
+  fs::create_symlink("runs/2", folder / "next");  // of a file that is not there yet
+  fs::create_symlink("loop", folder / "loop");
+  for (const auto& [link, target] : {std::pair{"best", "runs/1"}, {"next", "runs/2"}}) {
+    write_safetensors(folder / link, file);
+    CHECK(fs::is_symlink(folder / link));
+    CHECK(same(read_safetensors<double>(folder / target).tensors.at("w"), ones<double>({2})));
+  }
+  CHECK(fs::is_symlink(folder / "latest"));
+  CHECK_THROWS_AS(write_safetensors(folder / "loop", file), DataError);
+  CHECK_THROWS_WITH_AS(write_safetensors("", file), "write_safetensors: : cannot be written: the path is empty",
+                       DataError);
+  CHECK(folder.files() == 5);
+}

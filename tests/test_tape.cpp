@@ -2,15 +2,19 @@
 
 #include <doctest/doctest.h>
 #include <xtape/init.hpp>
+#include <xtape/memory.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/linalg.hpp>
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/tape.hpp>
+#include <xtape/transforms.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "message.hpp"
@@ -122,6 +126,62 @@ TEST_CASE("tape: a parameter modified between record and sweep is refused, by th
   Tape tape;
   tape.backward(sum(matmul(x, w)));
   CHECK(w.grad().data()[0] == 2);
+}
+
+TEST_CASE("tape: a constant that a pullback needs, modified between record and sweep, is refused too") {
+  D w = parameter(D({2}, {3, 5})), x = D({2}, {1, 2});
+  {
+    Tape tape;
+    const D first = sum(w * x);
+    x.assign(D({2}, {10, 20}));  // the next batch in the same buffer
+    const D second = sum(w * x);
+    CHECK(
+        message<TapeError>([&] { tape.backward(first + second, {.retain_graph = true}); }) ==
+        "multiply: its input 1 of shape (2,) was modified after it was recorded; sweep before you write into a tensor "
+        "that an op took");
+    w.zero_grad();
+    tape.backward(second);
+    CHECK(w.grad().data()[1] == 20);
+    CHECK(contains(tape.dump({{w, "w"}}), "w (2,), constant (2,)"));
+  }
+  {
+    // Its pullback needs no x; what needs a view of it has kept the values.
+    Tape tape;
+    const D y = sum(w + x) + sum(w * reshape(x, {2}));
+    x.modify()[0] = 7;
+    w.zero_grad();
+    tape.backward(y);
+    CHECK(w.grad().data()[0] == 11);
+  }
+  {
+    // A node that was swept holds it no more.
+    Tape tape;
+    const D v = parameter(ones<double>({1000}));
+    const auto before = memory_use().bytes;
+    {
+      const D large = ones<double>({1000}), same = large;
+      tape.gradient(sum(v * large), {v});
+    }
+    CHECK(memory_use().bytes < before + 8000);
+  }
+}
+
+TEST_CASE("tape: a gradient is nobody else's: not the seed, not the gradient of the same tensor given twice") {
+  const D x = parameter(D({2}, {3, 5}));
+  Tape tape;
+  const D h = x * 2.0, seed({2}, {1, 2});
+  for (auto& gradient : tape.vjp(h, seed, {h, h, x}, {.retain_graph = true})) gradient.modify()[0] = 100;
+  CHECK(seed.data()[0] == 1);
+  auto [g1, g2] = tape.gradient(sum(h), {x, x}, {.retain_graph = true});
+  g1.modify()[0] = 100;
+  CHECK(g2.data()[0] == 2);
+  auto [ga, gb] = tape.gradient(sum(x + h), {x, h}, {.retain_graph = true});
+  gb.modify()[0] = 100;
+  CHECK(ga.data()[0] == 3);
+  // A seed with a history keeps it where the sweep is recorded.
+  const D s = x * 3.0;
+  const auto [recorded] = tape.vjp(h, s, {h}, {.create_graph = true});
+  CHECK(tape.gradient(sum(recorded), {x})[0].data()[0] == 3);
 }
 
 TEST_CASE("tape: only leaves can be assigned") {
@@ -247,6 +307,119 @@ TEST_CASE("tape: a diamond ladder 60 deep has 2^60 paths and takes 60 steps") {
   CHECK(tape.size() == 180);
   tape.backward(y);
   CHECK(x.grad().item() == 1);
+}
+
+namespace {
+
+// The shortest of a few runs.
+template <class F> double seconds(F&& f) {
+  double best = 1e9;
+  for (int run = 0; run < 5; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    f();
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+}  // namespace
+
+TEST_CASE("tape: the gradient with respect to many tensors takes time in proportion") {
+  const auto time_of = [](std::size_t count) {
+    std::vector<D> x;
+    Tape tape;
+    D y = leaf(0);
+    for (std::size_t i = 0; i < count; ++i) {
+      x.push_back(leaf(static_cast<double>(i)));
+      x.push_back(x.back() * 2.0);
+      y = y + x.back();
+    }
+    std::vector<D> g;
+    const double time = seconds([&] { g = tape.gradient(y, x, {.retain_graph = true}); });
+    for (std::size_t i = 0; i < g.size(); ++i) CHECK(g[i].item() == (i % 2 == 0 ? 2 : 1));
+    return time;
+  };
+  const double few = time_of(500), many = time_of(8000);
+  CHECK_MESSAGE(many < 80 * few, few, " s and ", many, " s");
+}
+
+TEST_CASE("tape: a sweep over a part, at the end of a long tape, costs what the part does") {
+  const auto time_of = [](int before) {
+    const D x = leaf(3);
+    Tape tape;
+    for (int i = 0; i < before; ++i) x * 2.0;
+    const D h = x * 1.0;
+    return seconds([&] {
+      for (int i = 0; i < 20; ++i) CHECK(grad([](const D& t) { return t * t; }, h).item() == 6);
+    });
+  };
+  const double alone = time_of(0), late = time_of(300000);
+  CHECK_MESSAGE(late < 10 * alone, alone, " s and ", late, " s");
+}
+
+TEST_CASE("tape: a hook and clear() belong to the tape's thread") {
+  const D x = leaf(3);
+  Tape tape;
+  const D y = x * x;
+  std::string hooked, cleared;
+  std::thread([&] {
+    hooked = message<TapeError>([&] { tape.hook(y, [](const D&) {}); });
+    cleared = message<TapeError>([&] { tape.clear(); });
+  }).join();
+  CHECK(hooked == "hook: a tape belongs to the thread that made it; make one tape per thread");
+  CHECK(cleared == "clear: a tape belongs to the thread that made it; make one tape per thread");
+  CHECK(tape.size() == 1);
+}
+
+TEST_CASE("tape: a tensor of an inner tape is none of the outer one's") {
+  const D x = leaf(3);
+  Tape outer;
+  const D y = x * x;
+  Tape inner;
+  const D z = x * y;
+  CHECK(contains(message<TapeError>([&] { outer.hook(z, [](const D&) {}); }), "hook: the tensor needs no gradient"));
+  CHECK(contains(message<TapeError>([&] { outer.gradient(y, {z}); }), "gradient: input 0 needs no gradient"));
+  CHECK(inner.gradient(z, {y})[0].item() == 3);  // the other way round it is an input
+  CHECK(outer.gradient(y, {x})[0].item() == 6);
+}
+
+TEST_CASE("tape: NoGrad ends in any order with tapes") {
+  const D x = leaf(3);
+  const auto recorded = [&] { return (x * x).requires_grad(); };
+  {
+    std::optional<Tape> tape;
+    {
+      const NoGrad pause;
+      tape.emplace();
+      CHECK(recorded());
+    }
+    CHECK(recorded());
+    tape.reset();
+    CHECK(!Tape::recording());
+  }
+  Tape tape;
+  CHECK(recorded());
+  {
+    std::optional<Tape> inner(std::in_place);
+    std::optional<NoGrad> first(std::in_place), second(std::in_place);
+    inner.reset();
+    CHECK(!recorded());  // still in scope
+    first.reset();
+    CHECK(!recorded());
+    second.reset();
+    CHECK(recorded());
+  }
+  {
+    std::optional<NoGrad> pause(std::in_place);
+    std::optional<Tape> inner(std::in_place);
+    CHECK(recorded());
+    inner.reset();
+    CHECK(!recorded());
+    inner.emplace();
+    pause.reset();
+    inner.reset();
+  }
+  CHECK(recorded());
 }
 
 TEST_CASE("tape: one tape per thread, parameters shared") {

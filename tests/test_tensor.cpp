@@ -11,6 +11,9 @@
 #include <xtensor/xview.hpp>
 
 #include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
 #include <thread>
 
 #include "flags_other.hpp"
@@ -154,5 +157,10 @@ TEST_CASE("tensor: as text, in NumPy's notation") {
   CHECK(to_string(zeros<double>({2, 0})) == "[[], []]");
   CHECK(to_string(zeros<double>({1001})) == "tensor of shape (1001,)");
   CHECK(to_string(Tensor<double>()) == "undefined");
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK(to_string(Tensor<double>({4}, {nan, -nan, std::copysign(nan, -1.0),
+                                       -std::numeric_limits<double>::infinity()})) == "[nan, nan, nan, -inf]");
+  CHECK_THROWS_WITH_AS(to_string(ones<double>({2}), 0), "to_string: at least 1 digit is needed, got 0", ValueError);
+  CHECK_THROWS_AS(to_string(ones<float>({2}), -3), ValueError);
   CHECK(fmt::format("{} {}", Tensor<double>({1}, {2}), Shape{1, 2}) == "[2] (1, 2)");
 }

@@ -12,7 +12,8 @@
 namespace xtape {
 
 /// The elements as NumPy's lists, "[[1, 2.5], [3, 4]]", each to `digits` significant digits; of a tensor of more
-/// than 1000 elements the shape, "tensor of shape (60000, 784)". "undefined" for an undefined tensor.
+/// than 1000 elements the shape, "tensor of shape (60000, 784)". "undefined" for an undefined tensor. NaN is "nan",
+/// whatever its sign. Throws ValueError if digits < 1.
 template <class T> std::string to_string(const Tensor<T>& x, int digits = 6);
 
 namespace detail {

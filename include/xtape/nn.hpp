@@ -1,6 +1,7 @@
 #pragma once
 /// \file nn.hpp  Layers: plain structs that hold parameters, are called like functions and list what an optimiser
-/// updates. A layer is a handle as a Tensor is: copies share the parameters.
+/// updates. Copies of a layer share its tensors, which are handles, but not the flag `training`: switch a whole model
+/// through Sequential::set_training.
 ///
 ///     nn::Sequential<float> net{nn::Linear<float>(784, 100, rng), relu<float>, nn::Linear<float>(100, 10, rng)};
 ///     optim::Sgd sgd{net.parameters(), {.learning_rate = 0.1}};
@@ -49,17 +50,21 @@ template <class T> struct BatchNorm {
   explicit BatchNorm(std::size_t channels);
   Tensor<T> operator()(const Tensor<T>& x);
   std::vector<Tensor<T>> parameters() const { return {gamma, beta}; }
+  /// The running statistics: no optimiser updates them, but they belong into a saved model.
+  std::vector<Tensor<T>> buffers() const { return {state.mean, state.variance}; }
 };
 
-/// dropout while `training`, else x as it is. Draws from a generator of its own, split from the one given.
+/// dropout while `training`, else x as it is. Draws from a generator of its own, split from the one given; copies draw
+/// from the same one, in turn. Inside checkpoint(), which runs its function twice, take the op dropout() and the
+/// generator that checkpoint hands on.
 template <class T> struct Dropout {
   double rate;
-  Rng rng;
+  std::shared_ptr<Rng> rng;
   bool training = true;
 
   /// Throws ValueError unless 0 <= rate < 1.
   Dropout(double rate, Rng& rng);
-  Tensor<T> operator()(const Tensor<T>& x);
+  Tensor<T> operator()(const Tensor<T>& x) const;
 };
 
 /// Layers one after the other. A layer is anything called with a tensor: a struct of this page, a lambda, or the
@@ -74,6 +79,8 @@ template <class T> class Sequential {
   template <class Layer> void add(Layer layer) {
     if constexpr (requires { layer.parameters(); })
       for (const Tensor<T>& parameter : layer.parameters()) parameters_.push_back(parameter);
+    if constexpr (requires { layer.buffers(); })
+      for (const Tensor<T>& buffer : layer.buffers()) buffers_.push_back(buffer);
     const auto shared = std::make_shared<Layer>(std::move(layer));
     if constexpr (requires { shared->training; })
       modes_.push_back([shared](bool training) { shared->training = training; });
@@ -89,6 +96,7 @@ template <class T> class Sequential {
   std::size_t size() const noexcept { return layers_.size(); }
   /// Of all layers, in their order.
   const std::vector<Tensor<T>>& parameters() const noexcept { return parameters_; }
+  const std::vector<Tensor<T>>& buffers() const noexcept { return buffers_; }
   /// Tells the layers that behave differently then (Dropout, BatchNorm) whether they are being trained.
   void set_training(bool training) {
     for (const auto& set : modes_) set(training);
@@ -97,7 +105,7 @@ template <class T> class Sequential {
  private:
   std::vector<std::function<Tensor<T>(const Tensor<T>&)>> layers_;
   std::vector<std::function<void(bool)>> modes_;
-  std::vector<Tensor<T>> parameters_;
+  std::vector<Tensor<T>> parameters_, buffers_;
 };
 
 }  // namespace xtape::nn

@@ -82,6 +82,7 @@ struct PullbackType {
   Gradients (*run)(void* pullback, Handle<TensorImpl> gradient, const Handle<TensorImpl>& output, Wanted wanted);
   void (*destroy)(void* pullback) noexcept;
   bool takes_output;
+  bool owns;  // something with a destructor: it may hold tensors
 };
 
 template <class T, class F>
@@ -106,7 +107,8 @@ template <class T, class F>
 inline constexpr PullbackType pullback_type = {&run_pullback<T, F>,
                                                [](void* pullback) noexcept { static_cast<F*>(pullback)->~F(); },
                                                std::is_invocable_v<F&, const Tensor<T>&, const Tensor<T>&, Wanted> ||
-                                                   std::is_invocable_v<F&, const Tensor<T>&, const Tensor<T>&>};
+                                                   std::is_invocable_v<F&, const Tensor<T>&, const Tensor<T>&>,
+                                               !std::is_trivially_destructible_v<F>};
 
 /// True if a tape is recording on this thread and one of the inputs needs a gradient on it.
 bool must_record(const Inputs& inputs);

@@ -22,8 +22,9 @@ struct Profile;
 struct TapeOptions {
   /// The first op, forward or backward, that makes a NaN or an infinity throws AnomalyError; see docs/debugging.md.
   ///
-  /// Every recorded op's output is searched, and every gradient that a pullback returns. NaN is always reported,
-  /// infinity if the op made it of finite inputs and, backward, of a finite gradient: a mask of -inf is no anomaly.
+  /// Every recorded op's output is searched, every gradient that a pullback or a hook returns, and the sums that the
+  /// sweep makes of them. NaN is always reported, infinity if the op made it of finite inputs and, backward, of
+  /// finite gradients: a mask of -inf is no anomaly.
   /// Ops that are not recorded, because no input needs a gradient, are not searched.
   bool anomaly = false;
   /// Time and bytes of each op, for profile().
@@ -61,8 +62,8 @@ class Tape {
   Tape& operator=(const Tape&) = delete;
 
   /// Adds dy/dp to p.grad() for every parameter p that y depends on. y has one element.
-  /// Throws TapeError if y has more, was not recorded here or was swept already, if a parameter was
-  /// modified since an op took it, or if called on another thread.
+  /// Throws TapeError if y has more, was not recorded here or was swept already, if a parameter, or a constant
+  /// that a pullback may need, was modified since an op took it, or if called on another thread.
   template <class T> void backward(const Tensor<T>& y, const BackwardOptions& options = {}) {
     sweep(y.impl(), {}, nullptr, options);
   }
@@ -108,8 +109,12 @@ class Tape {
   ///     tape.hook(h, [](const Tensor<float>& dh) { return clip(dh, -1, 1); });
   /// f returns nothing, or a gradient to go on with instead (an undefined tensor: the same). Of several hooks on x
   /// each sees what the one before returned. Ops in f are recorded if the sweep is (create_graph). Hooks end with
-  /// clear(). An exception in f ends the sweep; the tape stays usable.
-  /// Throws TapeError if x needs no gradient here, and in the sweep if f returns another shape than x's.
+  /// clear(). The sweeps of checkpoints and transforms call no hook of a parameter: only yours do.
+  /// An exception in f ends the sweep; the tape stays usable, but nodes that the sweep has passed may be freed, and
+  /// of backward() those parameters' grad() that were reached before keep what was added, in part or in whole:
+  /// zero_grad() them before another sweep.
+  /// Throws TapeError if x needs no gradient here or if called on another thread, and in the sweep if f returns
+  /// another shape than x's.
   template <class T, class F> void hook(const Tensor<T>& x, F f) {
     add_hook(x.impl(), [f = std::move(f)](const Impl& gradient) mutable -> Impl {
       if constexpr (std::is_void_v<std::invoke_result_t<F&, const Tensor<T>&>>) {
@@ -121,7 +126,8 @@ class Tape {
     });
   }
 
-  /// Forgets everything recorded, keeping the memory for what comes next. Throws TapeError during a sweep.
+  /// Forgets everything recorded, keeping the memory for what comes next. Throws TapeError during a sweep, or if
+  /// called on another thread.
   void clear();
   /// Number of nodes.
   std::size_t size() const noexcept;
@@ -167,13 +173,17 @@ class Tape {
 /// dump(), for fmt too: fmt::print("{}", tape).
 std::string to_string(const Tape& tape);
 
-/// While one is in scope, ops of this thread are not recorded, until a new Tape is opened inside.
+/// While one is in scope, ops of this thread are not recorded, until a new Tape is opened inside. Tapes and NoGrads
+/// may end in any order.
 class NoGrad {
  public:
   NoGrad() noexcept;
   ~NoGrad();
   NoGrad(const NoGrad&) = delete;
   NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  std::uint64_t opened_;  // numbered among tapes and pauses
 };
 
 }  // namespace xtape

@@ -120,8 +120,9 @@ std::array<Tensor<T>, N> hvp(const detail::FunctionOfMany<T>& f, const Tensor<T>
 ///   - what it captures by reference must live as long. Capture tensors by value, which costs a count;
 ///   - what it writes outside, such as running statistics, is written twice;
 ///   - random numbers must come from the Rng handed to checkpoint, of which the second run gets a copy as it was.
-///     A generator that f captures has moved on by then: a dropout mask would differ, and the gradient be wrong.
-/// Throws TapeError in the sweep if a parameter that f uses was modified, or if f uses other tensors on its second run.
+///     A generator that f captures has moved on by then: a dropout mask would differ.
+/// Throws TapeError in the sweep if a parameter that f uses was modified, if f uses other tensors on its second run, or
+/// if that gives another result, to the bit.
 template <class T> Tensor<T> checkpoint(const detail::FunctionOf<T>& f, const Tensor<T>& x);
 template <class T> Tensor<T> checkpoint(const detail::FunctionOfMany<T>& f, const std::vector<Tensor<T>>& x);
 template <class T, std::size_t N> Tensor<T> checkpoint(const detail::FunctionOfMany<T>& f, const Tensor<T> (&x)[N]) {

@@ -62,13 +62,15 @@ Tensor<double> difference_gradient(const std::function<Tensor<double>(const Tens
 
 /// Holds a gradient derived by hand against the tape and against differences, in double.
 ///     fmt::print("{}\n", verify("dLoss/dW", hand_derived, loss, W));
-/// `loss` computes a tensor of one element from x with xtape ops; `hand_derived` has x's shape.
-/// Throws ShapeError if it has not, TapeError if the loss does not depend on x by recorded ops.
+/// `loss` computes a tensor of one element from x with xtape ops; `hand_derived` has x's shape. The tape's gradient
+/// of a loss that does not depend on x by recorded ops is 0, which the differences confirm or not.
+/// Throws ShapeError for another shape, ValueError if x is empty, for a step or a tolerance that is not positive.
 GradientReport verify(const std::string& name, const Tensor<double>& hand_derived,
                       const std::function<Tensor<double>(const Tensor<double>&)>& loss, const Tensor<double>& x,
                       const VerifyOptions& options = {});
 
-/// Checks the tape's derivatives of any function of tensors against differences.
+/// Checks the tape's derivatives of any function of tensors against differences. Throws ValueError if there is none
+/// to compare (an empty output, or inputs without elements), for a step or a tolerance that is not positive.
 GradcheckReport gradcheck(const std::function<Tensor<double>(const std::vector<Tensor<double>>&)>& f,
                           const std::vector<Tensor<double>>& inputs, const VerifyOptions& options = {});
 inline GradcheckReport gradcheck(const std::function<Tensor<double>(const Tensor<double>&)>& f, const Tensor<double>& x,

@@ -7,6 +7,8 @@
 
 #include "common.hpp"
 
+#include <limits>
+
 namespace xtape {
 namespace {
 
@@ -53,9 +55,12 @@ T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::t
   }
 
   // The reconstruction for the figure returned: mean field, so that it does not depend on the draws.
-  const Tensor<T> logits = Tensor<T>::uninitialised({n, visible});
-  detail::visible_input(rbm, n, h0.data(), logits.mutable_data());
-  const T error = binary_cross_entropy_with_logits(logits + rbm.b.detach(), v).item() * static_cast<T>(visible);
+  T error = std::numeric_limits<T>::quiet_NaN();
+  if (options.reconstruction_error) {
+    const Tensor<T> logits = Tensor<T>::uninitialised({n, visible});
+    detail::visible_input(rbm, n, h0.data(), logits.mutable_data());
+    error = binary_cross_entropy_with_logits(logits + rbm.b.detach(), v).item() * static_cast<T>(visible);
+  }
 
   // Negative phase: v, h, v, ... The last v and h are what the statistics ask for.
   Tensor<T> particles = vk;  // the last visible states, also where probabilities stand for them in the statistics

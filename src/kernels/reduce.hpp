@@ -83,6 +83,43 @@ template <class T> void product(const T* x, T* out, std::size_t outer, std::size
   }
 }
 
+// The place of the first largest (or smallest) of x[0..n), or of the first NaN. n > 0.
+template <bool greater, class T> std::size_t first_extreme(const T* x, std::size_t n) {
+  using B = simd::Batch<T>;
+  constexpr std::size_t width = B::size;
+  const auto better = [](const auto& a, const auto& b) { return greater ? a > b : a < b; };
+  T best = x[0];
+  bool numbers = !std::isnan(best);
+  std::size_t i = 0;
+  if (n >= 2 * width) {
+    // Two chains of comparisons; where both are NaN is settled below.
+    B a = B::load_unaligned(x), b = B::load_unaligned(x + width);
+    auto all_numbers = (a == a) && (b == b);
+    for (i = 2 * width; i + 2 * width <= n; i += 2 * width) {
+      const B u = B::load_unaligned(x + i), v = B::load_unaligned(x + i + width);
+      a = xsimd::select(better(u, a), u, a);
+      b = xsimd::select(better(v, b), v, b);
+      all_numbers = all_numbers && (u == u) && (v == v);
+    }
+    alignas(64) T lanes[width];
+    xsimd::select(better(b, a), b, a).store_aligned(lanes);
+    numbers = xsimd::all(all_numbers);
+    for (const T lane : lanes) best = better(lane, best) ? lane : best;
+  }
+  for (; i < n; ++i) {
+    best = better(x[i], best) ? x[i] : best;
+    numbers = numbers && !std::isnan(x[i]);
+  }
+  i = 0;
+  if (!numbers) {
+    while (!std::isnan(x[i])) ++i;
+    return i;
+  }
+  while (i + width <= n && !xsimd::any(B::load_unaligned(x + i) == B(best))) i += width;
+  while (x[i] != best) ++i;
+  return i;
+}
+
 // out[o, j] = the extreme x[o, i, j] over i, at[o, j] = its index in x: of the first one, or of the first
 // NaN. Greater: a maximum, else a minimum. n > 0.
 template <bool greater, class T>
@@ -99,14 +136,8 @@ void extreme(const T* x, T* out, std::uint32_t* at, std::size_t outer, std::size
       where[j] = static_cast<std::uint32_t>(o * n * inner + j);
     }
     if (inner == 1) {
-      T value = base[0];
-      std::size_t index = 0;
-      for (std::size_t i = 1; i < n; ++i)
-        if (better(base[i], value)) {
-          value = base[i];
-          index = i;
-        }
-      *best = value;
+      const std::size_t index = first_extreme<greater>(base, n);
+      *best = base[index];
       *where = static_cast<std::uint32_t>(o * n + index);
       continue;
     }

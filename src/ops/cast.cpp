@@ -8,7 +8,7 @@ namespace xtape {
 
 template <class To, class T> Tensor<To> cast(const Tensor<T>& x) {
   if constexpr (std::is_same_v<To, T>) {
-    return x;
+    return detail::unchanged("cast", x);
   } else {
     Tensor<To> y = Tensor<To>::uninitialised(x.shape());
     std::ranges::transform(x.span(), y.mutable_data(), [](T value) { return static_cast<To>(value); });

@@ -33,6 +33,12 @@ template <class T> Tensor<T> view(const Tensor<T>& x, const Shape& shape, std::s
   return Tensor<T>(TensorImpl::view(*x.impl(), shape, first_element));
 }
 
+// x under a handle of its own, recorded in the op's name: what an op returns that has nothing to do. If it were x
+// itself, a gradient by it, a hook on it and assign() to it would be those of x.
+template <class T> Tensor<T> unchanged(const char* op, const Tensor<T>& x) {
+  return record(op, view(x, x.shape()), {x}, [](const Tensor<T>& dy) { return Gradients(dy); });
+}
+
 // True if memory can address a tensor of this shape.
 inline bool is_addressable(const Shape& shape) {
   try {

@@ -5,6 +5,8 @@
 
 #include "lu.hpp"
 
+#include <algorithm>
+
 namespace xtape {
 namespace {
 
@@ -39,10 +41,10 @@ template <class T> Tensor<T> products_of_others(const Tensor<T>& s) {
   return product;
 }
 
-// By the singular values, of a matrix of any rank.
+// The cofactors by the singular values, of a matrix of any rank.
 template <class T> Tensor<T> cofactors(const Tensor<T>& a, const detail::Matrices& size) {
   const std::size_t n = size.rows;
-  const auto [u, s, vt] = svd(reshape(a, Shape{size.count, n, n}));
+  const auto [u, s, vt] = detail::svd("det: no second derivative", reshape(a, Shape{size.count, n, n}));
   Tensor<T> sign;  // of det U det V, which is 1 or -1 but for rounding
   {
     const NoGrad pause;
@@ -52,20 +54,33 @@ template <class T> Tensor<T> cofactors(const Tensor<T>& a, const detail::Matrice
   return reshape(matmul(scaled, vt), a.shape());
 }
 
+// The diagonal matrix of 1, ..., n: its singular values are distinct.
+template <class T> Tensor<T> counting(std::size_t n) {
+  Tensor<T> result = zeros<T>({n, n});
+  for (std::size_t i = 0; i < n; ++i) result.mutable_data()[i * (n + 1)] = static_cast<T>(i + 1);
+  return result;
+}
+
 }  // namespace
 
 template <class T> Tensor<T> det(const Tensor<T>& a) {
   const detail::Lu<T> lu = detail::lu("det", a);
   Tensor<T> y = Tensor<T>::uninitialised(lu.size.batch);
-  bool by_inverse = true;
+  const Tensor<T> regular = Tensor<T>::uninitialised(lu.size.batch);
   for (std::size_t i = 0; i < y.size(); ++i) {
     const T value = y.mutable_data()[i] = determinant(lu, i);
-    by_inverse = by_inverse && std::isnormal(value) && well_pivoted(lu, i);
+    regular.mutable_data()[i] = std::isnormal(value) && well_pivoted(lu, i) ? T(1) : T(0);
   }
-  return record("det", std::move(y), {a}, [a, lu, by_inverse](const Tensor<T>& dy, const Tensor<T>& value) {
-    if (!by_inverse) return Gradients(over_matrices(dy) * cofactors(a, lu.size));
-    const Tensor<T> one = detail::identity<T>(lu.size.rows);
-    return Gradients(over_matrices(dy * value) * detail::solve_factored(a, lu, one, true));
+  const bool all_regular = std::ranges::count(regular.span(), T(0)) == 0;
+  return record("det", std::move(y), {a}, [a, lu, regular, all_regular](const Tensor<T>& dy, const Tensor<T>& value) {
+    const std::size_t n = lu.size.rows;
+    const Tensor<T> one = detail::identity<T>(n);
+    if (all_regular) return Gradients(over_matrices(dy * value) * detail::solve_factored(a, lu, one, true));
+    // Each way is given harmless matrices in the place of those that go the other way.
+    const Tensor<T> choice = over_matrices(regular), by_inverse = where(choice, a, one);
+    const Tensor<T> inverses = detail::solve_factored(by_inverse, detail::lu("det", by_inverse), one, true);
+    const Tensor<T> by_values = cofactors(where(choice, counting<T>(n), a), lu.size);
+    return Gradients(over_matrices(dy) * where(choice, over_matrices(value) * inverses, by_values));
   });
 }
 

@@ -265,7 +265,8 @@ template <class T> Tensor<T> einsum(std::string_view subscripts, const std::vect
     parts[first] = contract(parts[first], parts[second], pair);
     parts.erase(parts.begin() + static_cast<std::ptrdiff_t>(second));
   }
-  return arranged(parts[0], output);
+  const Tensor<T> y = arranged(parts[0], output);
+  return y.impl().get() == operands[0].impl().get() ? detail::unchanged("einsum", y) : y;
 }
 
 #define XTAPE_EINSUM(T) template Tensor<T> einsum(std::string_view, const std::vector<Tensor<T>>&);

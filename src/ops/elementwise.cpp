@@ -8,6 +8,8 @@
 
 #include "common.hpp"
 
+#include <cmath>
+
 namespace xtape {
 namespace {
 
@@ -52,6 +54,7 @@ template <class T, class F> Tensor<T> unary(const F& f, const Tensor<T>& x) {
 }  // namespace
 
 template <class T> Tensor<T> operator-(const Tensor<T>& x) { return unary(fn::Negate{}, x); }
+template <class T> Tensor<T> operator+(const Tensor<T>& x) { return detail::unchanged("positive", x); }
 template <class T> Tensor<T> square(const Tensor<T>& x) { return unary(fn::Square{}, x); }
 template <class T> Tensor<T> sqrt(const Tensor<T>& x) { return unary(fn::Sqrt{}, x); }
 template <class T> Tensor<T> abs(const Tensor<T>& x) { return unary(fn::Abs{}, x); }
@@ -93,7 +96,9 @@ template <class T> Tensor<T> silu(const Tensor<T>& x) { return unary(fn::Silu{},
 template <class T> Tensor<T> erf(const Tensor<T>& x) { return unary(fn::Erf{}, x); }
 template <class T> Tensor<T> erfc(const Tensor<T>& x) { return unary(fn::Erfc{}, x); }
 template <class T> Tensor<T> clip(const Tensor<T>& x, double low, double high) {
-  if (!(low <= high)) throw ValueError(fmt::format("clip: the lower bound {} is above the upper {}", low, high));
+  if (std::isnan(low) || std::isnan(high))
+    throw ValueError(fmt::format("clip: a bound is not a number: {} and {}", low, high));
+  if (low > high) throw ValueError(fmt::format("clip: the lower bound {} is above the upper {}", low, high));
   return unary(fn::Clip{low, high}, x);
 }
 template <class T> Tensor<T> detail::pow_number(const Tensor<T>& x, double exponent) {
@@ -102,6 +107,7 @@ template <class T> Tensor<T> detail::pow_number(const Tensor<T>& x, double expon
 
 #define XTAPE_UNARY(T)                                       \
   template Tensor<T> operator-(const Tensor<T>&);            \
+  template Tensor<T> operator+(const Tensor<T>&);            \
   template Tensor<T> square(const Tensor<T>&);               \
   template Tensor<T> sqrt(const Tensor<T>&);                 \
   template Tensor<T> abs(const Tensor<T>&);                  \

@@ -144,6 +144,9 @@ template <class T> Tensor<T> one_hot(const Integers& labels, std::size_t classes
                                  to_string(labels.shape())));
   Shape shape = labels.shape();
   shape.push_back(classes);
+  if (!detail::is_addressable(shape))
+    throw ShapeError(fmt::format("one_hot: {}: {} classes for labels of shape {}", detail::too_many_elements, classes,
+                                 to_string(labels.shape())));
   const Tensor<T> y = zeros<T>(shape);
   for (std::size_t i = 0; i < labels.size(); ++i) {
     if (labels[i] < 0 || static_cast<std::uint64_t>(labels[i]) >= classes)

@@ -5,6 +5,10 @@
 
 #include "broadcast.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 namespace xtape::detail {
 namespace {
 
@@ -33,13 +37,26 @@ Tensor<T> gaussian_log_likelihood(const Operand<T>& x, const Operand<T>& mean, c
   constexpr double log_2_pi = 1.83787706640934548356;
   Tensor<T> y =
       broadcast_loop<3, T>("gaussian_log_likelihood", {&x, &mean, &log_variance}, [](const std::array<B, 3>& v) {
-        // The root of the variance, not the variance: its range is twice as large.
-        const B half(T(0.5)), z = (v[0] - v[1]) * simd::exp(-half * v[2]);
+        // The root of the variance, not the variance: its range is twice as large. At the mean z is 0, however large
+        // the precision.
+        const B half(T(0.5)), d = v[0] - v[1];
+        const B z = xsimd::select(d == B(T(0)), d, d * simd::exp(-half * v[2]));
         return -half * (B(static_cast<T>(log_2_pi)) + v[2] + z * z);
       });
   const Tensor<T> a = tensor_of(x), m = tensor_of(mean), v = tensor_of(log_variance);
   return record("gaussian_log_likelihood", std::move(y), {a, m, v}, [a, m, v](const Tensor<T>& dy, Wanted wanted) {
-    const Tensor<T> precision = exp(-0.5 * v), z = (a - m) * precision;
+    // Where the precision overflows at the mean, a number stands for it, whose product with 0 is 0.
+    constexpr T largest = std::numeric_limits<T>::max();
+    const T limit = -2 * std::log(largest);
+    const Tensor<T> d = a - m;
+    Tensor<T> precision;
+    if (std::ranges::any_of(v.span(), [limit](T w) { return w <= limit; })) {
+      const Tensor<T> lost = equal(d, 0) * (v <= limit);
+      precision = where(lost, largest, exp(-0.5 * where(lost, 0, v)));
+    } else {
+      precision = exp(-0.5 * v);
+    }
+    const Tensor<T> z = d * precision;
     return wanted.gradients([&] { return -(dy * (z * precision)); }, [&] { return dy * (z * precision); },
                             [&] { return dy * (0.5 * (square(z) - 1)); });
   });

@@ -11,6 +11,8 @@
 #include "../kernels/reduce.hpp"
 #include "common.hpp"
 
+#include <algorithm>
+
 namespace xtape {
 namespace {
 
@@ -102,8 +104,13 @@ template <class T> Tensor<T> kl_divergence(const Tensor<T>& p, const Tensor<T>& 
   });
   return record("kl_divergence", std::move(y), {p, q}, [p, q, classes](const Tensor<T>& dy, Wanted wanted) {
     const Tensor<T> g = dy * (classes / static_cast<T>(p.size()));
-    return wanted.gradients([&] { return g * (log(p) - log(q) + 1); },
-                            [&] { return -(g * where(equal(p, 0), 0, p / q)); });
+    // Where p = 0 nothing is divided by 0, nor is its logarithm taken, for the sake of the second derivatives.
+    const bool zeros = std::ranges::count(p.span(), T(0)) > 0;
+    const Tensor<T> zero = zeros ? equal(p, 0) : Tensor<T>();
+    const auto at_zero = [&](double value, const Tensor<T>& x) { return zeros ? where(zero, value, x) : x; };
+    const Tensor<T> v = at_zero(1, q);
+    return wanted.gradients([&] { return g * at_zero(0, log(at_zero(1, p)) - log(v) + 1); },
+                            [&] { return -(g * at_zero(0, p / v)); });
   });
 }
 
@@ -154,9 +161,13 @@ template <class T> Tensor<T> binary_cross_entropy(const Tensor<T>& p, const Oper
   });
   return record("binary_cross_entropy", std::move(y), {p, t}, [p, t](const Tensor<T>& dy, Wanted wanted) {
     const Tensor<T> g = dy / static_cast<T>(p.size());
-    return wanted.gradients(
-        [&] { return g * (where(equal(t, 1), 0, (1 - t) / (1 - p)) - where(equal(t, 0), 0, t / p)); },
-        [&] { return g * (log1p(-p) - log(p)); });
+    // a / b, and 0 where both are 0, as in every derivative of it.
+    const auto ratio = [](const Tensor<T>& a, const Tensor<T>& b) {
+      const Tensor<T> zero = equal(a, 0) * equal(b, 0);
+      return where(zero, 0, a / where(zero, 1, b));
+    };
+    return wanted.gradients([&] { return g * (ratio(1 - t, 1 - p) - ratio(t, p)); },
+                            [&] { return g * (log1p(-p) - log(p)); });
   });
 }
 

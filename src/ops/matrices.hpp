@@ -2,6 +2,7 @@
 // Tensors as batches of matrices: the last two axes are rows and columns, those before them count matrices.
 
 #include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/decompositions.hpp>
 #include <xtape/ops/shape.hpp>
 
 #include "common.hpp"
@@ -204,12 +205,18 @@ template <class T> bool was_asked(const Tensor<T>& dy) {
   return false;
 }
 
-// The sign that makes the first component of the largest size positive; v[0], v[step], ..., n of them.
+// svd() with messages in the name of the op that uses it.
+template <class T> Svd<T> svd(const char* op, const Tensor<T>& a);
+
+// The sign that makes the first of the largest components positive; v[0], v[step], ..., n of them. Components are among
+// the largest if they are so but for much more than rounding, lest rounding choose between equal ones.
 template <class T> T sign_of_largest(std::size_t n, const T* v, std::size_t step) {
   T largest = 0;
-  for (std::size_t i = 0; i < n; ++i)
-    if (std::abs(v[i * step]) > std::abs(largest)) largest = v[i * step];
-  return largest < 0 ? T(-1) : T(1);
+  for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(v[i * step]));
+  const T least = (1 - std::sqrt(std::numeric_limits<T>::epsilon())) * largest;
+  std::size_t first = 0;
+  while (first < n && std::abs(v[first * step]) < least) ++first;
+  return first < n && v[first * step] < 0 ? T(-1) : T(1);
 }
 
 }  // namespace xtape::detail

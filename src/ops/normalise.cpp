@@ -2,9 +2,9 @@
 
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/shape.hpp>
 
-#include "broadcast.hpp"
-#include "reduce.hpp"
+#include "moments.hpp"
 
 namespace xtape {
 namespace {
@@ -13,33 +13,16 @@ void check_epsilon(const char* op, double epsilon) {
   if (!(epsilon >= 0)) throw ValueError(fmt::format("{}: epsilon must not be negative, but is {}", op, epsilon));
 }
 
-// What a group's values are standardised by, with extent 1 along the group's axes; the mean in two parts, since a
-// large one does not fit a single number well enough.
-template <class T> struct Moments { Tensor<T> mean, correction, variance; };
-
-// y[i] = f(x[i], others...), broadcast to x's shape.
-template <class T, std::size_t K, class F> Tensor<T> fused(const std::array<const Tensor<T>*, K>& x, const F& f) {
-  using B = simd::Batch<T>;
-  std::array<const Shape*, K> shapes;
-  std::array<const T*, K> data;
-  for (std::size_t k = 0; k < K; ++k) shapes[k] = &x[k]->shape(), data[k] = x[k]->data();
-  Tensor<T> y = Tensor<T>::uninitialised(x[0]->shape());
-  detail::run_loop<T, K, 1>(detail::plan_loop("standardise", shapes.data(), K), data, {y.mutable_data()},
-                            [&f](const std::array<B, K>& v) { return std::array<B, 1>{f(v)}; });
-  return y;
-}
+// What a group's values are standardised by, with extent 1 along the group's axes.
+template <class T> struct Moments {
+  detail::Centre<T> centre;
+  Tensor<T> variance;
+};
 
 template <class T> Moments<T> moments(const Tensor<T>& x, const Axes& axes) {
-  using B = simd::Batch<T>;
   const NoGrad pause;
-  const Tensor<T> m = mean(x, axes, {.keepdims = true});
-  const Tensor<T> c =
-      mean(fused<T, 2>({&x, &m}, [](const std::array<B, 2>& v) { return v[0] - v[1]; }), axes, {.keepdims = true});
-  const Tensor<T> squares = fused<T, 3>({&x, &m, &c}, [](const std::array<B, 3>& v) {
-    const B d = (v[0] - v[1]) - v[2];
-    return d * d;
-  });
-  return {m, c, mean(squares, axes, {.keepdims = true})};
+  const detail::Centre<T> centre = detail::centre(x, axes);
+  return {centre, mean(detail::squared_deviations(x, centre), axes, {.keepdims = true})};
 }
 
 template <class T>
@@ -50,8 +33,8 @@ Tensor<T> standardise_by(const Moments<T>& moments, const Tensor<T>& x, const Ax
   {
     const NoGrad pause;
     r = root(moments.variance);
-    y = fused<T, 4>({&x, &moments.mean, &moments.correction, &r},
-                    [](const std::array<B, 4>& v) { return ((v[0] - v[1]) - v[2]) * v[3]; });
+    y = detail::fused<T, 4>({&x, &moments.centre.mean, &moments.centre.correction, &r},
+                            [](const std::array<B, 4>& v) { return ((v[0] - v[1]) - v[2]) * v[3]; });
   }
   return record(
       "standardise", std::move(y), {x}, [x, r, moments, axes, root](const Tensor<T>& dy, const Tensor<T>& result) {
@@ -59,11 +42,12 @@ Tensor<T> standardise_by(const Moments<T>& moments, const Tensor<T>& x, const Ax
                         mean_dy_y = mean(dy * result, axes, {.keepdims = true});
         if (Tape::recording()) {
           // r as a function of x again; the variance does not change with a constant taken off.
-          const Tensor<T> d = (x - moments.mean) - moments.correction;
+          const Tensor<T> d = (x - moments.centre.mean) - moments.centre.correction;
           return Gradients(root(var(d, axes, {.keepdims = true})) * ((dy - mean_dy) - result * mean_dy_y));
         }
-        return Gradients(fused<T, 5>({&dy, &mean_dy, &result, &mean_dy_y, &r},
-                                     [](const std::array<B, 5>& v) { return v[4] * ((v[0] - v[1]) - v[2] * v[3]); }));
+        return Gradients(detail::fused<T, 5>({&dy, &mean_dy, &result, &mean_dy_y, &r}, [](const std::array<B, 5>& v) {
+          return v[4] * ((v[0] - v[1]) - v[2] * v[3]);
+        }));
       });
 }
 
@@ -128,7 +112,8 @@ Tensor<T> batch_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>
   const T unbiased = static_cast<T>(n) / static_cast<T>(n - 1);
   const auto running_mean = state.mean.modify(), running_variance = state.variance.modify();
   for (std::size_t c = 0; c < channels[0]; ++c) {
-    const T m = batch.mean.data()[c] + batch.correction.data()[c], v = unbiased * batch.variance.data()[c];
+    const T m = batch.centre.mean.data()[c] + batch.centre.correction.data()[c],
+            v = unbiased * batch.variance.data()[c];
     running_mean[c] += weight * (m - running_mean[c]);
     running_variance[c] += weight * (v - running_variance[c]);
   }

@@ -9,7 +9,7 @@ namespace xtape {
 
 template <class T> Tensor<T> dropout(const Tensor<T>& x, double rate, Rng& rng) {
   if (!(rate >= 0.0 && rate < 1.0)) throw ValueError(fmt::format("dropout: the rate {} is not in [0, 1)", rate));
-  if (rate == 0.0) return x;
+  if (rate == 0.0) return detail::unchanged("dropout", x);
   const Tensor<T> draw = init::uniform(x.shape(), T(0), T(1), rng);
   // The mask holds 0 or 1 / (1 - rate), and takes the place of the draws.
   const T keep = static_cast<T>(1.0 / (1.0 - rate));

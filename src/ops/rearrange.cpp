@@ -30,7 +30,6 @@ std::size_t magnitude(std::ptrdiff_t n) {
 
 // The shape with as many axes as asked for: `before` ones in front, then others behind.
 template <class T> Tensor<T> with_rank(const Tensor<T>& x, std::size_t rank, std::size_t before) {
-  if (x.dimension() >= rank) return x;
   Shape shape;
   for (std::size_t i = 0; i < before; ++i) shape.push_back(1);
   for (const std::size_t extent : x.shape()) shape.push_back(extent);
@@ -63,7 +62,7 @@ Integers reflection(std::size_t n, const PadWidth& width, std::size_t padded) {
 using ExtentShifts = std::array<std::size_t, max_rank>;
 template <class T> Tensor<T> roll_within(const Tensor<T>& x, const ExtentShifts& shifts) {
   const Shape& shape = x.shape();
-  Tensor<T> y = x;
+  Tensor<T> y = detail::view(x, shape);
   for (std::size_t axis = 0; axis < shape.size(); ++axis) {
     if (shifts[axis] == 0) continue;
     const auto [outer, n, inner] = around(shape, axis);
@@ -74,7 +73,6 @@ template <class T> Tensor<T> roll_within(const Tensor<T>& x, const ExtentShifts&
                        next.mutable_data() + o * run);
     y = next;
   }
-  if (y.impl().get() == x.impl().get()) return x;
   return record("roll", std::move(y), {x}, [shifts](const Tensor<T>& dy) {
     ExtentShifts back{};
     for (std::size_t i = 0; i < dy.dimension(); ++i) back[i] = shifts[i] == 0 ? 0 : dy.shape()[i] - shifts[i];
@@ -190,8 +188,9 @@ template <class T> Tensor<T> pad(const Tensor<T>& x, const PadWidths& widths, co
       shape[i] += static_cast<std::size_t>(width);
     }
   }
-  static_cast<void>(shape.elements());  // throws before a list as long is made
+  if (!detail::is_addressable(shape)) fail(detail::too_many_elements);
   if (options.mode == PadMode::constant) return pad_constant(x, widths, shape, static_cast<T>(options.value));
+  if (shape == x.shape()) return detail::unchanged("pad", x);
   Tensor<T> y = x;
   for (std::size_t i = 0; i < shape.size(); ++i)
     if (shape[i] != x.shape()[i])
@@ -236,14 +235,17 @@ template <class T> Tensor<T> roll(const Tensor<T>& x, const Shifts& shifts, cons
 template <class T> Tensor<T> tile(const Tensor<T>& x, const Shape& repetitions) {
   Tensor<T> y = with_rank(x, repetitions.size(), repetitions.size() - std::min(repetitions.size(), x.dimension()));
   const std::size_t offset = y.dimension() - repetitions.size();
+  const auto fail = [&] {
+    throw ShapeError(fmt::format("tile: {}: repetitions {} of shape {}", detail::too_many_elements,
+                                 to_string(repetitions), to_string(x.shape())));
+  };
   Shape shape = y.shape();
   for (std::size_t i = offset; i < shape.size(); ++i) {
     const std::size_t count = repetitions[i - offset];
-    if (count > largest_extent / std::max<std::size_t>(shape[i], 1))
-      throw ShapeError(fmt::format("tile: repetitions {} of shape {}", to_string(repetitions), to_string(x.shape())));
+    if (count > largest_extent / std::max<std::size_t>(shape[i], 1)) fail();
     shape[i] *= count;
   }
-  static_cast<void>(shape.elements());  // throws before the first copies are made
+  if (!detail::is_addressable(shape)) fail();
   for (std::size_t i = shape.size(); i-- > offset;) {
     const std::size_t count = repetitions[i - offset];
     if (count == 1) continue;
@@ -258,10 +260,10 @@ template <class T> Tensor<T> tile(const Tensor<T>& x, const Shape& repetitions) 
 template <class T> Tensor<T> repeat(const Tensor<T>& x, std::size_t count, std::ptrdiff_t axis) {
   const std::size_t a = normalise_axis("repeat", axis, x.shape());
   const auto [outer, n, inner] = around(x.shape(), a);
-  if (count > largest_extent / std::max<std::size_t>(n, 1))
-    throw ShapeError(fmt::format("repeat: {} times along axis {} of shape {}", count, a, to_string(x.shape())));
   const Shape copies{outer * n, count, inner};
-  static_cast<void>(copies.elements());  // throws if these are too many
+  if (count > largest_extent / std::max<std::size_t>(n, 1) || !detail::is_addressable(copies))
+    throw ShapeError(fmt::format("repeat: {}: {} times along axis {} of shape {}", detail::too_many_elements, count, a,
+                                 to_string(x.shape())));
   Tensor<T> y = Tensor<T>::uninitialised(with_extent(x.shape(), a, n * count));
   const std::size_t rows = y.size() == 0 ? 0 : outer * n;
   const T* in = x.data();
@@ -304,7 +306,9 @@ template <class T> Tensor<T> diag(const Tensor<T>& x, std::ptrdiff_t offset) {
     throw ShapeError(fmt::format("diag: a vector or a matrix is needed, got {}", to_string(x.shape())));
   const std::size_t away = magnitude(offset), n = x.size() + away;
   const Shape square{n, n};
-  static_cast<void>(square.elements());  // throws if that is too large, before strides are computed
+  if (!detail::is_addressable(square))
+    throw ShapeError(
+        fmt::format("diag: {}: offset {} for shape {}", detail::too_many_elements, offset, to_string(x.shape())));
   Strided s{x.shape(), {}, static_cast<std::ptrdiff_t>(offset < 0 ? away * n : away)};
   s.stride[0] = static_cast<std::ptrdiff_t>(n) + 1;
   return detail::unslice(x, s, square);

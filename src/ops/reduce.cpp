@@ -8,6 +8,7 @@
 #include "../kernels/reduce.hpp"
 #include "../kernels/softmax.hpp"
 #include "../recording.hpp"
+#include "moments.hpp"
 #include "scan.hpp"
 #include "softmax.hpp"
 
@@ -55,6 +56,18 @@ template <class T> std::size_t count(const char* op, const Tensor<T>& x, const A
   for (std::size_t i = 0; i < x.dimension(); ++i)
     if (reduced[i]) n *= x.shape()[i];
   return n;
+}
+
+// What a sum of squares is divided by: n - ddof, but not less than 0.
+template <class T> T degrees_of_freedom(std::size_t n, std::size_t ddof) {
+  return n > ddof ? static_cast<T>(n - ddof) : T(0);
+}
+
+// x - mean(x), recorded. The mean m is taken off first, as a constant: of a large one the rounding is then found as the
+// mean of what is left.
+template <class T> Tensor<T> deviation(const Tensor<T>& x, const Tensor<T>& m, const Axes& axes) {
+  const Tensor<T> rest = x - m;
+  return rest - mean(rest, axes, {.keepdims = true});
 }
 
 }  // namespace
@@ -105,23 +118,27 @@ template <class T> Tensor<T> logsumexp(const Tensor<T>& x, const Axes& axes, con
 }
 
 template <class T> Tensor<T> var(const Tensor<T>& x, const Axes& axes, const VarianceOptions& options) {
-  const T divisor = static_cast<T>(count("var", x, axes)) - static_cast<T>(options.ddof);
-  const auto deviation = [axes](const Tensor<T>& t) { return t - mean(t, axes, {.keepdims = true}); };
+  const T divisor = degrees_of_freedom<T>(count("var", x, axes), options.ddof);
+  const detail::Centre<T> centre = detail::centre(x, axes);
   Tensor<T> y;
   {
     const NoGrad pause;
-    y = sum(square(deviation(x)), axes, {.keepdims = options.keepdims}) / divisor;
+    y = sum(detail::squared_deviations(x, centre), axes, {.keepdims = options.keepdims}) / divisor;
   }
   const Shape from = detail::reduced_shape("var", x.shape(), axes, true);
-  return record("var", std::move(y), {x}, [x, from, divisor, deviation](const Tensor<T>& dy) {
-    return Gradients(reshape(dy, from) * (deviation(x) * (T(2) / divisor)));
+  return record("var", std::move(y), {x}, [x, from, divisor, axes, m = centre.mean](const Tensor<T>& dy) {
+    return Gradients(reshape(dy, from) * (deviation(x, m, axes) * (T(2) / divisor)));
   });
 }
 
 template <class T> Tensor<T> stddev(const Tensor<T>& x, const Axes& axes, const VarianceOptions& options) {
-  const double divisor = static_cast<double>(count("stddev", x, axes)) - static_cast<double>(options.ddof);
-  return norm(x - mean(x, axes, {.keepdims = true}), axes, {.keepdims = options.keepdims}) /
-         static_cast<T>(std::sqrt(divisor));
+  const double divisor = degrees_of_freedom<double>(count("stddev", x, axes), options.ddof);
+  Tensor<T> m;
+  {
+    const NoGrad pause;
+    m = mean(x, axes, {.keepdims = true});
+  }
+  return norm(deviation(x, m, axes), axes, {.keepdims = options.keepdims}) / static_cast<T>(std::sqrt(divisor));
 }
 
 template <class T> Tensor<T> prod(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {

@@ -67,6 +67,7 @@ template <class T> Tensor<T> reshape(const Tensor<T>& x, const NewShape& shape) 
     if (shape[i] == -1) unknown = i;
     result.push_back(shape[i] == -1 ? 1 : static_cast<std::size_t>(shape[i]));
   }
+  if (!detail::is_addressable(result)) fail();
   known = result.elements();
   if (unknown != max_rank) {
     if (known == 0 || x.size() % known != 0) fail();
@@ -79,6 +80,7 @@ template <class T> Tensor<T> reshape(const Tensor<T>& x, const NewShape& shape) 
 }
 
 template <class T> Tensor<T> flatten(const Tensor<T>& x, std::ptrdiff_t start_axis) {
+  if (x.dimension() == 0 && start_axis >= -1 && start_axis <= 1) return reshape(x, {1});
   const std::size_t start = normalise_axis("flatten", start_axis, x.shape());
   Shape shape;
   std::size_t rest = 1;
@@ -133,7 +135,7 @@ template <class T> Tensor<T> transpose(const Tensor<T>& x, const Axes& axes) {
 
 template <class T> Tensor<T> broadcast_to(const Tensor<T>& x, const Shape& shape) {
   using B = simd::Batch<T>;
-  if (x.shape() == shape) return x;
+  if (x.shape() == shape) return detail::unchanged("broadcast_to", x);
   // Broadcast against the shape itself, given a stride of 0.
   const std::array<const Shape*, 2> shapes{&x.shape(), &shape};
   bool fits = x.dimension() <= shape.size();
@@ -143,6 +145,9 @@ template <class T> Tensor<T> broadcast_to(const Tensor<T>& x, const Shape& shape
   }
   if (!fits)
     throw ShapeError(fmt::format("broadcast_to: {} does not broadcast to {}", to_string(x.shape()), to_string(shape)));
+  if (!detail::is_addressable(shape))
+    throw ShapeError(
+        fmt::format("broadcast_to: {}: {} to {}", detail::too_many_elements, to_string(x.shape()), to_string(shape)));
   const detail::LoopPlan plan = detail::plan_loop("broadcast_to", shapes.data(), 2);
   Tensor<T> y = Tensor<T>::uninitialised(shape);
   detail::run_loop<T, 1, 1>(plan, {x.data()}, {y.mutable_data()}, [](const std::array<B, 1>& v) { return v; });

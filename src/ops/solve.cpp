@@ -29,6 +29,15 @@ template <class T, class F> Tensor<T> as_column(const Tensor<T>& b, const Shape&
   return reshape(f(reshape(b, Shape{n, 1})), detail::extended(batch, {n}));
 }
 
+// Throws ValueError if an element of a diagonal is 0.
+template <class T> void check_diagonal(const char* op, const Tensor<T>& a) {
+  const std::size_t n = a.shape(-1);
+  for (std::size_t i = 0; n > 0 && i < a.size() / n; ++i)  // rows of all matrices
+    if (a.data()[i * n + i % n] == 0)
+      throw ValueError(fmt::format("{}: element {} of the diagonal of matrix{} is 0", op, i % n,
+                                   detail::place_of(i / n, a.shape())));
+}
+
 }  // namespace
 
 template <class T>
@@ -37,11 +46,7 @@ Tensor<T> triangular_solve(const Tensor<T>& a, const Tensor<T>& b, const Triangu
   if (b.dimension() == 1)
     return as_column(b, pair.shape, [&](const Tensor<T>& column) { return triangular_solve(a, column, options); });
   const std::size_t n = a.shape(-1), m = b.shape(-1);
-  if (!options.unit_diagonal)
-    for (std::size_t i = 0; n > 0 && i < a.size() / n; ++i)  // rows of all matrices
-      if (a.data()[i * n + i % n] == 0)
-        throw ValueError(fmt::format("triangular_solve: element {} of the diagonal of matrix{} is 0", i % n,
-                                     detail::place_of(i / n, a.shape())));
+  if (!options.unit_diagonal) check_diagonal("triangular_solve", a);
   Tensor<T> x = Tensor<T>::uninitialised(detail::extended(pair.shape, {n, m}));
   if (x.size() > 0)
     pair.for_each([&](std::size_t i, std::size_t ia, std::size_t ib) {
@@ -67,10 +72,11 @@ Tensor<T> triangular_solve(const Tensor<T>& a, const Tensor<T>& b, const Triangu
 
 template <class T> Tensor<T> cholesky_solve(const Tensor<T>& l, const Tensor<T>& b) {
   const detail::BatchPair pair = paired("cholesky_solve", l, b);
-  // Of a vector and a batch the first solve makes vectors, which the second would take for a matrix.
-  if (b.dimension() == 1)
-    return as_column(b, pair.shape, [&](const Tensor<T>& column) { return cholesky_solve(l, column); });
-  return triangular_solve(l, triangular_solve(l, b), {.transpose = true});
+  check_diagonal("cholesky_solve", l);
+  const auto solution = [&](const Tensor<T>& columns) {
+    return triangular_solve(l, triangular_solve(l, columns), {.transpose = true});
+  };
+  return b.dimension() == 1 ? as_column(b, pair.shape, solution) : solution(b);
 }
 
 template <class T> Tensor<T> solve(const Tensor<T>& a, const Tensor<T>& b) {

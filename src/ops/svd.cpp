@@ -10,6 +10,7 @@ namespace {
 
 // Where U, s and Vᵀ of each matrix lie in a row of the packed result.
 struct Layout {
+  const char* op;  // in whose name messages are
   Shape batch;
   std::size_t n, m, k;
   std::size_t in_u() const { return n * k; }
@@ -29,7 +30,7 @@ struct Layout {
 // x S⁻¹ with x (..., rows, k) and s (..., k): what the vectors beyond the first k turn towards. Throws ValueError if
 // something other than 0 would be divided by a singular value that is 0 but for rounding, or by 0 itself if `asked`,
 // as in check_distinct.
-template <class T> Tensor<T> over_values(const Tensor<T>& x, const Tensor<T>& s, bool asked) {
+template <class T> Tensor<T> over_values(const char* op, const Tensor<T>& x, const Tensor<T>& s, bool asked) {
   const std::size_t k = s.shape(-1), rows = x.shape(-2);
   const Tensor<T> zero = Tensor<T>::uninitialised(s.shape());
   for (std::size_t i = 0; i < s.size(); ++i) {
@@ -40,9 +41,9 @@ template <class T> Tensor<T> over_values(const Tensor<T>& x, const Tensor<T>& s,
     for (std::size_t row = 0; is_zero && row < rows; ++row)
       if (x.data()[(matrix * rows + row) * k + j] != 0 || (asked && s.data()[i] == 0))
         throw ValueError(
-            fmt::format("svd: singular value {} of matrix {} is 0, or as good as: its vectors have no "
+            fmt::format("{}: singular value {} of matrix {} is 0, or as good as: its vectors have no "
                         "derivative (the value itself does)",
-                        j, matrix));
+                        op, j, matrix));
   }
   const Tensor<T> at_zero = expand_dims(zero, -2);
   return where(at_zero, 0, x / where(at_zero, 1, expand_dims(s, -2)));
@@ -59,25 +60,28 @@ template <class T> Tensor<T> gradient(const Layout& layout, const Tensor<T>& dy,
   const Tensor<T> pu = matmul(u, du, {.transpose_a = true}), pv = matmul(v, dv, {.transpose_a = true});
   const Tensor<T> same = detail::indistinct(s);
   const bool asked = detail::was_asked(dy);
-  detail::check_distinct("svd", "singular values", s, same, pu, asked);
-  detail::check_distinct("svd", "singular values", s, same, pv, asked);
+  detail::check_distinct(layout.op, "singular values", s, same, pu, asked);
+  detail::check_distinct(layout.op, "singular values", s, same, pv, asked);
   const Tensor<T> row = expand_dims(s, -2), column = expand_dims(s, -1);
   const Tensor<T> difference = where(same, 1, (row - column) * (row + column));
   const auto turn = [&](const Tensor<T>& p) { return where(same, 0, (p - detail::transposed(p)) / difference); };
   const Tensor<T> inner =
       where(detail::identity<T>(layout.k), expand_dims(layout.s(dy), -1), turn(pu) * row + column * turn(pv));
   Tensor<T> left = matmul(u, inner);
-  if (layout.n > layout.k) left = left + over_values(without(du, u), s, asked);
+  if (layout.n > layout.k) left = left + over_values(layout.op, without(du, u), s, asked);
   const Tensor<T> da = matmul(left, v, {.transpose_b = true});
-  return layout.m > layout.k ? da + matmul(u, over_values(without(dv, v), s, asked), {.transpose_b = true}) : da;
+  return layout.m > layout.k ? da + matmul(u, over_values(layout.op, without(dv, v), s, asked), {.transpose_b = true})
+                             : da;
 }
 
 }  // namespace
 
-template <class T> Svd<T> svd(const Tensor<T>& a) {
-  const detail::Matrices size = detail::matrices_of("svd", a.shape());
+template <class T> Svd<T> svd(const Tensor<T>& a) { return detail::svd("svd", a); }
+
+template <class T> Svd<T> detail::svd(const char* op, const Tensor<T>& a) {
+  const detail::Matrices size = detail::matrices_of(op, a.shape());
   const std::size_t n = size.rows, m = size.columns, k = std::min(n, m);
-  const Layout layout{size.batch, n, m, k};
+  const Layout layout{op, size.batch, n, m, k};
   Tensor<T> y = Tensor<T>::uninitialised({size.count, layout.total()});
   for (std::size_t i = 0; y.size() > 0 && i < size.count; ++i) {
     T *const u = y.mutable_data() + i * layout.total(), *const s = u + layout.in_u(), *const vt = s + k;
@@ -87,7 +91,7 @@ template <class T> Svd<T> svd(const Tensor<T>& a) {
       continue;
     }
     if (!kernels::svd(n, m, a.data() + i * n * m, u, s, vt))
-      throw Error(fmt::format("svd: no convergence for matrix{}", detail::place_of(i, a.shape())));
+      throw Error(fmt::format("{}: no convergence for matrix{}", op, detail::place_of(i, a.shape())));
     for (std::size_t j = 0; j < k; ++j) {
       const T sign = detail::sign_of_largest(n, u + j, k);
       for (std::size_t row = 0; row < n; ++row) u[row * k + j] *= sign;
@@ -109,8 +113,9 @@ template <class T> Tensor<T> matrix_norm(const Tensor<T>& a, const MatrixNormOpt
                  size.batch);
 }
 
-#define XTAPE_SVD(T)                     \
-  template Svd<T> svd(const Tensor<T>&); \
+#define XTAPE_SVD(T)                                          \
+  template Svd<T> svd(const Tensor<T>&);                      \
+  template Svd<T> detail::svd(const char*, const Tensor<T>&); \
   template Tensor<T> matrix_norm(const Tensor<T>&, const MatrixNormOptions&);
 XTAPE_INSTANTIATE(XTAPE_SVD)
 

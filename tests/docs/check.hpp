@@ -10,6 +10,7 @@
 #include <xtensor/xmath.hpp>
 #include <xtensor/xtensor.hpp>
 
+#include <filesystem>
 #include <string>
 #include <type_traits>
 #include <vector>

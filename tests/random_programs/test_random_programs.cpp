@@ -207,20 +207,22 @@ TEST_CASE("random programs: ops that are wrong are found, in short programs") {
              }),
        "gradient along");
   // The permutation itself in place of its inverse.
-  says(found("transpose",
-             [](const Op& op) {
-               return Op([op]<class T>(const Tensors<T>& x) {
-                 const auto apply = [op](const Tensor<T>& t) {
-                   if constexpr (std::is_same_v<T, double>)
-                     return op.in_double({t});
-                   else
-                     return op.in_float({t});
-                 };
-                 return record(
-                     "transpose", apply(x[0]).detach(), {x[0]},
-                     [=, shape = x[0].shape()](const Tensor<T>& dy) { return Gradients(reshape(apply(dy), shape)); });
+  says(found(
+           "transpose",
+           [](const Op& op) {
+             return Op([op]<class T>(const Tensors<T>& x) {
+               const auto apply = [op](const Tensor<T>& t) {
+                 if constexpr (std::is_same_v<T, double>)
+                   return op.in_double({t});
+                 else
+                   return op.in_float({t});
+               };
+               return record("transpose", apply(x[0]).detach(), {x[0]}, [=, shape = x[0].shape()](const Tensor<T>& dy) {
+                 return Gradients(reshape(apply(dy), shape));
                });
-             }),
+             });
+           },
+           2),
        "gradient along");
   // A gradient that is lost where a tensor is used twice.
   says(found("add",

@@ -20,7 +20,7 @@ template <class T> struct TensorFile {
 
 /// Writes `file` in the safetensors format, as F32 for float and F64 for double, tensors in the order of
 /// their names. The file appears whole or not at all: it is written under another name in the same folder,
-/// flushed to the disk and then renamed, replacing what was there.
+/// flushed to the disk and then renamed, replacing what was there or what a symbolic link there leads to.
 /// Throws DataError with the path and the reason if the file cannot be written, if a tensor is undefined, if
 /// a name or text is not UTF-8, if a tensor is called "__metadata__", or if the names, shapes and metadata
 /// take more than 100 MB.

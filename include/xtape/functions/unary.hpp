@@ -50,10 +50,12 @@ struct Exp {
   template <class V> V pull(const V& dy, Result<V> r) const { return dy * r.y; }
 };
 
-/// e^x - 1, exact near 0. From x, since y + 1 loses digits for x << 0.
+/// e^x - 1, exact near 0, of -0 too. The slope from x, since y + 1 loses digits for x << 0.
 struct Expm1 {
   static constexpr const char* name = "expm1";
-  template <class B> B value(const B& x) const noexcept { return simd::expm1(x); }
+  template <class B> B value(const B& x) const noexcept {
+    return xsimd::select(x == B(typename B::value_type(0)), x, simd::expm1(x));
+  }
   template <class V> V pull(const V& dy, const V& x) const { return dy * exp(x); }
 };
 
@@ -63,10 +65,12 @@ struct Log {
   template <class V> V pull(const V& dy, const V& x) const { return dy / x; }
 };
 
-/// log(1 + x), exact near 0.
+/// log(1 + x), exact near 0, of -0 too.
 struct Log1p {
   static constexpr const char* name = "log1p";
-  template <class B> B value(const B& x) const noexcept { return xsimd::log1p(x); }
+  template <class B> B value(const B& x) const noexcept {
+    return xsimd::select(x == B(typename B::value_type(0)), x, xsimd::log1p(x));
+  }
   template <class V> V pull(const V& dy, const V& x) const { return dy / (1 + x); }
 };
 

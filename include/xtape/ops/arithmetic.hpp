@@ -53,12 +53,12 @@ auto operator/(A&& a, B&& b) { return detail::divide<detail::joined_element<A, B
 template <class A, class B>
 requires Operands<A, B>
 auto pow(A&& a, B&& b) { return detail::pow<detail::joined_element<A, B>>(a, b); }
-/// y = max(a, b); NaN if either is.    da = dy 1[a > b], db = dy 1[b > a], half each where a = b.
+/// y = max(a, b); NaN if either is.    da = dy 1[a > b], db = dy 1[b > a], half each where a = b or either is NaN.
 ///     maximum(x, 1.5);  // = [3, 1.5, 2]
 template <class A, class B>
 requires Operands<A, B>
 auto maximum(A&& a, B&& b) { return detail::maximum<detail::joined_element<A, B>>(a, b); }
-/// y = min(a, b); NaN if either is.    da = dy 1[a < b], db = dy 1[b < a], half each where a = b.
+/// y = min(a, b); NaN if either is.    da = dy 1[a < b], db = dy 1[b < a], half each where a = b or either is NaN.
 ///     minimum(x, z);  // = [0.5, 1, -1]
 template <class A, class B>
 requires Operands<A, B>
@@ -81,7 +81,8 @@ requires Operands<A, B>
 auto logaddexp(A&& a, B&& b) { return detail::logaddexp<detail::joined_element<A, B>>(a, b); }
 
 /// y = x where the condition is not 0, else y; the three broadcast together.    dx = dy 1[c], dy' = dy 1[not c]
-/// Nothing of the branch not taken gets through, not even NaN, forward or backward.
+/// Nothing of the branch not taken gets through, not even NaN; backward it gets exactly 0. An op below with an infinite
+/// derivative there still makes 0 * inf = NaN of that: compute such a branch at a harmless point, where(x > 0, x, 1).
 /// `condition`: a tensor (of a comparison, say) or an xtensor expression of bool or numbers; not differentiated.
 ///     where(z > 0, log(z), 0);  // = [-0.693147, 0.693147, 0]
 template <class C, class A, class B>

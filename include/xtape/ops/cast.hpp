@@ -6,7 +6,7 @@
 namespace xtape {
 
 /// The same elements as float or double: cast<float>(x). To float they are rounded, beyond its range to infinity; to
-/// x's own type x itself is given back.    dx = cast<T>(dy)
+/// x's own type it is a view of x.    dx = cast<T>(dy)
 ///     cast<float>(Tensor<double>(0.1)).item() == 0.1f;  // = true
 template <class To, class T> Tensor<To> cast(const Tensor<T>& x);
 

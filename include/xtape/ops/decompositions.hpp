@@ -10,7 +10,8 @@
 /// run, and differentiable as long as the values they belong to differ. Where such values are equal, or differ by no
 /// more than rounding, their vectors are arbitrary: a sweep that asks for their derivatives throws ValueError, also
 /// where the whole would have a derivative, as V diag(w) Vᵀ has. The derivatives of the values alone are right there,
-/// too. Derivatives grow like 1 / difference as values come close.
+/// too. Derivatives grow like 1 / difference as values come close. "Largest components" of a vector are those within a
+/// factor of 1 - sqrt(epsilon) of the largest, so that rounding does not choose the sign where some are equal.
 
 #include <xtape/tensor.hpp>
 

@@ -9,9 +9,9 @@ namespace xtape {
 /// y = -x
 ///     -x;  // = [-3, -1, -2]
 template <class T> Tensor<T> operator-(const Tensor<T>& x);
-/// y = x
+/// y = x.    dx = dy
 ///     +x;  // = [3, 1, 2]
-template <class T> Tensor<T> operator+(const Tensor<T>& x) { return x; }
+template <class T> Tensor<T> operator+(const Tensor<T>& x);
 /// y = x^2.    dx = 2 x dy
 ///     square(z);  // = [0.25, 4, 1]
 template <class T> Tensor<T> square(const Tensor<T>& x);
@@ -111,10 +111,10 @@ template <class T> Tensor<T> log_sigmoid(const Tensor<T>& x);
 /// y = x / (1 + |x|).    dx = dy / (1 + |x|)^2
 ///     softsign(z);  // = [0.333333, 0.666667, -0.5]
 template <class T> Tensor<T> softsign(const Tensor<T>& x);
-/// y = max(x, 0).    dx = dy 1[x > 0]
+/// y = max(x, 0); NaN stays NaN.    dx = dy 1[x > 0]: 0 at 0 and at NaN
 ///     relu(z);  // = [0.5, 2, 0]
 template <class T> Tensor<T> relu(const Tensor<T>& x);
-/// y = x for x > 0, else slope x.    dx = dy or slope dy
+/// y = x for x > 0, else slope x; NaN stays NaN.    dx = dy for x > 0, else slope dy, at 0 and at NaN too
 ///     leaky_relu(z);  // = [0.5, 2, -0.01]
 template <class T> Tensor<T> leaky_relu(const Tensor<T>& x, double slope = 0.01);
 /// y = x for x > 0, else alpha (e^x - 1).    dx = dy or alpha e^x dy
@@ -132,7 +132,8 @@ template <class T> Tensor<T> erf(const Tensor<T>& x);
 /// y = 1 - erf x.    dx = -dy 2/sqrt(pi) e^(-x^2)
 ///     erfc(z);  // = [0.4795, 0.00467773, 1.8427]
 template <class T> Tensor<T> erfc(const Tensor<T>& x);
-/// y = min(max(x, low), high).    dx = dy 1[low <= x <= high]. Throws ValueError if low > high.
+/// y = min(max(x, low), high); NaN stays NaN.    dx = dy 1[low <= x <= high], and dy at NaN. Throws ValueError if
+/// low > high or either is NaN.
 ///     clip(z, 0, 1);  // = [0.5, 1, 0]
 template <class T> Tensor<T> clip(const Tensor<T>& x, double low, double high);
 

@@ -21,7 +21,8 @@ auto bernoulli_log_likelihood(A&& logits, B&& target) {
   return detail::bernoulli_log_likelihood<detail::joined_element<A, B>>(logits, target);
 }
 /// y = -(log 2 pi + v + z^2) / 2 with z = (x - m) e^(-v/2), v the logarithm of the variance.
-/// dx = -dy z e^(-v/2), dm = dy z e^(-v/2), dv = dy (z^2 - 1) / 2
+/// dx = -dy z e^(-v/2), dm = dy z e^(-v/2), dv = dy (z^2 - 1) / 2. At x = m, z is 0 for any v, also where e^(-v/2)
+/// overflows.
 ///     gaussian_log_likelihood(x, 2, 0);  // = [-1.41894, -1.41894, -0.918939]
 template <class A, class B, class C>
 requires Operands<A, B, C>

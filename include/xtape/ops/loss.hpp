@@ -30,7 +30,8 @@ template <class T> Tensor<T> cross_entropy(const Tensor<T>& logits, const Labels
 template <class T> Tensor<T> nll_loss(const Tensor<T>& log_probabilities, const Labels& labels);
 
 /// L = sum_j p_j (log p_j - log q_j) over the last axis, mean over the others; 0 log 0 = 0, and inf where q = 0 < p.
-/// dp = (log p - log q + 1) dL / n, dq = -p / q dL / n, 0 where p = 0
+/// dp = (log p - log q + 1) dL / n, dq = -p / q dL / n; where p = 0 both are 0, as all higher derivatives: what softmax
+/// rounds to 0 adds nothing
 /// The divergence of q, the model, from p, the truth: probabilities both, of one shape with n > 0 rows, else
 /// ShapeError. Throws ValueError on a probability outside [0, 1].
 ///     kl_divergence(softmax(x), softmax(z));  // = 1.14096
@@ -68,15 +69,16 @@ requires Operands<Tensor<T>, U> Tensor<T> mse_loss(const Tensor<T>& x, const U& 
   return detail::mse_loss<T>(x, target);
 }
 /// L = -mean (t log p + (1 - t) log(1 - p)) over all elements; 0 log 0 = 0.    dp = (p - t) / (p (1 - p)) dL / size
+/// Of dp the part of a class with p = 0 and t = 0, or p = 1 and t = 1, is 0.
 /// Probabilities p in [0, 1] and targets t in [0, 1] of the same shape. From logits, the next one is more exact.
-/// Throws ValueError on a probability outside [0, 1].
+/// Throws ValueError on a probability outside [0, 1]; targets are not checked.
 ///     binary_cross_entropy(sigmoid(z), relu(sign(z)));  // = 0.304756
 template <class T, class U>
 requires Operands<Tensor<T>, U> Tensor<T> binary_cross_entropy(const Tensor<T>& p, const U& target) {
   return detail::binary_cross_entropy<T>(p, target);
 }
 /// L = mean (softplus(x) - t x) over all elements: the cross-entropy of sigmoid(x), for logits of any size.
-/// dx = (sigmoid(x) - t) dL / size
+/// dx = (sigmoid(x) - t) dL / size. That targets t are in [0, 1] is not checked.
 ///     binary_cross_entropy_with_logits(z, relu(sign(z)));  // = 0.304756
 template <class T, class U>
 requires Operands<Tensor<T>, U> Tensor<T> binary_cross_entropy_with_logits(const Tensor<T>& x, const U& target) {

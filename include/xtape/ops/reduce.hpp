@@ -27,20 +27,23 @@ template <class T> Tensor<T> max(const Tensor<T>& x, const Axes& axes = all_axes
 /// y = min_k x_k; NaN if any is.    The first minimum in row-major order takes dy. Throws ShapeError for n = 0.
 ///     min(x);  // = 1
 template <class T> Tensor<T> min(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
-/// y = log sum_k e^(x_k), without overflow; -inf for n = 0.    dx_k = dy e^(x_k - y)
+/// y = log sum_k e^(x_k), without overflow; -inf for n = 0.    dx_k = dy e^(x_k - y), NaN if all
+/// x_k are -inf
 ///     logsumexp(x);  // = 3.40761
 template <class T>
 Tensor<T> logsumexp(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
 
 struct VarianceOptions {
   bool keepdims = false;
-  std::size_t ddof = 0;  ///< divide by n - ddof: 0 as NumPy, 1 for the unbiased estimate
+  std::size_t ddof = 0;  ///< divide by n - ddof: 0 as NumPy, 1 for the unbiased estimate; by 0 if ddof is larger
 };
-/// y = sum_k (x_k - mean)^2 / (n - ddof), in two passes.    dx_k = 2 dy (x_k - mean) / (n - ddof)
+/// y = sum_k (x_k - mean)^2 / (n - ddof), with the mean's rounding taken off, too: exact also beside a large mean.
+/// dx_k = 2 dy (x_k - mean) / (n - ddof). Where ddof >= n, the division is by 0, as in NumPy: inf or NaN.
 ///     var(x);  // = 0.666667
 ///     var(x, 0, {.ddof = 1});  // = 1
 template <class T> Tensor<T> var(const Tensor<T>& x, const Axes& axes = all_axes, const VarianceOptions& options = {});
 /// y = sqrt(var(x)).    dx_k = dy (x_k - mean) / (y (n - ddof)), and 0 where y = 0. The squares do not overflow.
+/// Where ddof >= n: inf or NaN, as of var.
 ///     stddev(M, 1);  // = [0.816497, 0.816497]
 template <class T>
 Tensor<T> stddev(const Tensor<T>& x, const Axes& axes = all_axes, const VarianceOptions& options = {});

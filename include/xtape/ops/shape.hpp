@@ -26,7 +26,7 @@ class NewShape : public detail::ShortList<std::ptrdiff_t> {
 /// The same elements in row-major order.    dx = reshape(dy, x.shape())
 ///     reshape(M, {3, -1});  // = [[1, 2], [3, 4], [5, 6]]
 template <class T> Tensor<T> reshape(const Tensor<T>& x, const NewShape& shape);
-/// Axes from start_axis on become one; the default keeps the batch axis.
+/// Axes from start_axis on become one; the default keeps the batch axis. () -> (1,).
 ///     flatten(M, 0);  // = [1, 2, 3, 4, 5, 6]
 template <class T> Tensor<T> flatten(const Tensor<T>& x, std::ptrdiff_t start_axis = 1);
 /// Drops axes of extent 1: the ones named, or all.
@@ -87,6 +87,8 @@ struct SliceIndex {
   SliceIndex(I index) : range{static_cast<std::ptrdiff_t>(index), Range::open, 1}, drops_axis(true) {}
 };
 /// x[indices]: slice(x, {range(0, 2), all(), -1}); axes not named are taken whole.    dx = dy there, 0 elsewhere
+/// The gradient of each slice is written into zeros of x's shape, so that of many slices costs their number times x's
+/// size: rather work on x as a whole.
 ///     slice(M, {-1});  // = [4, 5, 6]
 ///     slice(M, {all(), range(0, 3, 2)});  // = [[1, 3], [4, 6]]
 ///     slice(x, {range(2, Range::open, -1)});  // = [2, 1, 3]

@@ -40,9 +40,9 @@ template <class T> Tensor<T> solve(const Tensor<T>& a, const Tensor<T>& b);
 template <class T> Tensor<T> inverse(const Tensor<T>& a);
 
 /// y = det A        A: (..., n, n), y: (...); 1 for n = 0.    dA = dy C, C the matrix of cofactors
-/// C = y A⁻ᵀ. In a batch with a matrix that is singular, or is but for rounding, or whose determinant leaves the range
-/// of T, C = det(U) det(V) U diag(prod_{j != i} s_j) Vᵀ of the singular value decomposition, which is right there, too.
-/// Second derivatives of such a matrix need distinct singular values: ValueError by svd otherwise.
+/// C = y A⁻ᵀ. Of a matrix that is singular, or is but for rounding, or whose determinant leaves the range of T,
+/// C = det(U) det(V) U diag(prod_{j != i} s_j) Vᵀ of the singular value decomposition, which is right there, too.
+/// Second derivatives of such a matrix need distinct singular values: ValueError otherwise.
 ///     det(A);  // = 11
 template <class T> Tensor<T> det(const Tensor<T>& a);
 

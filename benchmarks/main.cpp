@@ -1,0 +1,80 @@
+// One program for each implementation: Google Benchmark's options, and besides
+//   --numbers     prints the numbers of every case that --benchmark_filter lets through, and times nothing
+//   --threads N   (default: 1)
+
+#include <benchmark/benchmark.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <regex>
+#include <string_view>
+
+#include "cases.hpp"
+
+namespace {
+
+void print_numbers(const bench::Case& c) {
+  if (c.checked_steps == 0) return;
+  const bench::Running run = c.start();
+  if (!run.step) return;
+  for (std::size_t i = 0; i < c.checked_steps; ++i) run.step();
+  for (const auto& [name, norm, projection] : run.numbers())
+    std::printf("%s %s %.17g %.17g\n", c.name.c_str(), name.c_str(), norm, projection);
+}
+
+int run(int argc, char** argv) {
+  bool numbers = false;
+  int threads = 1;
+  std::string filter = ".";
+  std::vector<char*> others{argv[0]};
+  constexpr std::string_view filter_option = "--benchmark_filter=";
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--numbers") {
+      numbers = true;
+    } else if (argument == "--threads" && i + 1 < argc) {
+      threads = std::atoi(argv[++i]);
+    } else {
+      if (argument.starts_with(filter_option)) filter = argument.substr(filter_option.size());
+      others.push_back(argv[i]);
+    }
+  }
+  bench::set_threads(threads);
+  if (numbers) {
+    const std::regex pattern(filter);
+    for (const auto& c : bench::cases())
+      if (std::regex_search(c.name, pattern)) print_numbers(c);
+    return 0;
+  }
+
+  for (const auto& c : bench::cases()) {
+    // Google Benchmark calls several times until it knows how often to repeat; the case is set up once.
+    const auto run = std::make_shared<bench::Running>();
+    benchmark::RegisterBenchmark(c.name.c_str(), [c, run](benchmark::State& state) {
+      if (!run->step) {
+        *run = c.start();
+        if (!run->step) return state.SkipWithError("not there");
+        run->step();  // memory is allocated and touched
+      }
+      for (auto _ : state) run->step();
+    });
+  }
+  int count = static_cast<int>(others.size());
+  benchmark::Initialize(&count, others.data());
+  if (benchmark::ReportUnrecognizedArguments(count, others.data())) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
+    return 1;
+  }
+}
