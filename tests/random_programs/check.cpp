@@ -83,8 +83,15 @@ std::vector<Values> noisy_lines(const Program& program, std::mt19937_64& random)
           // What is added up in an op may be as large as what goes into it.
           long double size = largest(y, part);
           for (const Values& x : inputs) size = std::max(size, largest(x, part));
-          for (Jet& v : y.values)
-            v.*part += step.roundings * size * 0x1p-53L * (static_cast<long double>(random() >> 11) * 0x1p-52L - 1);
+          // The second derivative is made of products of first ones, also where they cancel.
+          for (const Values& x : inputs)
+            if (part == &Jet::second) size = std::max(size, largest(x, &Jet::first) * largest(x, &Jet::first));
+          // Of either sign, and never near 0: a number that happens to meet no noise would have to be exact.
+          for (Jet& v : y.values) {
+            const std::uint64_t bits = random();
+            const long double noise = 0.5L + static_cast<long double>(bits >> 11) * 0x1p-54L;
+            v.*part += step.roundings * size * 0x1p-53L * (bits & 1 ? noise : -noise);
+          }
         }
       });
 }

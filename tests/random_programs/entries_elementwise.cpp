@@ -68,6 +68,8 @@ std::vector<Entry> elementwise_entries() {
       unary(
           "negative", "-{}", [](const auto& x) { return -x; }, [](const Jet& x) { return -x; }),
       unary(
+          "positive", "+{}", [](const auto& x) { return +x; }, [](const Jet& x) { return x; }),
+      unary(
           "square", "square({})", [](const auto& x) { return square(x); }, [](const Jet& x) { return x * x; }),
       unary(
           "sqrt", "sqrt(square({}) + 0.3)", [](const auto& x) { return sqrt(square(x) + 0.3); },
