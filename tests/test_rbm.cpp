@@ -236,7 +236,8 @@ TEST_CASE("rbm: a layer wider than one pass takes every unit's own bias; NaN sta
   for (std::size_t i = 0; i < h.size(); ++i) CHECK_UNARY(h.data()[i] == (i % 5000 % 3 == 0 ? 1.0 : 0.0));
 
   const Rbm<double> broken(full<double>({3, 2}, std::nan("")), zeros<double>({3}), zeros<double>({2}));
-  for (const double x : sample_hidden(broken, ones<double>({1, 3}), rng).span()) CHECK(std::isnan(x));
+  const D from_broken = sample_hidden(broken, ones<double>({1, 3}), rng);
+  for (const double x : from_broken.span()) CHECK(std::isnan(x));
   GibbsChain<double> chain(machine(3, 2, 1), full<double>({1, 3}, std::nan("")), rng);
   chain.step();
   CHECK(std::isnan(chain.hidden().data()[0]));
