@@ -300,8 +300,9 @@ TEST_CASE("gibbs chain: same seed, same bits; states held are kept; one call of 
   CHECK(std::equal(before.begin(), before.end(), second.visible().data()));
   first.step();
   CHECK(std::equal(before.begin(), before.end(), held.data()));
-  for (const double x : first.hidden().span()) CHECK_UNARY(x == 0 || x == 1);
-  for (const double x : first.visible_probability().span()) CHECK_UNARY(x > 0 && x < 1);
+  const D hidden = first.hidden(), probability = first.visible_probability();
+  for (const double x : hidden.span()) CHECK_UNARY(x == 0 || x == 1);
+  for (const double x : probability.span()) CHECK_UNARY(x > 0 && x < 1);
 }
 
 TEST_CASE(
