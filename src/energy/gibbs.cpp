@@ -20,7 +20,7 @@ template <class T> Tensor<T> first_rows(const Tensor<T>& x, std::size_t rows) {
 
 template <class T>
 GibbsChain<T>::GibbsChain(const Rbm<T>& rbm, const Tensor<T>& visible, Rng& rng, const GibbsOptions& options)
-    : rbm_(&rbm), rng_(rng.split()), beta_{T(1)} {
+    : rbm_(rbm), rng_(rng.split()), beta_{T(1)} {
   detail::check_rows("gibbs chain", visible, rbm.visible());
   const auto& given = options.inverse_temperatures;
   for (std::size_t t = 0; t < given.size(); ++t)
@@ -42,7 +42,7 @@ GibbsChain<T>::GibbsChain(const Rbm<T>& rbm, std::size_t chains, Rng& rng, const
 template <class T> void GibbsChain<T>::step(std::size_t n) {
   if (n == 0) return;
   const NoGrad pause;
-  const std::size_t rows = beta_.size() * chains_, visible = rbm_->visible(), hidden = rbm_->hidden();
+  const std::size_t rows = beta_.size() * chains_, visible = rbm_.visible(), hidden = rbm_.hidden();
   // New tensors for each call: whoever holds the states of the last one keeps them.
   const Tensor<T> h = Tensor<T>::uninitialised({rows, hidden}), p = Tensor<T>::uninitialised({rows, visible});
   const Tensor<T> v = Tensor<T>::uninitialised({rows, visible});
@@ -50,8 +50,8 @@ template <class T> void GibbsChain<T>::step(std::size_t n) {
   const bool tempered = beta_.size() > 1;
   std::vector<Tensor<T>> a, b;
   for (const T beta : beta_) {
-    a.push_back(tempered ? rbm_->a * beta : rbm_->a);
-    b.push_back(tempered ? rbm_->b * beta : rbm_->b);
+    a.push_back(tempered ? rbm_.a * beta : rbm_.a);
+    b.push_back(tempered ? rbm_.b * beta : rbm_.b);
   }
   // One product for all replicas, then each at its own temperature.
   const auto draw = [&](const Tensor<T>& x, const std::vector<Tensor<T>>& bias, const Tensor<T>& probability,
@@ -66,10 +66,10 @@ template <class T> void GibbsChain<T>::step(std::size_t n) {
   };
   Tensor<T> from = all_v_;
   for (std::size_t i = 0; i < n; ++i, from = v) {
-    detail::hidden_input(*rbm_, rows, from.data(), h.mutable_data());
+    detail::hidden_input(rbm_, rows, from.data(), h.mutable_data());
     if (tempered) swap_replicas(from, h);
     draw(h, a, {}, h);
-    detail::visible_input(*rbm_, rows, h.data(), p.mutable_data());
+    detail::visible_input(rbm_, rows, h.data(), p.mutable_data());
     draw(p, b, p, v);
   }
   all_v_ = v;
@@ -81,14 +81,14 @@ template <class T> void GibbsChain<T>::step(std::size_t n) {
 // Swaps rows of the hidden units' input alone: the visible states that they came from are about to be drawn anew.
 // log p*_β(v) = β bᵀv + sum_j softplus(β (u_j + a_j)), u the input.
 template <class T> void GibbsChain<T>::swap_replicas(const Tensor<T>& v, const Tensor<T>& input) {
-  const std::size_t visible = rbm_->visible(), hidden = rbm_->hidden();
+  const std::size_t visible = rbm_.visible(), hidden = rbm_.hidden();
   const auto row = [&](std::size_t t, std::size_t chain) {
     return input.mutable_data() + (t * chains_ + chain) * hidden;
   };
   const auto bias = [&](std::size_t t, std::size_t chain) {
-    return kernels::dot(visible, rbm_->b.data(), v.data() + (t * chains_ + chain) * visible);
+    return kernels::dot(visible, rbm_.b.data(), v.data() + (t * chains_ + chain) * visible);
   };
-  const auto log_p = [&](T beta, const T* u) { return kernels::softplus_sum(u, rbm_->a.data(), hidden, beta); };
+  const auto log_p = [&](T beta, const T* u) { return kernels::softplus_sum(u, rbm_.a.data(), hidden, beta); };
   // Even pairs and odd pairs in turn: within one turn no replica is in two pairs.
   for (std::size_t t = steps_++ % 2; t + 1 < beta_.size(); t += 2)
     for (std::size_t chain = 0; chain < chains_; ++chain) {
@@ -105,7 +105,7 @@ template <class T> void GibbsChain<T>::swap_replicas(const Tensor<T>& v, const T
 
 template <class T> Tensor<T> GibbsChain<T>::samples(std::size_t count, std::size_t every) {
   if (every == 0) throw ValueError("gibbs chain: samples are taken every 1 step or more");
-  const std::size_t visible = rbm_->visible();
+  const std::size_t visible = rbm_.visible();
   const Tensor<T> all = Tensor<T>::uninitialised({count, chains_, visible});  // refuses sizes beyond the address space
   for (std::size_t i = 0; i < count; ++i) {
     step(every);

@@ -19,7 +19,8 @@ struct GibbsOptions {
 /// machine's parameters at every step, so a chain may go on while the machine is trained. Not recorded.
 template <class T> class GibbsChain {
  public:
-  /// Chains start at the rows of `visible`, (chains, visible). The machine must outlive the chain.
+  /// Chains start at the rows of `visible`, (chains, visible). The chain holds the machine's parameters and follows
+  /// their updates in place.
   /// Throws ShapeError if the rows do not fit the machine, ValueError on inverse temperatures out of order.
   GibbsChain(const Rbm<T>& rbm, const Tensor<T>& visible, Rng& rng, const GibbsOptions& options = {});
   /// Chains start at fair coin tosses.
@@ -47,7 +48,7 @@ template <class T> class GibbsChain {
  private:
   void swap_replicas(const Tensor<T>& v, const Tensor<T>& input);
 
-  const Rbm<T>* rbm_;
+  Rbm<T> rbm_;  // handles on its parameters
   Rng rng_;
   std::vector<T> beta_;
   std::size_t chains_, steps_ = 0, proposed_ = 0, swapped_ = 0;
