@@ -20,8 +20,7 @@ JetMatrix symmetric_part(const JetMatrix& a) {
 }
 template <class T> Tensor<T> symmetric_part(const Tensor<T>& a) { return (a + swapaxes(a, -1, -2)) * 0.5; }
 
-// LAPACK's iteration for singular values stops at 100 roundings: so far the vectors may be off, and with them the
-// derivatives.
+// LAPACK's gesdd gives vectors that are some 100 roundings off, and so are the derivatives made of them.
 constexpr long double svd_roundings = 100;
 
 // f(A) of matrices that `accepts` takes; shape(n, m) of the result.
