@@ -17,8 +17,8 @@ template <class T> struct CdOptions {
   /// Let hidden samples instead of probabilities stand in both phases' statistics. As right on average, but
   /// noisier: never needed, here to be compared (Hinton 2010, 3.1).
   bool hidden_samples = false;
-  /// Compute the reconstruction cross-entropy that is returned; without it the call returns NaN and saves a product of
-  /// matrices, a quarter of CD-1's time.
+  /// Compute the reconstruction cross-entropy that is returned; without it the call returns NaN and saves one of CD-1's
+  /// six products of matrices.
   bool reconstruction_error = true;
   /// Sparsity (Hinton 2010, 11): adds cost (q_j - target) to the gradient of a_j, with q_j hidden unit j's
   /// mean probability over the batch; its visible weights get the same through the units' input.
