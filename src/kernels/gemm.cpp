@@ -2,10 +2,13 @@
 
 #include <xtape/error.hpp>
 
+#include "gemm_onednn.hpp"
+
 #include <cblas.h>
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 
 namespace xtape::kernels {
 namespace {
@@ -53,6 +56,8 @@ void gemm(bool transpose_a, bool transpose_b, std::size_t n, std::size_t m, std:
   } else if (m == 1) {
     transpose_a ? call(CblasTrans, bk, bn, a, b, beta, c) : call(CblasNoTrans, bn, bk, a, b, beta, c);
   } else {
+    if constexpr (std::is_same_v<T, float>)
+      if (onednn_gemm(transpose_a, transpose_b, n, m, k, a, b, beta, c)) return;
     call(transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans, bn, bm, bk, a,
          transpose_a ? bn : bk, b, transpose_b ? bk : bm, beta, c, bm);
   }
