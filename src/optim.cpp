@@ -47,29 +47,28 @@ Sgd<T>::Sgd(std::vector<Tensor<T>> parameters, const SgdOptions& sgd_options)
 }
 
 template <class T> void Sgd<T>::step() {
-  using B = simd::Batch<T>;
   check(options);
-  const B rate(static_cast<T>(options.learning_rate)), momentum(static_cast<T>(options.momentum));
-  const B decay(static_cast<T>(options.weight_decay));
+  const auto rate = static_cast<T>(options.learning_rate), momentum = static_cast<T>(options.momentum);
+  const auto decay = static_cast<T>(options.weight_decay);
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Tensor<T>& p = parameters_[i];
     const Tensor<T> g = p.grad();
     if (!g.defined()) continue;
-    T* value = p.modify().data();
-    if (options.momentum == 0) {
-      detail::run_row<T, 2, 1>(p.size(), {value, g.data()}, {1, 1}, {value}, [&](const std::array<B, 2>& v) {
-        return std::array<B, 1>{v[0] - rate * (v[1] + decay * v[0])};
-      });
+    const std::size_t n = p.size();
+    // modify() gives elements that nobody else holds, so that the three arrays never overlap.
+    T* __restrict const value = p.modify().data();
+    const T* __restrict const gradient = g.data();
+    if (momentum == T(0)) {
+      for (std::size_t j = 0; j < n; ++j) value[j] -= rate * (gradient[j] + decay * value[j]);
     } else {
       if (!velocity_[i].defined()) velocity_[i] = zeros<T>(p.shape());
-      T* velocity = velocity_[i].modify().data();
+      T* __restrict const velocity = velocity_[i].modify().data();
       const bool nesterov = options.nesterov;
-      detail::run_row<T, 3, 2>(p.size(), {value, g.data(), velocity}, {1, 1, 1}, {value, velocity},
-                               [&](const std::array<B, 3>& v) {
-                                 const B slope = v[1] + decay * v[0], speed = momentum * v[2] + slope;
-                                 const B along = nesterov ? slope + momentum * speed : speed;
-                                 return std::array<B, 2>{v[0] - rate * along, speed};
-                               });
+      for (std::size_t j = 0; j < n; ++j) {
+        const T slope = gradient[j] + decay * value[j], speed = momentum * velocity[j] + slope;
+        velocity[j] = speed;
+        value[j] -= rate * (nesterov ? slope + momentum * speed : speed);
+      }
     }
     p.zero_grad();
   }
