@@ -60,7 +60,7 @@ void pause() noexcept {
 // Waits for done() for a moment without giving up the processor: training steps run one loop after another, and to wake
 // a sleeping thread takes longer than most of them. Not longer: somebody else may need the processor.
 template <class Done> bool spin_until(const Done& done) noexcept {
-  constexpr auto patience = std::chrono::microseconds(50);
+  constexpr auto patience = std::chrono::microseconds(100);
   const auto start = std::chrono::steady_clock::now();
   do {
     for (int i = 0; i < 32; ++i) {

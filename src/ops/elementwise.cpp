@@ -16,8 +16,8 @@ namespace {
 template <class T, class F> Tensor<T> forward(const F& f, const Tensor<T>& x) {
   using B = simd::Batch<T>;
   Tensor<T> y = Tensor<T>::uninitialised(x.shape());
-  detail::run_row<T, 1, 1>(x.size(), {x.data()}, {1}, {y.mutable_data()},
-                           [&f](const std::array<B, 1>& v) { return std::array<B, 1>{f.value(v[0])}; });
+  detail::run_long_row<T, 1, 1>(x.size(), {x.data()}, {1}, {y.mutable_data()},
+                                [&f](const std::array<B, 1>& v) { return std::array<B, 1>{f.value(v[0])}; });
   return y;
 }
 
@@ -33,10 +33,10 @@ Tensor<T> backward(const F& f, const Tensor<T>& dy, const Tensor<T>& saved) {
   if (Tape::recording()) return formula(dy, saved);
   using B = simd::Batch<T>;
   Tensor<T> dx = Tensor<T>::uninitialised(dy.shape());
-  detail::run_row<T, 2, 1>(dy.size(), {dy.data(), saved.data()}, {1, 1}, {dx.mutable_data()},
-                           [&formula](const std::array<B, 2>& v) {
-                             return std::array<B, 1>{formula(Lane<T>{v[0], {}}, Lane<T>{v[1], {}}).value};
-                           });
+  detail::run_long_row<T, 2, 1>(dy.size(), {dy.data(), saved.data()}, {1, 1}, {dx.mutable_data()},
+                                [&formula](const std::array<B, 2>& v) {
+                                  return std::array<B, 1>{formula(Lane<T>{v[0], {}}, Lane<T>{v[1], {}}).value};
+                                });
   return dx;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 /// \file detail/loop.hpp  The elementwise loop: broadcast inputs in, contiguous outputs out, SIMD inside.
 
+#include <xtape/detail/parallel.hpp>
 #include <xtape/detail/simd.hpp>
 #include <xtape/shape.hpp>
 
@@ -60,28 +61,57 @@ void run_row(std::size_t n, std::array<const T*, K> in, const std::array<std::si
     }
 }
 
+/// run_row, a long row cut for several threads.
+template <class T, std::size_t K, std::size_t M, class F>
+void run_long_row(std::size_t n, const std::array<const T*, K>& in, const std::array<std::size_t, K>& step,
+                  const std::array<T*, M>& out, const F& f) {
+  // Whole blocks: no two threads write to one cache line.
+  constexpr std::size_t block = 1024;
+  if (n < 2 * part_work) return run_row<T, K, M>(n, in, step, out, f);
+  parallel_for((n - 1) / block + 1, part_work / block, [&](std::size_t from, std::size_t to) {
+    const std::size_t first = from * block;
+    std::array<const T*, K> part_in = in;
+    for (std::size_t k = 0; k < K; ++k) part_in[k] += first * step[k];
+    std::array<T*, M> part_out = out;
+    for (auto& o : part_out)
+      if (o) o += first;
+    run_row<T, K, M>(std::min(to * block, n) - first, part_in, step, part_out, f);
+  });
+}
+
 /// Runs f on batches over the whole nest: out[m] = f(in[0], ..., in[K-1])[m]; a null output is skipped.
 template <class T, std::size_t K, std::size_t M, class F>
-void run_loop(const LoopPlan& plan, std::array<const T*, K> in, std::array<T*, M> out, const F& f) {
+void run_loop(const LoopPlan& plan, const std::array<const T*, K>& in, const std::array<T*, M>& out, const F& f) {
   const std::size_t inner = plan.rank - 1, n = plan.extent[inner];
   std::size_t rows = 1;
   for (std::size_t d = 0; d < inner; ++d) rows *= plan.extent[d];
   if (rows == 0 || n == 0) return;
   std::array<std::size_t, K> step;
   for (std::size_t k = 0; k < K; ++k) step[k] = plan.stride[k][inner];
-  std::array<std::size_t, max_rank> index{};
-  for (std::size_t row = 0;;) {
-    run_row<T, K, M>(n, in, step, out, f);
-    if (++row == rows) return;
-    for (auto& o : out)
-      if (o) o += n;
-    for (std::size_t d = inner; d-- > 0;) {
-      for (std::size_t k = 0; k < K; ++k) in[k] += plan.stride[k][d];
-      if (++index[d] < plan.extent[d]) break;
-      for (std::size_t k = 0; k < K; ++k) in[k] -= plan.stride[k][d] * plan.extent[d];
-      index[d] = 0;
+  if (rows == 1) return run_long_row<T, K, M>(n, in, step, out, f);
+  parallel_for(rows, part_work / n + 1, [&](std::size_t first, std::size_t last) {
+    std::array<const T*, K> row_in = in;
+    std::array<T*, M> row_out = out;
+    for (auto& o : row_out)
+      if (o) o += first * n;
+    std::array<std::size_t, max_rank> index{};
+    for (std::size_t d = inner, row = first; d-- > 0 && row > 0; row /= plan.extent[d]) {
+      index[d] = row % plan.extent[d];
+      for (std::size_t k = 0; k < K; ++k) row_in[k] += index[d] * plan.stride[k][d];
     }
-  }
+    for (std::size_t row = first;;) {
+      run_row<T, K, M>(n, row_in, step, row_out, f);
+      if (++row == last) return;
+      for (auto& o : row_out)
+        if (o) o += n;
+      for (std::size_t d = inner; d-- > 0;) {
+        for (std::size_t k = 0; k < K; ++k) row_in[k] += plan.stride[k][d];
+        if (++index[d] < plan.extent[d]) break;
+        for (std::size_t k = 0; k < K; ++k) row_in[k] -= plan.stride[k][d] * plan.extent[d];
+        index[d] = 0;
+      }
+    }
+  });
 }
 
 }  // namespace xtape::detail

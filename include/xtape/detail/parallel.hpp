@@ -26,9 +26,13 @@ inline std::size_t part_count(std::size_t count, std::size_t grain) noexcept {
   return inside_parallel() ? 1 : std::min(threads, count / std::max<std::size_t>(grain, 1));
 }
 
-/// body(first, last) for parts that make up [0, count), none smaller than `grain`: choose that so that a part takes ten
-/// microseconds or more. The parts are the same whatever the other threads do; a loop inside the body is not cut again.
-/// If bodies throw, the exception of the first such part reaches the caller, after all of them have ended.
+/// Elementary operations on elements in the cache (additions, comparisons, copies: a quarter of a nanosecond each) that
+/// a part should have at least: to wake a thread that sleeps takes as long.
+inline constexpr std::size_t part_work = 1 << 16;
+
+/// body(first, last) for parts that make up [0, count), none smaller than `grain`. The parts are the same whatever the
+/// other threads do; a loop inside the body is not cut again. If bodies throw, the exception of the first such part
+/// reaches the caller, after all of them have ended.
 template <class Body> void parallel_for(std::size_t count, std::size_t grain, Body&& body) {
   if (count == 0) return;
   const std::size_t parts = part_count(count, grain);
