@@ -35,7 +35,7 @@ void call(CBLAS_TRANSPOSE t, blasint rows, blasint columns, const double* a, con
 }
 
 // Where a product is cut: whole blocks of this many rows or columns, so that OpenBLAS's kernels meet few short ones.
-constexpr std::size_t block = 16;
+constexpr std::size_t block = 8;
 // Multiplications that take OpenBLAS ten microseconds or more. A smaller part is not worth a thread, the less so as
 // every thread rearranges all of the matrix that is not cut.
 constexpr std::size_t part_products = 1 << 19;

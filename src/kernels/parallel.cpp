@@ -57,17 +57,23 @@ void pause() noexcept {
 #endif
 }
 
+using Clock = std::chrono::steady_clock;
+// How long a thread with nothing to do waits awake.
+constexpr auto patience = std::chrono::microseconds(100);
+// To wake a thread that sleeps takes ten to twenty microseconds, half of them the caller's: worth it from this many
+// grains on, or where one loop follows the other.
+constexpr std::size_t waking_grains = 8;
+
 // Waits for done() for a moment without giving up the processor: training steps run one loop after another, and to wake
 // a sleeping thread takes longer than most of them. Not longer: somebody else may need the processor.
 template <class Done> bool spin_until(const Done& done) noexcept {
-  constexpr auto patience = std::chrono::microseconds(100);
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   do {
     for (int i = 0; i < 32; ++i) {
       if (done()) return true;
       pause();
     }
-  } while (std::chrono::steady_clock::now() - start < patience);
+  } while (Clock::now() - start < patience);
   return false;
 }
 
@@ -82,10 +88,12 @@ class Pool {
  public:
   using Body = void (*)(void*, std::size_t, std::size_t);
 
-  // False if another thread has the pool.
-  bool try_run(std::size_t count, std::size_t parts, Body body, void* context) {
+  // False if another thread has the pool, or the work is too little to wake it for.
+  bool try_run(std::size_t count, std::size_t parts, std::size_t grains, Body body, void* context) {
     const std::unique_lock owner(owner_, std::try_to_lock);
     if (!owner) return false;
+    const auto last = std::exchange(last_, Clock::now());
+    if (grains < waking_grains && last_ - last > patience && asleep()) return false;
     employ(std::min(thread_count(), parts) - 1);
     // No thread reads these before the ticket is out, and none that read the last ticket can take a part any more.
     body_.store(body, std::memory_order_relaxed);
@@ -139,7 +147,11 @@ class Pool {
     for (int seen = announced_.load(std::memory_order_acquire);;) {
       take_parts();
       if (number >= employed_.load(std::memory_order_acquire)) return;
-      if (!spin_until([&] { return announced_.load(std::memory_order_acquire) != seen; })) announced_.wait(seen);
+      if (!spin_until([&] { return announced_.load(std::memory_order_acquire) != seen; })) {
+        asleep_.fetch_add(1, std::memory_order_relaxed);
+        announced_.wait(seen);
+        asleep_.fetch_sub(1, std::memory_order_relaxed);
+      }
       seen = announced_.load(std::memory_order_acquire);
     }
   }
@@ -169,9 +181,13 @@ class Pool {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
+  bool asleep() const noexcept { return asleep_.load(std::memory_order_relaxed) == workers_.size(); }
+
   std::mutex owner_;
+  Clock::time_point last_;  // when the pool was last asked
   std::vector<std::thread> workers_;
   std::atomic<std::size_t> employed_{0};
+  std::atomic<std::size_t> asleep_{0};
 
   std::atomic<Body> body_{nullptr};
   std::atomic<void*> context_{nullptr};
@@ -227,8 +243,9 @@ namespace {
 
 bool inside_parallel() noexcept { return inside; }
 
-void run_parts(std::size_t count, std::size_t parts, void (*body)(void*, std::size_t, std::size_t), void* context) {
-  if (pool().try_run(count, parts, body, context)) return;
+void run_parts(std::size_t count, std::size_t parts, std::size_t grains, void (*body)(void*, std::size_t, std::size_t),
+               void* context) {
+  if (pool().try_run(count, parts, grains, body, context)) return;
   const Inside mark;
   for (std::size_t i = 0; i < parts; ++i) body(context, part_start(count, parts, i), part_start(count, parts, i + 1));
 }

@@ -16,8 +16,9 @@ extern std::atomic<std::size_t> thread_setting;
 bool inside_parallel() noexcept;
 
 /// [0, count) cut into equal parts: calls body(context, first, last) for each, on several threads where they are free.
-void run_parts(std::size_t count, std::size_t parts, void (*body)(void* context, std::size_t first, std::size_t last),
-               void* context);
+/// `grains` tells how much work there is.
+void run_parts(std::size_t count, std::size_t parts, std::size_t grains,
+               void (*body)(void* context, std::size_t first, std::size_t last), void* context);
 
 /// Into how many parts parallel_for cuts [0, count) now: depends on the setting alone.
 inline std::size_t part_count(std::size_t count, std::size_t grain) noexcept {
@@ -26,9 +27,9 @@ inline std::size_t part_count(std::size_t count, std::size_t grain) noexcept {
   return inside_parallel() ? 1 : std::min(threads, count / std::max<std::size_t>(grain, 1));
 }
 
-/// Elementary operations on elements in the cache (additions, comparisons, copies: a quarter of a nanosecond each) that
-/// a part should have at least: to wake a thread that sleeps takes as long.
-inline constexpr std::size_t part_work = 1 << 16;
+/// A part should take four microseconds or more. These are elementary operations on elements in the cache: additions,
+/// comparisons, copies of a quarter of a nanosecond each.
+inline constexpr std::size_t part_work = 1 << 14;
 
 /// body(first, last) for parts that make up [0, count), none smaller than `grain`. The parts are the same whatever the
 /// other threads do; a loop inside the body is not cut again. If bodies throw, the exception of the first such part
@@ -42,7 +43,7 @@ template <class Body> void parallel_for(std::size_t count, std::size_t grain, Bo
   }
   using B = std::remove_reference_t<Body>;
   run_parts(
-      count, parts,
+      count, parts, count / std::max<std::size_t>(grain, 1),
       [](void* context, std::size_t first, std::size_t last) { (*static_cast<B*>(context))(first, last); },
       const_cast<void*>(static_cast<const void*>(std::addressof(body))));
 }
