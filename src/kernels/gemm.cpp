@@ -2,10 +2,13 @@
 
 #include <xtape/error.hpp>
 
+#include "gemm_onednn.hpp"
+
 #include <cblas.h>
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 
 #include "parallel.hpp"
 
@@ -50,11 +53,15 @@ void matrix_product(bool ta, bool tb, std::size_t n, std::size_t m, std::size_t 
   parallel_for((length - 1) / block + 1, part_products / (block * other) / k + 1,
                [&](std::size_t from, std::size_t to) {
                  const std::size_t first = from * block, size = std::min(to * block, length) - first;
+                 const std::size_t rows = by_rows ? size : n, columns = by_rows ? m : size;
                  const T* const a_part = by_rows ? a + first * (ta ? 1 : k) : a;
                  const T* const b_part = by_rows ? b : b + first * (tb ? k : 1);
                  T* const c_part = c + first * (by_rows ? m : 1);
-                 call(ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, by_rows ? to_blas(size) : bn,
-                      by_rows ? bm : to_blas(size), bk, a_part, ta ? bn : bk, b_part, tb ? bk : bm, beta, c_part, bm);
+                 if constexpr (std::is_same_v<T, float>)
+                   if (onednn_gemm(ta, tb, rows, columns, k, a_part, ta ? n : k, b_part, tb ? k : m, beta, c_part, m))
+                     return;
+                 call(ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, to_blas(rows), to_blas(columns),
+                      bk, a_part, ta ? bn : bk, b_part, tb ? bk : bm, beta, c_part, bm);
                });
 }
 
