@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "conv_padded.hpp"
+#include "transpose.hpp"
 
 namespace xtape::kernels::lanes {
 namespace {
@@ -94,19 +95,10 @@ template <class T, class F> void for_lanes(std::size_t lanes, const F& f) {
 
 // to[t][lane] = from[lane][t], and zeros in the lanes that do not exist.
 template <class T>
-void pack(const T* from, std::size_t lane_step, std::size_t step, std::size_t count, std::size_t lanes,
-          std::size_t all_lanes, T* to) {
-  for (std::size_t lane = 0; lane < lanes; ++lane)
-    for (std::size_t t = 0; t < count; ++t) to[t * all_lanes + lane] = from[lane * lane_step + t * step];
-  for (std::size_t lane = lanes; lane < all_lanes; ++lane)
-    for (std::size_t t = 0; t < count; ++t) to[t * all_lanes + lane] = T(0);
-}
-
-// to[lane][t] = from[t][lane]
-template <class T>
-void unpack(const T* from, std::size_t all_lanes, std::size_t count, std::size_t lanes, T* to, std::size_t lane_step) {
-  for (std::size_t lane = 0; lane < lanes; ++lane)
-    for (std::size_t t = 0; t < count; ++t) to[lane * lane_step + t] = from[t * all_lanes + lane];
+void pack(std::size_t lanes, std::size_t count, const T* from, std::size_t from_step, T* to, std::size_t to_step,
+          std::size_t all_lanes) {
+  transpose(lanes, count, from, from_step, to, to_step);
+  for (std::size_t t = 0; t < count; ++t) std::fill(to + t * to_step + lanes, to + t * to_step + all_lanes, T(0));
 }
 
 }  // namespace
@@ -118,8 +110,9 @@ template <class T> void conv2d(const ConvSize& s, const T* x, const T* w, T* y) 
   const Scratch<T> weights(s.groups * taps * all_lanes), tile(breadth * 2 * width<T>);
   for (std::size_t g = 0; g < s.groups; ++g)
     for_lanes<T>(s.filters, [&](std::size_t first, std::size_t lanes, auto vectors) {
-      pack(w + s.weights_of(g) + first * taps, taps, 1, taps, lanes, vectors * width<T>,
-           weights.data() + (g * all_lanes + first) * taps);
+      constexpr std::size_t row = vectors * width<T>;
+      pack(lanes, taps, w + s.weights_of(g) + first * taps, taps, weights.data() + (g * all_lanes + first) * taps, row,
+           row);
     });
   const auto taps_at = tap_offsets(s), positions_at = position_offsets(s);
   const PaddedImages<T> images(s, x);
@@ -135,8 +128,8 @@ template <class T> void conv2d(const ConvSize& s, const T* x, const T* w, T* y) 
               count, [&](std::size_t r) { return image + positions_at.data()[start + r]; }, taps_at.data() + t,
               std::min(depth, taps - t), packed + t * row, [&](std::size_t r) { return tile.data() + r * row; },
               t != 0);
-        unpack(tile.data(), row, count, lanes, y + n * s.result_elements() + first * s.positions() + start,
-               s.positions());
+        transpose(count, lanes, tile.data(), row, y + n * s.result_elements() + first * s.positions() + start,
+                  s.positions());
       });
     }
   }
@@ -154,8 +147,8 @@ template <class T> void conv2d_weight_gradient(const ConvSize& s, const T* x, co
       for_lanes<T>(s.filters, [&](std::size_t first, std::size_t lanes, auto vectors) {
         constexpr std::size_t row = vectors * width<T>;
         T* sum = sums.data() + (n % s.groups * all_lanes + first) * taps;
-        pack(dy + n * s.result_elements() + first * s.positions() + start, s.positions(), 1, count, lanes, row,
-             packed.data());
+        pack(lanes, count, dy + n * s.result_elements() + first * s.positions() + start, s.positions(), packed.data(),
+             row, row);
         all_products<T, vectors>(
             taps, [&](std::size_t r) { return image + taps_at.data()[r]; }, positions_at.data() + start, count,
             packed.data(), [&](std::size_t r) { return sum + r * row; }, n >= s.groups || start != 0);
@@ -164,8 +157,8 @@ template <class T> void conv2d_weight_gradient(const ConvSize& s, const T* x, co
   }
   for (std::size_t g = 0; g < s.groups; ++g)
     for_lanes<T>(s.filters, [&](std::size_t first, std::size_t lanes, auto vectors) {
-      unpack(sums.data() + (g * all_lanes + first) * taps, vectors * width<T>, taps, lanes,
-             dw + s.weights_of(g) + first * taps, taps);
+      transpose(taps, lanes, sums.data() + (g * all_lanes + first) * taps, vectors * width<T>,
+                dw + s.weights_of(g) + first * taps, taps);
     });
 }
 
@@ -183,9 +176,10 @@ template <class T> void conv2d_input_gradient(const ConvSize& s, const T* dy, co
   };
   for (std::size_t g = 0; g < s.groups; ++g)
     for_lanes<T>(s.channels, [&](std::size_t first, std::size_t lanes, auto vectors) {
-      for (std::size_t tap = 0; tap < area; ++tap)
-        pack(w + s.weights_of(g) + first * area + tap, area, s.taps(), s.filters, lanes, vectors * width<T>,
-             packed_at(g, first) + tap * s.filters * vectors * width<T>);
+      constexpr std::size_t row = vectors * width<T>;
+      for (std::size_t f = 0; f < s.filters; ++f)
+        pack(lanes, area, w + s.weights_of(g) + f * s.taps() + first * area, area, packed_at(g, first) + f * row,
+             s.filters * row, row);
     });
   const auto taps_at = tap_offsets(one), positions_at = position_offsets(s);
   for (std::size_t n = 0; n < s.images; ++n) {
@@ -205,8 +199,8 @@ template <class T> void conv2d_input_gradient(const ConvSize& s, const T* dy, co
                 },
                 true);
       for (std::size_t i = 0; i < s.height; ++i)
-        unpack(sums.data() + ((i + s.pad_h) * padded.width + s.pad_w) * row, row, s.width, lanes,
-               dx + n * s.image_elements() + (first * s.height + i) * s.width, s.height * s.width);
+        transpose(s.width, lanes, sums.data() + ((i + s.pad_h) * padded.width + s.pad_w) * row, row,
+                  dx + n * s.image_elements() + (first * s.height + i) * s.width, s.height * s.width);
     });
   }
 }

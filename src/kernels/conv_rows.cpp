@@ -55,7 +55,7 @@ void convolve(const T* const* in, const std::size_t* taps_at, std::size_t taps, 
 
 // ---- the weights' gradient -------------------------------------------------------------------------------------
 
-constexpr std::size_t block = 5;  // taps whose sums stay in registers, for two filters
+constexpr std::size_t block = 5;  // taps whose sums stay in registers
 
 // sum[f][k] += the products of filter f's gradient with the image behind tap k, lane by lane.
 template <class T, std::size_t F>
@@ -100,9 +100,12 @@ void collect(const ConvSize& s, const T* const* in, const T* dy, B<T>* const* to
     for (std::size_t k = 0; k < block; ++k) to[f][k] += sum[f][k];
 }
 
-// g(first filter, number of filters as a constant), two at a time
-template <class G> void for_filters(std::size_t filters, const G& g) {
+// g(first filter, number of filters as a constant): as many at a time as sums fit the registers, 16 of them but for the
+// widest vectors.
+template <class T, class G> void for_filters(std::size_t filters, const G& g) {
   std::size_t f = 0;
+  if constexpr (width<T> * sizeof(T) >= 64)
+    for (; f + 4 <= filters; f += 4) g(f, std::integral_constant<std::size_t, 4>{});
   for (; f + 2 <= filters; f += 2) g(f, std::integral_constant<std::size_t, 2>{});
   if (f < filters) g(f, std::integral_constant<std::size_t, 1>{});
 }
@@ -110,7 +113,7 @@ template <class G> void for_filters(std::size_t filters, const G& g) {
 }  // namespace
 
 template <class T> bool fits(const ConvSize& s) {
-  return s.stride_w == 1 && s.out_w >= width<T> && s.filters < width<T> && padding_is_small(s);
+  return s.stride_w == 1 && s.out_w >= width<T> && padding_is_small(s);
 }
 
 template <class T> void conv2d(const ConvSize& s, const T* x, const T* w, T* y) {
@@ -122,7 +125,7 @@ template <class T> void conv2d(const ConvSize& s, const T* x, const T* w, T* y) 
     const T* image = images(n);
     T* result = y + n * s.result_elements();
     for (std::size_t first = 0; first < vectors.count; first += 4)
-      for_filters(s.filters, [&](std::size_t f, auto filters) {
+      for_filters<T>(s.filters, [&](std::size_t f, auto filters) {
         const T* in[4];
         T* out[4];
         for (std::size_t v = 0; v < 4; ++v) {
@@ -144,7 +147,7 @@ template <class T> void conv2d_weight_gradient(const ConvSize& s, const T* x, co
   for (std::size_t n = 0; n < s.images; ++n) {
     const T* image = images(n);
     B<T>* const of_group = sums.data() + n % s.groups * s.filters * all_taps;
-    for_filters(s.filters, [&](std::size_t f, auto filters) {
+    for_filters<T>(s.filters, [&](std::size_t f, auto filters) {
       for (std::size_t first = 0; first < taps; first += block) {
         const T* in[block];
         for (std::size_t k = 0; k < block; ++k) in[k] = image + taps_at.data()[std::min(first + k, taps - 1)];
