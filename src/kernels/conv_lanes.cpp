@@ -14,9 +14,6 @@ namespace {
 
 template <class T> constexpr std::size_t width = simd::Batch<T>::size;
 
-// Products to add up before the sum goes to memory: as many vectors of b stay in the first-level cache, and rounding
-// errors of long sums stay small.
-constexpr std::size_t depth = 256;
 // Outputs that meet these vectors before the next ones are loaded.
 constexpr std::size_t breadth = 96;
 

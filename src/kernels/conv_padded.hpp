@@ -10,6 +10,10 @@
 
 namespace xtape::kernels {
 
+// Products that are added up one after another before their sum joins the others': the rounding errors of long sums stay
+// small, and what they are made of stays in the first-level cache.
+constexpr std::size_t depth = 256;
+
 // Uninitialised room of the pool's memory, aligned to 64 bytes; not for objects with destructors.
 template <class T> class Scratch {
  public:

@@ -33,24 +33,35 @@ template <class T> Vectors vectors_of(const ConvSize& s) {
 template <class T, std::size_t F>
 void convolve(const T* const* in, const std::size_t* taps_at, std::size_t taps, const T* w, T* const* out,
               std::size_t positions) {
-  B<T> sum[F][4];
+  alignas(64) T total[F * 4 * width<T>];  // in memory: the registers hold the sums that grow
+  for (std::size_t start = 0; start < taps; start += depth) {
+    B<T> sum[F][4];
 #pragma GCC unroll 4
-  for (auto& filter : sum)
+    for (auto& filter : sum)
 #pragma GCC unroll 4
-    for (auto& v : filter) v = B<T>(T(0));
-  for (std::size_t t = 0; t < taps; ++t) {
-    B<T> x[4];
+      for (auto& v : filter) v = B<T>(T(0));
+    for (std::size_t t = start; t < std::min(start + depth, taps); ++t) {
+      B<T> x[4];
 #pragma GCC unroll 4
-    for (std::size_t v = 0; v < 4; ++v) x[v] = B<T>::load_unaligned(in[v] + taps_at[t]);
+      for (std::size_t v = 0; v < 4; ++v) x[v] = B<T>::load_unaligned(in[v] + taps_at[t]);
+#pragma GCC unroll 4
+      for (std::size_t f = 0; f < F; ++f)
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < 4; ++v) sum[f][v] = xsimd::fma(B<T>(w[f * taps + t]), x[v], sum[f][v]);
+    }
 #pragma GCC unroll 4
     for (std::size_t f = 0; f < F; ++f)
 #pragma GCC unroll 4
-      for (std::size_t v = 0; v < 4; ++v) sum[f][v] = xsimd::fma(B<T>(w[f * taps + t]), x[v], sum[f][v]);
+      for (std::size_t v = 0; v < 4; ++v) {
+        T* const to = total + (f * 4 + v) * width<T>;
+        (start == 0 ? sum[f][v] : sum[f][v] + B<T>::load_aligned(to)).store_aligned(to);
+      }
   }
 #pragma GCC unroll 4
   for (std::size_t f = 0; f < F; ++f)
 #pragma GCC unroll 4
-    for (std::size_t v = 0; v < 4; ++v) sum[f][v].store_unaligned(out[v] + f * positions);
+    for (std::size_t v = 0; v < 4; ++v)
+      B<T>::load_aligned(total + (f * 4 + v) * width<T>).store_unaligned(out[v] + f * positions);
 }
 
 // ---- the weights' gradient -------------------------------------------------------------------------------------
