@@ -75,7 +75,9 @@ template <class T> void col2im(const ConvSize& s, const T* columns, T* image) {
 }
 
 // Room for one column matrix.
-template <class T> Scratch<T> room(const ConvSize& s) { return Scratch<T>(is_pointwise(s) ? 0 : s.taps() * s.positions()); }
+template <class T> Scratch<T> room(const ConvSize& s) {
+  return Scratch<T>(is_pointwise(s) ? 0 : s.taps() * s.positions());
+}
 
 }  // namespace
 

@@ -1,6 +1,6 @@
-// All three are sums of products a(r, t) b(t, lane) with a(r, t) = row[r][at[t]]: a number of the image is broadcast and
-// meets a vector of weights (or of the result's gradient), which are packed so that filters lie side by side. No matrix
-// of patches is ever made.
+// All three are sums of products a(r, t) b(t, lane) with a(r, t) = row[r][at[t]]: a number of the image is broadcast
+// and meets a vector of weights (or of the result's gradient), which are packed so that filters lie side by side. No
+// matrix of patches is ever made.
 #include <xtape/detail/simd.hpp>
 
 #include <array>

@@ -10,8 +10,8 @@
 
 namespace xtape::kernels {
 
-// Products that are added up one after another before their sum joins the others': the rounding errors of long sums stay
-// small, and what they are made of stays in the first-level cache.
+// Products that are added up one after another before their sum joins the others': the rounding errors of long sums
+// stay small, and what they are made of stays in the first-level cache.
 constexpr std::size_t depth = 256;
 
 // Uninitialised room of the pool's memory, aligned to 64 bytes; not for objects with destructors.
@@ -70,8 +70,7 @@ template <class T> class PaddedImages {
     if (!is_needed()) return image;
     T* to = copy_.data() + s_.pad_h * size_.width + s_.pad_w;
     for (std::size_t c = 0; c < s_.channels; ++c, to += size_.height * size_.width)
-      for (std::size_t i = 0; i < s_.height; ++i, image += s_.width)
-        std::copy_n(image, s_.width, to + i * size_.width);
+      for (std::size_t i = 0; i < s_.height; ++i, image += s_.width) std::copy_n(image, s_.width, to + i * size_.width);
     return copy_.data();
   }
 

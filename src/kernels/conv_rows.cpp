@@ -1,4 +1,5 @@
-// Vectors of neighbouring outputs: a weight is broadcast and meets neighbours of the image's rows, so nothing is packed.
+// Vectors of neighbouring outputs: a weight is broadcast and meets neighbours of the image's rows, so nothing is
+// packed.
 #include <xtape/detail/simd.hpp>
 
 #include "conv_padded.hpp"
@@ -69,8 +70,7 @@ void convolve(const T* const* in, const std::size_t* taps_at, std::size_t taps, 
 constexpr std::size_t block = 5;  // taps whose sums stay in registers
 
 // sum[f][k] += the products of filter f's gradient with the image behind tap k, lane by lane.
-template <class T, std::size_t F>
-void collect(const ConvSize& s, const T* const* in, const T* dy, B<T>* const* to) {
+template <class T, std::size_t F> void collect(const ConvSize& s, const T* const* in, const T* dy, B<T>* const* to) {
   const std::size_t down = s.stride_h * PaddedSize(s).width, whole = s.out_w / width<T> * width<T>;
   // The last vector of a row ends with it; what the one before has counted is masked out.
   const std::size_t tail = s.out_w - width<T>;
@@ -101,8 +101,7 @@ void collect(const ConvSize& s, const T* const* in, const T* dy, B<T>* const* to
     }
     if (whole == s.out_w) continue;
 #pragma GCC unroll 8
-    for (std::size_t f = 0; f < F; ++f)
-      d[f] = unseen(B<T>::load_unaligned(row + f * s.positions() + tail));
+    for (std::size_t f = 0; f < F; ++f) d[f] = unseen(B<T>::load_unaligned(row + f * s.positions() + tail));
     add(i * down + tail, d, unseen);
   }
 #pragma GCC unroll 8

@@ -30,7 +30,8 @@ void transpose(std::size_t rows, std::size_t columns, const T* from, std::size_t
       for (std::size_t k = 0; k < side; ++k) line[k].store_unaligned(to + (c + k) * to_step + r);
     }
   for (std::size_t c = 0; c < columns; ++c)
-    for (std::size_t r = c < whole_columns ? whole_rows : 0; r < rows; ++r) to[c * to_step + r] = from[r * from_step + c];
+    for (std::size_t r = c < whole_columns ? whole_rows : 0; r < rows; ++r)
+      to[c * to_step + r] = from[r * from_step + c];
 }
 
 }  // namespace xtape::kernels
