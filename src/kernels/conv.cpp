@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include "conv_padded.hpp"
+#include "parallel.hpp"
+
 namespace xtape::kernels {
 namespace {
 
@@ -28,40 +31,69 @@ template <class T> bool across(const ConvSize& s) {
   return wide<T> && lanes::fits<T>(s) && s.images / s.groups * s.positions() >= 4;
 }
 
+// The batch, cut for several threads. An image of every group stays together.
+Parts batch_parts(const ConvSize& s) {
+  constexpr double part_products = 1 << 18;                                // take five to ten microseconds
+  const auto real = [](std::size_t n) { return static_cast<double>(n); };  // no product wraps around
+  const double products = real(s.groups) * real(s.filters) * real(s.positions()) * real(s.taps());
+  return {s.images / s.groups, static_cast<std::size_t>(part_products / products) + 1};
+}
+
+// Computes a part of the batch; the last argument is what it writes.
+template <class T> using Way = void (*)(const ConvSize&, const T*, const T*, T*);
+
+ConvSize some_images(const ConvSize& s, std::size_t first, std::size_t last) {
+  ConvSize part = s;
+  part.images = (last - first) * s.groups;
+  return part;
+}
+
 }  // namespace
 
 template <class T> void conv2d(const ConvSize& s, const T* x, const T* w, T* y) {
   if (is_empty(s)) {
     std::fill(y, y + s.images * s.result_elements(), T(0));
-  } else if (along_rows<T>(s, 1)) {
-    rows::conv2d(s, x, w, y);
-  } else if (across<T>(s)) {
-    lanes::conv2d(s, x, w, y);
-  } else {
-    columns::conv2d(s, x, w, y);
+    return;
   }
+  const Way<T> way = along_rows<T>(s, 1) ? rows::conv2d<T> : across<T>(s) ? lanes::conv2d<T> : columns::conv2d<T>;
+  batch_parts(s).run([&](std::size_t, std::size_t first, std::size_t last) {
+    const std::size_t image = first * s.groups;
+    way(some_images(s, first, last), x + image * s.image_elements(), w, y + image * s.result_elements());
+  });
 }
 
 template <class T> void conv2d_input_gradient(const ConvSize& s, const T* dy, const T* w, T* dx) {
   if (is_empty(s)) {
     std::fill(dx, dx + s.images * s.image_elements(), T(0));
-  } else if (across<T>(s) && s.channels > 4 && 2 * s.channels >= width<T>) {
-    lanes::conv2d_input_gradient(s, dy, w, dx);
-  } else {
-    columns::conv2d_input_gradient(s, dy, w, dx);
+    return;
   }
+  const Way<T> way = across<T>(s) && s.channels > 4 && 2 * s.channels >= width<T> ? lanes::conv2d_input_gradient<T>
+                                                                                  : columns::conv2d_input_gradient<T>;
+  batch_parts(s).run([&](std::size_t, std::size_t first, std::size_t last) {
+    const std::size_t image = first * s.groups;
+    way(some_images(s, first, last), dy + image * s.result_elements(), w, dx + image * s.image_elements());
+  });
 }
 
 template <class T> void conv2d_weight_gradient(const ConvSize& s, const T* x, const T* dy, T* dw) {
+  const std::size_t weights = s.groups * s.weight_elements();
   if (is_empty(s)) {
-    std::fill(dw, dw + s.groups * s.weight_elements(), T(0));
-  } else if (along_rows<T>(s, 1.5)) {  // each vector of the gradient is loaded again for every five taps
-    rows::conv2d_weight_gradient(s, x, dy, dw);
-  } else if (across<T>(s)) {
-    lanes::conv2d_weight_gradient(s, x, dy, dw);
-  } else {
-    columns::conv2d_weight_gradient(s, x, dy, dw);
+    std::fill(dw, dw + weights, T(0));
+    return;
   }
+  const Way<T> way = along_rows<T>(s, 1.5)  // each vector of the gradient is loaded again for every five taps
+                         ? rows::conv2d_weight_gradient<T>
+                         : across<T>(s) ? lanes::conv2d_weight_gradient<T> : columns::conv2d_weight_gradient<T>;
+  // Each part has a sum of its own; they meet in the parts' order, whoever ends first.
+  const Parts parts = batch_parts(s);
+  const Scratch<T> sums((parts.number() - 1) * weights);
+  parts.run([&](std::size_t part, std::size_t first, std::size_t last) {
+    const std::size_t image = first * s.groups;
+    way(some_images(s, first, last), x + image * s.image_elements(), dy + image * s.result_elements(),
+        part == 0 ? dw : sums.data() + (part - 1) * weights);
+  });
+  for (std::size_t part = 1; part < parts.number(); ++part)
+    for (std::size_t i = 0; i < weights; ++i) dw[i] += sums.data()[(part - 1) * weights + i];
 }
 
 #define XTAPE_CONV(T)                                                           \

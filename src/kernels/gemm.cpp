@@ -2,14 +2,13 @@
 
 #include <xtape/error.hpp>
 
-#include "gemm_onednn.hpp"
-
 #include <cblas.h>
 
 #include <algorithm>
 #include <limits>
 #include <type_traits>
 
+#include "gemm_onednn.hpp"
 #include "parallel.hpp"
 
 namespace xtape::kernels {
@@ -39,8 +38,7 @@ void call(CBLAS_TRANSPOSE t, blasint rows, blasint columns, const double* a, con
 
 // Where a product is cut: whole blocks of this many rows or columns, so that OpenBLAS's kernels meet few short ones.
 constexpr std::size_t block = 8;
-// Multiplications that take OpenBLAS ten microseconds or more. A smaller part is not worth a thread, the less so as
-// every thread rearranges all of the matrix that is not cut.
+// Multiplications that take a BLAS five to ten microseconds: what a part has at least.
 constexpr std::size_t part_products = 1 << 19;
 
 // The product of two matrices, the longer side of the result cut for several threads.

@@ -27,6 +27,8 @@
 namespace xtape {
 namespace {
 
+using detail::PartBody;
+
 constexpr std::size_t most_threads = 1024;
 
 std::size_t processors() noexcept {
@@ -86,10 +88,8 @@ std::size_t part_start(std::size_t count, std::size_t parts, std::size_t i) noex
 // them: it never waits for a thread that has not begun, say because another process holds its processor.
 class Pool {
  public:
-  using Body = void (*)(void*, std::size_t, std::size_t);
-
   // False if another thread has the pool, or the work is too little to wake it for.
-  bool try_run(std::size_t count, std::size_t parts, std::size_t grains, Body body, void* context) {
+  bool try_run(std::size_t count, std::size_t parts, std::size_t grains, PartBody body, void* context) {
     const std::unique_lock owner(owner_, std::try_to_lock);
     if (!owner) return false;
     const auto last = std::exchange(last_, Clock::now());
@@ -122,7 +122,7 @@ class Pool {
     for (;;) {
       const std::size_t parts = ticket >> 16 & 0xffff, part = ticket & 0xffff;
       if (part >= parts) return;
-      const Body body = body_.load(std::memory_order_relaxed);
+      const PartBody body = body_.load(std::memory_order_relaxed);
       void* const context = context_.load(std::memory_order_relaxed);
       const std::size_t count = count_.load(std::memory_order_relaxed);
       if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire))
@@ -130,7 +130,7 @@ class Pool {
       // The part is ours, so the loop had not ended when its description was read.
       try {
         const Inside mark;
-        body(context, part_start(count, parts, part), part_start(count, parts, part + 1));
+        body(context, part, part_start(count, parts, part), part_start(count, parts, part + 1));
       } catch (...) {
         const std::lock_guard lock(error_lock_);
         if (!error_ || part < error_part_) {
@@ -189,7 +189,7 @@ class Pool {
   std::atomic<std::size_t> employed_{0};
   std::atomic<std::size_t> asleep_{0};
 
-  std::atomic<Body> body_{nullptr};
+  std::atomic<PartBody> body_{nullptr};
   std::atomic<void*> context_{nullptr};
   std::atomic<std::size_t> count_{0};
   std::exception_ptr error_;
@@ -243,11 +243,11 @@ namespace {
 
 bool inside_parallel() noexcept { return inside; }
 
-void run_parts(std::size_t count, std::size_t parts, std::size_t grains, void (*body)(void*, std::size_t, std::size_t),
-               void* context) {
+void run_parts(std::size_t count, std::size_t parts, std::size_t grains, PartBody body, void* context) {
   if (pool().try_run(count, parts, grains, body, context)) return;
   const Inside mark;
-  for (std::size_t i = 0; i < parts; ++i) body(context, part_start(count, parts, i), part_start(count, parts, i + 1));
+  for (std::size_t i = 0; i < parts; ++i)
+    body(context, i, part_start(count, parts, i), part_start(count, parts, i + 1));
 }
 
 }  // namespace detail
