@@ -46,9 +46,12 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
   const std::array<const Shape*, K> shapes{&x[I].shape()...};
   const LoopPlan plan = plan_loop("map", shapes.data(), K);
   Tensor<T> y = Tensor<T>::uninitialised(plan.out);
-  run_loop<T, K, 1>(plan, {x[I].data()...}, {y.mutable_data()}, [&f](const std::array<B, K>& v) {
-    return std::array<B, 1>{f(Lane<T>{v[I], {}}...).value};
-  });
+  run_loop<T, K, 1>(
+      plan, {x[I].data()...}, {y.mutable_data()},
+      [&f](const std::array<B, K>& v) {
+        return std::array<B, 1>{f(Lane<T>{v[I], {}}...).value};
+      },
+      costly_grain);
   return record("map", std::move(y), {x[I]...}, [f, x](const Tensor<T>& dy, Wanted wanted) {
     if (Tape::recording()) {
       if constexpr (Order > 0) return wanted.gradients([&] { return map_partial<Order - 1, I>(f, dy, x); }...);
@@ -57,17 +60,19 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
     const std::array<const Shape*, K + 1> in_shapes{&x[I].shape()..., &dy.shape()};
     const LoopPlan back = plan_loop("map", in_shapes.data(), K + 1);
     std::array<Tensor<T>, K> dx{(wanted[I] ? Tensor<T>::uninitialised(dy.shape()) : Tensor<T>())...};
-    run_loop<T, K + 1, K>(back, {x[I].data()..., dy.data()}, {(wanted[I] ? dx[I].mutable_data() : nullptr)...},
-                          [&f](const std::array<B, K + 1>& v) {
-                            const auto seed = [](std::size_t i, std::size_t k) { return B(T(i == k ? 1 : 0)); };
-                            std::array<Dual<B, K>, K> duals;
-                            for (std::size_t i = 0; i < K; ++i) {
-                              duals[i].value = v[i];
-                              for (std::size_t k = 0; k < K; ++k) duals[i].partial[k] = seed(i, k);
-                            }
-                            const Dual<B, K> result = f(duals[I]...);
-                            return std::array<B, K>{(v[K] * result.partial[I])...};
-                          });
+    run_loop<T, K + 1, K>(
+        back, {x[I].data()..., dy.data()}, {(wanted[I] ? dx[I].mutable_data() : nullptr)...},
+        [&f](const std::array<B, K + 1>& v) {
+          const auto seed = [](std::size_t i, std::size_t k) { return B(T(i == k ? 1 : 0)); };
+          std::array<Dual<B, K>, K> duals;
+          for (std::size_t i = 0; i < K; ++i) {
+            duals[i].value = v[i];
+            for (std::size_t k = 0; k < K; ++k) duals[i].partial[k] = seed(i, k);
+          }
+          const Dual<B, K> result = f(duals[I]...);
+          return std::array<B, K>{(v[K] * result.partial[I])...};
+        },
+        costly_grain);
     // Recorded all the same where a further derivative is not available, so that asking for it is an error.
     const auto deeper = [&](const Tensor<T>& g) {
       return g.defined() ? record("map", g, {dy, x[I]...}, [](const Tensor<T>&) -> Gradients { throw_map_order(); })

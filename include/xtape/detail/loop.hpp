@@ -13,6 +13,9 @@ namespace xtape::detail {
 /// At most this many inputs to one elementwise loop.
 inline constexpr std::size_t max_loop_inputs = 8;
 
+/// The least part of a loop over elements that each take a few exponentials.
+inline constexpr std::size_t costly_grain = part_work / 8;
+
 /// A broadcast loop nest with neighbouring axes merged: strides count elements. The last axis is walked
 /// with stride 0 or 1 by every input.
 struct LoopPlan {
@@ -61,14 +64,14 @@ void run_row(std::size_t n, std::array<const T*, K> in, const std::array<std::si
     }
 }
 
-/// run_row, a long row cut for several threads.
+/// run_row, a long row cut for several threads: into parts of at least `grain` elements.
 template <class T, std::size_t K, std::size_t M, class F>
 void run_long_row(std::size_t n, const std::array<const T*, K>& in, const std::array<std::size_t, K>& step,
-                  const std::array<T*, M>& out, const F& f) {
+                  const std::array<T*, M>& out, const F& f, std::size_t grain = part_work) {
   // Whole blocks: no two threads write to one cache line.
   constexpr std::size_t block = 1024;
-  if (n < 2 * part_work) return run_row<T, K, M>(n, in, step, out, f);
-  parallel_for((n - 1) / block + 1, part_work / block, [&](std::size_t from, std::size_t to) {
+  if (n < 2 * grain) return run_row<T, K, M>(n, in, step, out, f);
+  parallel_for((n - 1) / block + 1, grain / block, [&](std::size_t from, std::size_t to) {
     const std::size_t first = from * block;
     std::array<const T*, K> part_in = in;
     for (std::size_t k = 0; k < K; ++k) part_in[k] += first * step[k];
@@ -79,17 +82,19 @@ void run_long_row(std::size_t n, const std::array<const T*, K>& in, const std::a
   });
 }
 
-/// Runs f on batches over the whole nest: out[m] = f(in[0], ..., in[K-1])[m]; a null output is skipped.
+/// Runs f on batches over the whole nest: out[m] = f(in[0], ..., in[K-1])[m]; a null output is skipped. Several threads
+/// take parts of at least `grain` elements.
 template <class T, std::size_t K, std::size_t M, class F>
-void run_loop(const LoopPlan& plan, const std::array<const T*, K>& in, const std::array<T*, M>& out, const F& f) {
+void run_loop(const LoopPlan& plan, const std::array<const T*, K>& in, const std::array<T*, M>& out, const F& f,
+              std::size_t grain = part_work) {
   const std::size_t inner = plan.rank - 1, n = plan.extent[inner];
   std::size_t rows = 1;
   for (std::size_t d = 0; d < inner; ++d) rows *= plan.extent[d];
   if (rows == 0 || n == 0) return;
   std::array<std::size_t, K> step;
   for (std::size_t k = 0; k < K; ++k) step[k] = plan.stride[k][inner];
-  if (rows == 1) return run_long_row<T, K, M>(n, in, step, out, f);
-  parallel_for(rows, part_work / n + 1, [&](std::size_t first, std::size_t last) {
+  if (rows == 1) return run_long_row<T, K, M>(n, in, step, out, f, grain);
+  parallel_for(rows, grain / n + 1, [&](std::size_t first, std::size_t last) {
     std::array<const T*, K> row_in = in;
     std::array<T*, M> row_out = out;
     for (auto& o : row_out)

@@ -50,9 +50,10 @@ class Parts {
   std::size_t count_, number_ = 1, grains_ = 0;
 };
 
-/// A part should take four microseconds or more. These are elementary operations on elements in the cache: additions,
-/// comparisons, copies of a quarter of a nanosecond each.
-inline constexpr std::size_t part_work = 1 << 14;
+/// A part should take ten microseconds or more: what another thread has made must come from its cache, which may take
+/// as long as the work. These are elementary operations on elements: additions, comparisons, copies of a sixth of a
+/// nanosecond each.
+inline constexpr std::size_t part_work = 1 << 16;
 
 /// body(first, last) for the parts that make up [0, count), none smaller than `grain`.
 template <class Body> void parallel_for(std::size_t count, std::size_t grain, Body&& body) {
