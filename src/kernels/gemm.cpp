@@ -38,8 +38,8 @@ void call(CBLAS_TRANSPOSE t, blasint rows, blasint columns, const double* a, con
 
 // Where a product is cut: whole blocks of this many rows or columns, so that OpenBLAS's kernels meet few short ones.
 constexpr std::size_t block = 8;
-// Multiplications that take a BLAS five to ten microseconds: what a part has at least.
-constexpr std::size_t part_products = 1 << 19;
+// Multiplications that take a BLAS two to five microseconds: what a part has at least.
+constexpr std::size_t part_products = 1 << 18;
 
 // The product of two matrices, the longer side of the result cut for several threads.
 template <class T>

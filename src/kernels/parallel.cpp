@@ -63,7 +63,8 @@ using Clock = std::chrono::steady_clock;
 // How long a thread with nothing to do waits awake.
 constexpr auto patience = std::chrono::microseconds(100);
 // To wake a thread that sleeps takes ten to twenty microseconds, half of them the caller's: worth it from this many
-// grains on, or where one loop follows the other.
+// grains on. Smaller loops are shared with threads that are awake, as they are between the larger ones of a training
+// step.
 constexpr std::size_t waking_grains = 8;
 
 // Waits for done() for a moment without giving up the processor: training steps run one loop after another, and to wake
@@ -92,8 +93,7 @@ class Pool {
   bool try_run(std::size_t count, std::size_t parts, std::size_t grains, PartBody body, void* context) {
     const std::unique_lock owner(owner_, std::try_to_lock);
     if (!owner) return false;
-    const auto last = std::exchange(last_, Clock::now());
-    if (grains < waking_grains && last_ - last > patience && asleep()) return false;
+    if (grains < waking_grains && asleep_.load(std::memory_order_relaxed) == workers_.size()) return false;
     employ(std::min(thread_count(), parts) - 1);
     // No thread reads these before the ticket is out, and none that read the last ticket can take a part any more.
     body_.store(body, std::memory_order_relaxed);
@@ -181,10 +181,7 @@ class Pool {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
-  bool asleep() const noexcept { return asleep_.load(std::memory_order_relaxed) == workers_.size(); }
-
   std::mutex owner_;
-  Clock::time_point last_;  // when the pool was last asked
   std::vector<std::thread> workers_;
   std::atomic<std::size_t> employed_{0};
   std::atomic<std::size_t> asleep_{0};

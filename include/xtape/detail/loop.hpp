@@ -14,7 +14,7 @@ namespace xtape::detail {
 inline constexpr std::size_t max_loop_inputs = 8;
 
 /// The least part of a loop over elements that each take a few exponentials.
-inline constexpr std::size_t costly_grain = part_work / 8;
+inline constexpr std::size_t costly_grain = part_work / 4;
 
 /// A broadcast loop nest with neighbouring axes merged: strides count elements. The last axis is walked
 /// with stride 0 or 1 by every input.

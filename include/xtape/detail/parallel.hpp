@@ -50,10 +50,9 @@ class Parts {
   std::size_t count_, number_ = 1, grains_ = 0;
 };
 
-/// A part should take ten microseconds or more: what another thread has made must come from its cache, which may take
-/// as long as the work. These are elementary operations on elements: additions, comparisons, copies of a sixth of a
-/// nanosecond each.
-inline constexpr std::size_t part_work = 1 << 16;
+/// A part should take five microseconds or more: what another thread has made must come from its cache. These are
+/// elementary operations on elements: additions, comparisons, copies of a sixth of a nanosecond each.
+inline constexpr std::size_t part_work = 1 << 15;
 
 /// body(first, last) for the parts that make up [0, count), none smaller than `grain`.
 template <class Body> void parallel_for(std::size_t count, std::size_t grain, Body&& body) {
