@@ -1,18 +1,20 @@
 // The loop on several threads, and that results do not depend on them.
 
 #include <xtape/detail/parallel.hpp>
-#include <xtape/error.hpp>
-#include <xtape/threads.hpp>
+#include <xtape/xtape.hpp>
 
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cmath>
+#include <functional>
 #include <mutex>
-#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -34,10 +36,10 @@ struct Threads {
   std::size_t before = num_threads();
 };
 
-using Parts = std::set<std::pair<std::size_t, std::size_t>>;
+using Ranges = std::set<std::pair<std::size_t, std::size_t>>;
 
-Parts parts_of(std::size_t count, std::size_t grain) {
-  Parts parts;
+Ranges parts_of(std::size_t count, std::size_t grain) {
+  Ranges parts;
   std::mutex lock;
   parallel_for(count, grain, [&](std::size_t first, std::size_t last) {
     const std::lock_guard guard(lock);
@@ -57,7 +59,7 @@ TEST_CASE("parallel_for: equal parts, none smaller than the grain, each once") {
         CAPTURE(threads);
         CAPTURE(count);
         CAPTURE(grain);
-        const Parts parts = parts_of(count, grain);
+        const Ranges parts = parts_of(count, grain);
         std::size_t at = 0;
         for (const auto& [first, last] : parts) {
           CHECK(first == at);
@@ -78,7 +80,7 @@ TEST_CASE("parallel_for: several threads take part") {
   // Each part waits for the other: done only if two threads run them.
   for (int round = 0; round < 100; ++round) {
     std::atomic<int> begun{0};
-    parallel_for(2, 1, [&](std::size_t, std::size_t) {
+    parallel_for(16, 1, [&](std::size_t, std::size_t) {
       ++begun;
       while (begun < 2) std::this_thread::yield();
     });
@@ -148,12 +150,12 @@ TEST_CASE("parallel_for: from several threads at once, while the setting changes
 
 TEST_CASE("parallel_for: a child process makes threads of its own") {
   const Threads setting(2);
-  CHECK(parts_of(2, 1).size() == 2);
+  CHECK(parts_of(16, 1).size() == 2);
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
     std::atomic<int> begun{0};
-    parallel_for(2, 1, [&](std::size_t, std::size_t) {
+    parallel_for(16, 1, [&](std::size_t, std::size_t) {
       ++begun;
       while (begun < 2) std::this_thread::yield();
     });
@@ -170,4 +172,182 @@ TEST_CASE("set_num_threads: 0 is one a processor, too many are refused") {
   CHECK(num_threads() >= 1);
   CHECK(num_threads() <= 1024);
   CHECK(message<ValueError>([] { set_num_threads(1025); }) == "set_num_threads: 1025 threads asked for, 1024 at most");
+}
+
+namespace {
+
+using Values = std::vector<std::vector<float>>;
+
+std::vector<float> values_of(const Tensor<float>& x) { return {x.span().begin(), x.span().end()}; }
+
+Values with_threads(std::size_t n, const std::function<Values()>& f) {
+  const Threads setting(n);
+  return f();
+}
+
+// f's values, and the gradients of its inputs.
+Values swept(const std::vector<Tensor<float>>& inputs,
+             const std::function<Tensor<float>(const std::vector<Tensor<float>>&)>& f) {
+  Tape tape;
+  std::vector<Tensor<float>> leaves;
+  for (const auto& x : inputs) leaves.push_back(parameter(x));
+  const auto y = f(leaves);
+  Rng rng{99};
+  tape.backward(y, init::normal<float>(y.shape(), 0, 1, rng));
+  Values values{values_of(y)};
+  for (const auto& x : leaves) values.push_back(values_of(x.grad()));
+  return values;
+}
+
+// Bit by bit; or to a rounding error of the largest.
+void check_same(const Values& a, const Values& b) {
+  REQUIRE(a.size() == b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) CHECK(a[i] == b[i]);
+}
+void check_close(const Values& a, const Values& b) {
+  REQUIRE(a.size() == b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    REQUIRE(a[i].size() == b[i].size());
+    float largest = 0, apart = 0;
+    for (std::size_t j = 0; j < a[i].size(); ++j) {
+      largest = std::max(largest, std::abs(a[i][j]));
+      apart = std::max(apart, std::abs(a[i][j] - b[i][j]));
+    }
+    CHECK(apart <= 1e-5F * largest);
+  }
+}
+
+Tensor<float> normal(const Shape& shape, std::uint64_t seed) {
+  Rng rng{seed};
+  return init::normal<float>(shape, 0, 1, rng);
+}
+
+// What the promise covers: everything but products of matrices and the gradients of convolutions' weights.
+Values same_on_any_number_of_threads() {
+  Values all;
+  const auto add = [&all](const Values& more) { all.insert(all.end(), more.begin(), more.end()); };
+  const auto long_row = normal({200001}, 1), other = normal({200001}, 2);
+  add(swept({long_row, other}, [](const auto& x) { return sigmoid(x[0] * x[1]) + tanh(x[0]); }));
+  add(swept({long_row, other},
+            [](const auto& x) { return map([](auto p, auto q) { return sigmoid(p * q) * tanh(p); }, x[0], x[1]); }));
+  add(swept({long_row}, [](const auto& x) { return sum(x[0]); }));
+  // Broadcasts along rows, along columns, and both; extents at which parts begin inside a row of the nest.
+  add(swept({normal({7, 30, 999}, 3), normal({30, 1}, 4), normal({7, 1, 999}, 5)},
+            [](const auto& x) { return x[0] * x[1] - x[2]; }));
+  add(swept({normal({301, 1}, 6), normal({1, 700}, 7)}, [](const auto& x) { return maximum(x[0], x[1]); }));
+  add(swept({normal({300, 701}, 8)}, [](const auto& x) { return softmax(x[0]); }));
+  add(swept({normal({300, 701}, 9)}, [](const auto& x) { return log_softmax(x[0]) * logsumexp(x[0], 1, {true}); }));
+  add(swept({normal({300, 701}, 10)}, [](const auto& x) { return sum(x[0], 1) * max(x[0], 1); }));
+  add(swept({normal({9, 40, 701}, 11)}, [](const auto& x) { return sum(x[0], 1); }));
+  const auto images = normal({16, 3, 40, 41}, 12);
+  add(swept({images}, [](const auto& x) { return max_pool2d(x[0]) + 2 * avg_pool2d(x[0]); }));
+  add(swept({images}, [](const auto& x) { return max_pool2d(x[0], {.window = 3, .stride = 1, .padding = 1}); }));
+  for (const std::size_t filters : {1, 8, 18}) {
+    const auto w = normal({filters, 3, 5, 5}, 13);
+    add(swept({images}, [&](const auto& x) { return conv2d(x[0], w, {.padding = 2}); }));
+    add(swept({images}, [&](const auto& x) { return conv2d(x[0], w, {.stride = 2}); }));
+  }
+  const auto grouped = normal({8, 4, 3, 3}, 14);
+  add(swept({normal({16, 8, 30, 30}, 15)}, [&](const auto& x) { return conv2d(x[0], grouped, {.groups = 2}); }));
+  // Draws, with the generator left at the same place.
+  Rng rng{16};
+  const Rbm<float> rbm(normal({50, 301}, 17) * 0.1, zeros<float>({50}), zeros<float>({301}));
+  GibbsChain<float> chain{rbm, 200, rng};
+  chain.step(2);
+  add({values_of(chain.visible()), values_of(chain.hidden())});
+  all.push_back({static_cast<float>(rng.uniform())});
+  // An optimiser's step.
+  auto weights = parameter(normal({300, 701}, 18));
+  optim::Sgd<float> sgd{{weights}, {.learning_rate = 0.1, .momentum = 0.9}};
+  optim::Adam<float> adam{{weights}, {}};
+  weights.set_grad(normal({300, 701}, 19));
+  sgd.step();
+  weights.set_grad(normal({300, 701}, 20));
+  adam.step();
+  all.push_back(values_of(weights));
+  return all;
+}
+
+// Products cut by rows and by columns, transposed and not, and the gradients of weights.
+Values close_on_any_number_of_threads() {
+  Values all;
+  const auto add = [&all](const Values& more) { all.insert(all.end(), more.begin(), more.end()); };
+  for (const auto& [n, m, k] : std::vector<std::array<std::size_t, 3>>{{300, 77, 200}, {77, 300, 200}, {129, 129, 129}})
+    for (const bool ta : {false, true})
+      for (const bool tb : {false, true}) {
+        const auto a = normal(ta ? Shape{k, n} : Shape{n, k}, 21), b = normal(tb ? Shape{m, k} : Shape{k, m}, 22);
+        add(swept({a, b}, [&](const auto& x) { return matmul(x[0], x[1], {.transpose_a = ta, .transpose_b = tb}); }));
+      }
+  for (const std::size_t filters : {1, 8, 18})
+    add(swept({normal({17, 3, 30, 31}, 23), normal({filters, 3, 5, 5}, 24)},
+              [](const auto& x) { return conv2d(x[0], x[1], {.padding = 1}); }));
+  add(swept({normal({17, 8, 30, 30}, 25), normal({8, 4, 3, 3}, 26)},
+            [](const auto& x) { return conv2d(x[0], x[1], {.groups = 2}); }));
+  return all;
+}
+
+// Some steps of a classifier's training.
+Values trained() {
+  Rng rng{30};
+  nn::Sequential<float> net{nn::Conv2d<float>(1, 6, 5, rng),
+                            relu<float>,
+                            [](const auto& x) { return max_pool2d(x); },
+                            [](const auto& x) { return flatten(x); },
+                            nn::Linear<float>(6 * 12 * 12, 64, rng),
+                            relu<float>,
+                            nn::Linear<float>(64, 10, rng)};
+  optim::Sgd<float> sgd{net.parameters(), {.learning_rate = 0.01, .momentum = 0.9}};
+  const auto x = init::uniform<float>({32, 1, 28, 28}, 0, 1, rng);
+  const Labels label({32}, [](std::size_t i) { return i % 10; });
+  Values losses;
+  for (int step = 0; step < 3; ++step) {
+    Tape tape;
+    const auto loss = cross_entropy(net(x), label);
+    tape.backward(loss);
+    sgd.step();
+    losses.push_back(values_of(loss));
+  }
+  for (const auto& p : net.parameters()) losses.push_back(values_of(p));
+  return losses;
+}
+
+}  // namespace
+
+TEST_CASE("threads: the same bits on any number of them, but for sums that are cut") {
+  const Values one = with_threads(1, same_on_any_number_of_threads);
+  for (const std::size_t n : {2, 3, 8}) {
+    CAPTURE(n);
+    check_same(with_threads(n, same_on_any_number_of_threads), one);
+  }
+}
+
+TEST_CASE("threads: products and gradients of weights differ by rounding alone, and not from run to run") {
+  for (const auto& f : {close_on_any_number_of_threads, trained}) {
+    const Values one = with_threads(1, f);
+    for (const std::size_t n : {2, 3, 8}) {
+      CAPTURE(n);
+      const Values several = with_threads(n, f);
+      check_close(several, one);
+      check_same(with_threads(n, f), several);
+    }
+  }
+}
+
+TEST_CASE("threads: several users, each with a tape, while the setting changes") {
+  const Threads setting(2);
+  const Values one = with_threads(1, trained);
+  std::vector<Values> results(3);
+  std::atomic<int> running{3};
+  std::vector<std::thread> users;
+  for (auto& result : results)
+    users.emplace_back([&] {
+      for (int round = 0; round < 3; ++round) result = trained();
+      --running;
+    });
+  for (std::size_t n = 1; running > 0; n = n % 4 + 1) {
+    set_num_threads(n);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  for (auto& user : users) user.join();
+  for (const auto& result : results) check_close(result, one);
 }
