@@ -351,3 +351,24 @@ TEST_CASE("threads: several users, each with a tape, while the setting changes")
   for (auto& user : users) user.join();
   for (const auto& result : results) check_close(result, one);
 }
+
+TEST_CASE("threads: a tape for each part of a batch, parameters shared") {
+  Rng rng{40};
+  const nn::Sequential<double> net{nn::Linear<double>(4, 16, rng), tanh<double>, nn::Linear<double>(16, 3, rng)};
+  const auto parameters = net.parameters();
+  const auto x = init::normal<double>({96, 4}, 0, 1, rng);
+  const auto gradient = [&](std::size_t first, std::size_t last) {
+    const Labels label({last - first}, [&](std::size_t i) { return (first + i) % 3; });
+    Tape tape;
+    return tape.gradient(cross_entropy(net(slice(x, {range(first, last)})), label), parameters);
+  };
+  const auto whole = gradient(0, 96);
+  for (int round = 0; round < 10; ++round) {
+    std::vector<std::vector<Tensor<double>>> parts(3);
+    std::vector<std::thread> workers;
+    for (std::size_t t = 0; t < 3; ++t) workers.emplace_back([&, t] { parts[t] = gradient(32 * t, 32 * t + 32); });
+    for (auto& worker : workers) worker.join();
+    for (std::size_t p = 0; p < parameters.size(); ++p)
+      CHECK(max(abs((parts[0][p] + parts[1][p] + parts[2][p]) / 3.0 - whole[p])).item() < 1e-15);
+  }
+}
