@@ -94,10 +94,28 @@ void check_global(const char* op, const Shape& x) {
 template <class T> Tensor<T> max_pool2d(const Tensor<T>& x, const PoolOptions& options) {
   const auto size = pool_size(x.shape(), options, failure("max_pool2d", x.shape(), options));
   Tensor<T> y = Tensor<T>::uninitialised(pooled_shape(x.shape(), size.rows.out, size.columns.out));
-  const detail::Indices at(y.size());
-  kernels::max_pool2d(size, x.data(), y.mutable_data(), at.data());
-  return record("max_pool2d", std::move(y), {x}, [at, shape = x.shape()](const Tensor<T>& dy) {
-    return Gradients(detail::scatter_flat(dy, at, shape));
+  if (!kernels::is_small(size)) {
+    const detail::Indices at(y.size());
+    kernels::max_pool2d(size, x.data(), y.mutable_data(), at.data());
+    return record("max_pool2d", std::move(y), {x}, [at, shape = x.shape()](const Tensor<T>& dy) {
+      return Gradients(detail::scatter_flat(dy, at, shape));
+    });
+  }
+  if (!detail::must_record({x})) {
+    kernels::max_windows<false, T>(size, x.data(), y.mutable_data(), nullptr);
+    return y;
+  }
+  const Tensor<T> code = Tensor<T>::uninitialised(y.shape());
+  kernels::max_windows<true>(size, x.data(), y.mutable_data(), code.mutable_data());
+  return record("max_pool2d", std::move(y), {x}, [code, size, shape = x.shape()](const Tensor<T>& dy) {
+    if (Tape::recording()) {
+      const detail::Indices at(code.size());
+      kernels::places_of_codes(size, code.data(), at.data());
+      return Gradients(detail::scatter_flat(dy, at, shape));
+    }
+    const Tensor<T> dx = zeros<T>(shape);
+    kernels::max_windows_gradient(size, dy.data(), code.data(), dx.mutable_data());
+    return Gradients(dx);
   });
 }
 
