@@ -109,15 +109,39 @@ void check_global(const char* op, const Shape& x) {
 template <class T> Tensor<T> max_pool2d(const Tensor<T>& x, const PoolOptions& options) {
   const auto size = pool_size(x.shape(), options, failure("max_pool2d", x.shape(), options));
   Tensor<T> y = Tensor<T>::uninitialised(pooled_shape(x.shape(), size.rows.out, size.columns.out));
-  const detail::Indices at(y.size());
+  if (!kernels::is_small(size)) {
+    const detail::Indices at(y.size());
+    for_images(size, [&](const auto& part, std::size_t from, std::size_t to) {
+      kernels::max_pool2d(part, x.data() + from, y.mutable_data() + to, at.data() + to);
+      // Counted from the part's start so far.
+      const std::size_t results = part.count * part.rows.out * part.columns.out;
+      for (std::size_t i = 0; from != 0 && i < results; ++i) at.data()[to + i] += static_cast<std::uint32_t>(from);
+    });
+    return record("max_pool2d", std::move(y), {x}, [at, shape = x.shape()](const Tensor<T>& dy) {
+      return Gradients(detail::scatter_flat(dy, at, shape));
+    });
+  }
+  if (!detail::must_record({x})) {
+    for_images(size, [&](const auto& part, std::size_t from, std::size_t to) {
+      kernels::max_windows<false, T>(part, x.data() + from, y.mutable_data() + to, nullptr);
+    });
+    return y;
+  }
+  const Tensor<T> code = Tensor<T>::uninitialised(y.shape());
   for_images(size, [&](const auto& part, std::size_t from, std::size_t to) {
-    kernels::max_pool2d(part, x.data() + from, y.mutable_data() + to, at.data() + to);
-    // Counted from the part's start so far.
-    const std::size_t results = part.count * part.rows.out * part.columns.out;
-    for (std::size_t i = 0; from != 0 && i < results; ++i) at.data()[to + i] += static_cast<std::uint32_t>(from);
+    kernels::max_windows<true>(part, x.data() + from, y.mutable_data() + to, code.mutable_data() + to);
   });
-  return record("max_pool2d", std::move(y), {x}, [at, shape = x.shape()](const Tensor<T>& dy) {
-    return Gradients(detail::scatter_flat(dy, at, shape));
+  return record("max_pool2d", std::move(y), {x}, [code, size, shape = x.shape()](const Tensor<T>& dy) {
+    if (Tape::recording()) {
+      const detail::Indices at(code.size());
+      kernels::places_of_codes(size, code.data(), at.data());
+      return Gradients(detail::scatter_flat(dy, at, shape));
+    }
+    const Tensor<T> dx = zeros<T>(shape);
+    for_images(size, [&](const auto& part, std::size_t to, std::size_t from) {
+      kernels::max_windows_gradient(part, dy.data() + from, code.data() + from, dx.mutable_data() + to);
+    });
+    return Gradients(dx);
   });
 }
 
