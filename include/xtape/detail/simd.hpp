@@ -5,12 +5,44 @@
 #include <xsimd/xsimd.hpp>
 
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
 
 namespace xtape::simd {
 
 /// As many numbers as fit a vector register of the machine compiled for.
 template <class T> using Batch = xsimd::batch<T>;
+
+/// The first n numbers at p, n less than a batch, and copies of the last of them in the rest.
+template <class T> Batch<T> load_some(const T* p, std::size_t n) noexcept {
+#if XSIMD_WITH_AVX512F
+  // A masked load touches nothing beyond them.
+  const auto first = static_cast<std::uint16_t>((1U << n) - 1);
+  if constexpr (sizeof(T) == 4)
+    return _mm512_mask_loadu_ps(_mm512_set1_ps(p[n - 1]), first, p);
+  else
+    return _mm512_mask_loadu_pd(_mm512_set1_pd(p[n - 1]), static_cast<std::uint8_t>(first), p);
+#else
+  alignas(64) T values[Batch<T>::size];
+  for (std::size_t i = 0; i < Batch<T>::size; ++i) values[i] = p[i < n ? i : n - 1];
+  return Batch<T>::load_aligned(values);
+#endif
+}
+/// Writes the first n numbers of x to p, n less than a batch.
+template <class T> void store_some(const Batch<T>& x, T* p, std::size_t n) noexcept {
+#if XSIMD_WITH_AVX512F
+  const auto first = static_cast<std::uint16_t>((1U << n) - 1);
+  if constexpr (sizeof(T) == 4)
+    _mm512_mask_storeu_ps(p, first, x);
+  else
+    _mm512_mask_storeu_pd(p, static_cast<std::uint8_t>(first), x);
+#else
+  alignas(64) T values[Batch<T>::size];
+  x.store_aligned(values);
+  for (std::size_t i = 0; i < n; ++i) p[i] = values[i];
+#endif
+}
 
 /// Applies a scalar function to each number: where only the C library is accurate.
 template <class T, class A, class F> xsimd::batch<T, A> each(const xsimd::batch<T, A>& x, F&& f) noexcept {
