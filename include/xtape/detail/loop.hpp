@@ -25,10 +25,11 @@ struct LoopPlan {
 /// Throws ShapeError naming op and shapes.
 LoopPlan plan_loop(const char* op, const Shape* const* inputs, std::size_t count);
 
-/// One contiguous run of n outputs; step[k] is 0 for an input that stands still.
+/// One contiguous run of n outputs; step[k] is 0 for an input that stands still. All of f is inlined: a call would put
+/// vectors onto the stack and back.
 template <class T, std::size_t K, std::size_t M, class F>
-void run_row(std::size_t n, std::array<const T*, K> in, const std::array<std::size_t, K>& step, std::array<T*, M> out,
-             const F& f) {
+[[gnu::flatten]] void run_row(std::size_t n, std::array<const T*, K> in, const std::array<std::size_t, K>& step,
+                              std::array<T*, M> out, const F& f) {
   using B = simd::Batch<T>;
   constexpr std::size_t width = B::size;
   std::array<B, K> x;

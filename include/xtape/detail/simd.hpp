@@ -61,14 +61,19 @@ xsimd::batch<T, A> each(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y
   return xsimd::batch<T, A>::load_aligned(values);
 }
 
+template <class T, class A>
+[[gnu::noinline, gnu::cold]] xsimd::batch<T, A> exp_by_root(const xsimd::batch<T, A>& x) noexcept {
+  const xsimd::batch<T, A> root = xsimd::exp(x * xsimd::batch<T, A>(T(0.5)));
+  return root * root;
+}
 template <class T, class A> xsimd::batch<T, A> exp(const xsimd::batch<T, A>& x) noexcept {
   using B = xsimd::batch<T, A>;
   const B y = xsimd::exp(x);
   // xsimd gives 0 where the result is subnormal, and inf a little before it overflows.
   const auto far = xsimd::abs(x) > B(sizeof(T) == 4 ? T(87) : T(708));
-  if (!xsimd::any(far)) return y;
-  const B root = xsimd::exp(x * B(T(0.5)));
-  return xsimd::select(far, root * root, y);
+  if (!xsimd::any(far)) [[likely]]
+    return y;
+  return xsimd::select(far, exp_by_root(x), y);
 }
 
 template <class T, class A> xsimd::batch<T, A> expm1(const xsimd::batch<T, A>& x) noexcept {
