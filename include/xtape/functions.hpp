@@ -65,25 +65,33 @@ template <class V, class W> V unwrap(const W& w) noexcept {
 template <class F, class V, std::size_t N> Dual<V, N> apply(const F& f, const Dual<V, N>& x) noexcept {
   if constexpr (N > 0 && GivesSlope<F, V>) {
     const ValueAndSlope<V> y = f.value_and_slope(x.value);
-    Dual<V, N> result{y.value, {}};
-    for (std::size_t i = 0; i < N; ++i) result.partial[i] = x.partial[i] * y.slope;
+    Dual<V, N> result{y.value, {}, x.directions};
+    for (std::size_t i = 0; i < N; ++i)
+      if (x.varies(i)) result.partial[i] = x.partial[i] * y.slope;
     return result;
   } else {
-    Dual<V, N> y{detail::evaluate(f, x.value), {}};
+    Dual<V, N> y{detail::evaluate(f, x.value), {}, x.directions};
     for (std::size_t i = 0; i < N; ++i)
-      y.partial[i] =
-          detail::unwrap<V>(pull(f, detail::wrap(x.partial[i]), detail::wrap(x.value), detail::wrap(y.value)));
+      if (x.varies(i))
+        y.partial[i] =
+            detail::unwrap<V>(pull(f, detail::wrap(x.partial[i]), detail::wrap(x.value), detail::wrap(y.value)));
     return y;
   }
 }
 
 template <class F, class V, std::size_t N>
 Dual<V, N> apply(const F& f, const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  Dual<V, N> y{detail::evaluate(f, a.value, b.value), {}};
-  for (std::size_t i = 0; i < N; ++i)
-    y.partial[i] =
-        detail::unwrap<V>(f.pull_a(detail::wrap(a.partial[i]), detail::wrap(a.value), detail::wrap(b.value))) +
-        detail::unwrap<V>(f.pull_b(detail::wrap(b.partial[i]), detail::wrap(a.value), detail::wrap(b.value)));
+  Dual<V, N> y{detail::evaluate(f, a.value, b.value), {}, a.directions | b.directions};
+  for (std::size_t i = 0; i < N; ++i) {
+    if (a.varies(i))
+      y.partial[i] =
+          detail::unwrap<V>(f.pull_a(detail::wrap(a.partial[i]), detail::wrap(a.value), detail::wrap(b.value)));
+    if (b.varies(i)) {
+      const V by_b =
+          detail::unwrap<V>(f.pull_b(detail::wrap(b.partial[i]), detail::wrap(a.value), detail::wrap(b.value)));
+      y.partial[i] = a.varies(i) ? y.partial[i] + by_b : by_b;
+    }
+  }
   return y;
 }
 

@@ -26,7 +26,7 @@ template <std::size_t K, class F> struct PartialOf {
  private:
   template <class V, std::size_t... I, class... X>
   V partial(const V& dy, std::index_sequence<I...>, const X&... x) const {
-    return dy * f(Dual<V, 1>{x, {constant<V>(I == K ? 1 : 0)}}...).partial[0];
+    return dy * partial_of(f(Dual<V, 1>{x, {constant<V>(1)}, I == K ? 1U : 0U}...), 0);
   }
 };
 
@@ -64,11 +64,10 @@ template <int Order, class T, class F, std::size_t K> struct MapPullback {
   }
 };
 
-/// An input as a dual number: its derivative by itself is 1, by the others 0.
+/// Input number `input` of K as a dual number: its derivative by itself is 1.
 template <std::size_t K, class B> Dual<B, K> seeded(const B& value, std::size_t input) noexcept {
-  using T = typename B::value_type;
-  Dual<B, K> dual{value, {}};
-  for (std::size_t k = 0; k < K; ++k) dual.partial[k] = B(T(k == input ? 1 : 0));
+  Dual<B, K> dual{value, {}, 1U << input};
+  dual.partial[input] = constant<B>(1);
   return dual;
 }
 
@@ -92,7 +91,7 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
   run_loop<T, K, K + 1>(plan, {x[I].data()...}, {y.mutable_data(), (wanted[I] ? slope[I].mutable_data() : nullptr)...},
                         [&f](const std::array<B, K>& v) {
                           const Dual<B, K> result = f(seeded<K>(v[I], I)...);
-                          return std::array<B, K + 1>{result.value, result.partial[I]...};
+                          return std::array<B, K + 1>{result.value, partial_of(result, I)...};
                         });
   return record("map", std::move(y), {x[I]...}, MapPullback<Order, T, F, K>{f, x, slope});
 }

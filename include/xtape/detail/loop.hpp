@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstddef>
+#include <utility>
 
 namespace xtape::detail {
 
@@ -47,9 +48,10 @@ template <class T, std::size_t K, std::size_t M, class F>
         x[k] = B::load_unaligned(at[k]);
         at[k] += width * step[k];
       }
+      // Unrolled by hand: indexed by a variable, y would lie in memory.
       const std::array<B, M> y = f(x);
-      for (std::size_t m = 0; m < M; ++m)
-        if (out[m]) y[m].store_unaligned(out[m] + i);
+      [&]<std::size_t... m>(std::index_sequence<m...>) { ((out[m] ? y[m].store_unaligned(out[m] + i) : void()), ...); }
+      (std::make_index_sequence<M>{});
     }
   }
   if (i == n) return;
