@@ -111,6 +111,8 @@ template <class T> Tensor<T> sum(const Tensor<T>& x, const Axes& axes, const Red
   Tensor<T> y = Tensor<T>::uninitialised(group.kept);
   sum_group(in.data(), y.mutable_data(), group);
   return record("sum", std::move(y), {in}, [from = group.spread, shape = in.shape()](const Tensor<T>& dy) {
+    // A single number stands for all of them, which need not be written down.
+    if (dy.size() == 1 && !Tape::recording()) return Gradients(reshape(dy, from));
     return Gradients(detail::spread(dy, from, shape));
   });
 }
@@ -264,6 +266,11 @@ template <class T> Tensor<T> sum_to(const Tensor<T>& x, const Shape& shape) {
   for (std::size_t i = 0; i < x.dimension(); ++i)
     if (i < offset || (shape[i - offset] == 1 && x.shape()[i] != 1)) axes.push_back(static_cast<std::ptrdiff_t>(i));
   return reshape(sum(x, axes, {.keepdims = true}), shape);
+}
+
+Handle<TensorImpl> spread_to_shape(const Handle<TensorImpl>& gradient, const Shape& shape) {
+  return gradient->dtype == DType::float32 ? broadcast_to(Tensor<float>(gradient), shape).impl()
+                                           : broadcast_to(Tensor<double>(gradient), shape).impl();
 }
 
 Handle<TensorImpl> sum_to_shape(const Handle<TensorImpl>& gradient, const Shape& shape) {

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstddef>
+#include <utility>
 
 namespace xtape::detail {
 
@@ -29,39 +30,39 @@ struct LoopPlan {
 /// Throws ShapeError naming op and shapes.
 LoopPlan plan_loop(const char* op, const Shape* const* inputs, std::size_t count);
 
-/// One contiguous run of n outputs; step[k] is 0 for an input that stands still.
+/// One contiguous run of n outputs; step[k] is 0 for an input that stands still. All of f is inlined: a call would put
+/// vectors onto the stack and back.
 template <class T, std::size_t K, std::size_t M, class F>
-void run_row(std::size_t n, std::array<const T*, K> in, const std::array<std::size_t, K>& step, std::array<T*, M> out,
-             const F& f) {
+[[gnu::flatten]] void run_row(std::size_t n, std::array<const T*, K> in, const std::array<std::size_t, K>& step,
+                              std::array<T*, M> out, const F& f) {
   using B = simd::Batch<T>;
   constexpr std::size_t width = B::size;
-  alignas(64) T still[K][width];
-  for (std::size_t k = 0; k < K; ++k)
-    if (step[k] == 0) {
-      std::fill_n(still[k], width, *in[k]);
-      in[k] = still[k];
-    }
   std::array<B, K> x;
   std::size_t i = 0;
-  for (; i + width <= n; i += width) {
-    for (std::size_t k = 0; k < K; ++k) x[k] = B::load_unaligned(in[k] + i * step[k]);
-    const std::array<B, M> y = f(x);
-    for (std::size_t m = 0; m < M; ++m)
-      if (out[m]) y[m].store_unaligned(out[m] + i);
+  if (n >= width) {
+    alignas(64) T still[K][width];
+    std::array<const T*, K> at = in;
+    for (std::size_t k = 0; k < K; ++k)
+      if (step[k] == 0) {
+        B(*in[k]).store_aligned(still[k]);
+        at[k] = still[k];
+      }
+    for (; i + width <= n; i += width) {
+      for (std::size_t k = 0; k < K; ++k) {
+        x[k] = B::load_unaligned(at[k]);
+        at[k] += width * step[k];
+      }
+      // Unrolled by hand: indexed by a variable, y would lie in memory.
+      const std::array<B, M> y = f(x);
+      [&]<std::size_t... m>(std::index_sequence<m...>) { ((out[m] ? y[m].store_unaligned(out[m] + i) : void()), ...); }
+      (std::make_index_sequence<M>{});
+    }
   }
   if (i == n) return;
-  // The rest, with the last batch filled up by copies of its last element.
-  alignas(64) T rest[width];
-  for (std::size_t k = 0; k < K; ++k) {
-    for (std::size_t j = 0; j < width; ++j) rest[j] = in[k][(i + j < n ? i + j : n - 1) * step[k]];
-    x[k] = B::load_aligned(rest);
-  }
+  for (std::size_t k = 0; k < K; ++k) x[k] = step[k] == 0 ? B(*in[k]) : simd::load_some(in[k] + i, n - i);
   const std::array<B, M> y = f(x);
   for (std::size_t m = 0; m < M; ++m)
-    if (out[m]) {
-      y[m].store_aligned(rest);
-      std::copy(rest, rest + (n - i), out[m] + i);
-    }
+    if (out[m]) simd::store_some(y[m], out[m] + i, n - i);
 }
 
 /// run_row, a long row cut for several threads: into parts of at least `grain` elements.
