@@ -10,8 +10,7 @@
 #include <xtape/ops/shape.hpp>
 #include <xtape/ops/softmax.hpp>
 #include <xtape/tape.hpp>
-
-#include <cblas.h>
+#include <xtape/threads.hpp>
 
 #include "cases.hpp"
 
@@ -19,7 +18,7 @@ namespace bench {
 
 using namespace xtape;
 
-void set_threads(int threads) { openblas_set_num_threads(threads); }
+void set_threads(int threads) { set_num_threads(static_cast<std::size_t>(threads)); }
 
 Running chain(const Chain& problem, Pass pass) {
   struct State {

@@ -47,28 +47,29 @@ Sgd<T>::Sgd(std::vector<Tensor<T>> parameters, const SgdOptions& sgd_options)
 }
 
 template <class T> void Sgd<T>::step() {
+  using B = simd::Batch<T>;
   check(options);
-  const auto rate = static_cast<T>(options.learning_rate), momentum = static_cast<T>(options.momentum);
-  const auto decay = static_cast<T>(options.weight_decay);
+  const B rate(static_cast<T>(options.learning_rate)), momentum(static_cast<T>(options.momentum));
+  const B decay(static_cast<T>(options.weight_decay));
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Tensor<T>& p = parameters_[i];
     const Tensor<T> g = p.grad();
     if (!g.defined()) continue;
-    const std::size_t n = p.size();
-    // modify() gives elements that nobody else holds, so that the three arrays never overlap.
-    T* __restrict const value = p.modify().data();
-    const T* __restrict const gradient = g.data();
-    if (momentum == T(0)) {
-      for (std::size_t j = 0; j < n; ++j) value[j] -= rate * (gradient[j] + decay * value[j]);
+    T* value = p.modify().data();
+    if (options.momentum == 0) {
+      detail::run_long_row<T, 2, 1>(p.size(), {value, g.data()}, {1, 1}, {value}, [&](const std::array<B, 2>& v) {
+        return std::array<B, 1>{v[0] - rate * (v[1] + decay * v[0])};
+      });
     } else {
       if (!velocity_[i].defined()) velocity_[i] = zeros<T>(p.shape());
-      T* __restrict const velocity = velocity_[i].modify().data();
+      T* velocity = velocity_[i].modify().data();
       const bool nesterov = options.nesterov;
-      for (std::size_t j = 0; j < n; ++j) {
-        const T slope = gradient[j] + decay * value[j], speed = momentum * velocity[j] + slope;
-        velocity[j] = speed;
-        value[j] -= rate * (nesterov ? slope + momentum * speed : speed);
-      }
+      detail::run_long_row<T, 3, 2>(p.size(), {value, g.data(), velocity}, {1, 1, 1}, {value, velocity},
+                                    [&](const std::array<B, 3>& v) {
+                                      const B slope = v[1] + decay * v[0], speed = momentum * v[2] + slope;
+                                      const B along = nesterov ? slope + momentum * speed : speed;
+                                      return std::array<B, 2>{v[0] - rate * along, speed};
+                                    });
     }
     p.zero_grad();
   }
@@ -106,12 +107,12 @@ template <class T> void Adam<T>::step() {
     const B rate = lane(options.learning_rate / (1 - std::pow(options.beta1, t)));
     const B scale = lane(1 / (1 - std::pow(options.beta2, t)));
     T *value = p.modify().data(), *mean = m.mean.modify().data(), *square = m.square.modify().data();
-    detail::run_row<T, 4, 3>(p.size(), {value, g.data(), mean, square}, {1, 1, 1, 1}, {value, mean, square},
-                             [&](const std::array<B, 4>& v) {
-                               const B first = b1 * v[2] + c1 * v[1], second = b2 * v[3] + c2 * (v[1] * v[1]);
-                               const B next = keep * v[0] - rate * first / (xsimd::sqrt(second * scale) + epsilon);
-                               return std::array<B, 3>{next, first, second};
-                             });
+    detail::run_long_row<T, 4, 3>(p.size(), {value, g.data(), mean, square}, {1, 1, 1, 1}, {value, mean, square},
+                                  [&](const std::array<B, 4>& v) {
+                                    const B first = b1 * v[2] + c1 * v[1], second = b2 * v[3] + c2 * (v[1] * v[1]);
+                                    const B next = keep * v[0] - rate * first / (xsimd::sqrt(second * scale) + epsilon);
+                                    return std::array<B, 3>{next, first, second};
+                                  });
     p.zero_grad();
   }
 }

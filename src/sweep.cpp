@@ -250,8 +250,9 @@ void Recording::run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImp
   }
 
   const Handle<TensorImpl> output = node.output;
-  Gradients gradients = anomaly() ? anomaly()->run(*this, index, std::move(gradient), output, Wanted(mask))
-                                  : node.type->run(node.pullback, std::move(gradient), output, Wanted(mask));
+  const Wanted wanted(mask, !sweep.retain);
+  Gradients gradients = anomaly() ? anomaly()->run(*this, index, std::move(gradient), output, wanted)
+                                  : node.type->run(node.pullback, std::move(gradient), output, wanted);
   if (gradients.size() != edges)
     throw TapeError(fmt::format("{}: the pullback returned {} gradients for {} inputs", name, gradients.size(), edges));
   if (timed) timed->count_bytes(gradients);
@@ -262,26 +263,36 @@ void Recording::run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImp
 }
 
 void Recording::deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl>&& gradient, const Step& step) {
-  const bool inside = edge.node != Edge::none;
+  const bool inside = edge.node != Edge::none, passed_on = inside && edge.node >= sweep.first;
+  constexpr const char* added = "added to the others of the same tensor";
+  if (passed_on && nodes_[edge.node].has_shape(gradient->shape) && nodes_[edge.node].dtype == gradient->dtype)
+      [[likely]] {
+    accumulate(sweep, sweep.gradient_of(edge.node), std::move(gradient), added, step);
+    return;
+  }
   const Shape shape = inside ? nodes_[edge.node].shape() : edge.source->shape;
   const DType dtype = inside ? nodes_[edge.node].dtype : edge.source->dtype;
-  if (gradient->dtype != dtype || !broadcasts_to(shape, gradient->shape))
+  const bool uniform = gradient->size == 1 && gradient->shape.size() == shape.size();
+  if (gradient->dtype != dtype || !(uniform || broadcasts_to(shape, gradient->shape)))
     throw TapeError(fmt::format("{}: the pullback returned a gradient of shape {}{} for an input of shape {}", step.op,
                                 to_string(gradient->shape), gradient->dtype != dtype ? " and another element type" : "",
                                 to_string(shape)));
-  if (gradient->shape != shape) {
-    const Handle<TensorImpl> whole = std::move(gradient);
-    const auto sum = [&] { gradient = sum_to_shape(whole, shape); };
+  // A single element stays one if nobody but the next pullback sees it, and that takes it so.
+  const bool stays =
+      uniform && passed_on && nodes_[edge.node].type->takes_uniform && !sweep.targets && !watch_ && !sweep.create_graph;
+  if (gradient->shape != shape && !stays) {
+    const Handle<TensorImpl> given = std::move(gradient);
+    const auto fit = [&] { gradient = uniform ? spread_to_shape(given, shape) : sum_to_shape(given, shape); };
     if (anomaly()) [[unlikely]]
-      anomaly()->run_step(step, "summed over the axes that the input was broadcast along", {whole.get()}, gradient,
-                          sum);
+      anomaly()->run_step(
+          step, uniform ? "spread over its tensor" : "summed over the axes that the input was broadcast along",
+          {given.get()}, gradient, fit);
     else
-      sum();
+      fit();
   }
 
-  if (inside && edge.node >= sweep.first) {
-    accumulate(sweep, sweep.gradient_of(edge.node), std::move(gradient), "added to the others of the same tensor",
-               step);
+  if (passed_on) {
+    accumulate(sweep, sweep.gradient_of(edge.node), std::move(gradient), added, step);
     return;
   }
   if (inside) {
@@ -290,7 +301,7 @@ void Recording::deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl>&& gra
   }
   const std::size_t hooked = sweep.hooked.empty() ? 0 : watch_->place_of_source(edge.source.get());
   if (hooked < sweep.hooked.size())
-    accumulate(sweep, sweep.hooked[hooked], std::move(gradient), "added to the others of the same tensor", step);
+    accumulate(sweep, sweep.hooked[hooked], std::move(gradient), added, step);
   else
     arrive(sweep, edge.source, std::move(gradient), step);
 }
@@ -320,7 +331,8 @@ void Recording::accumulate(const Sweep& sweep, Handle<TensorImpl>& into, Handle<
     return;
   }
   const auto add = [&] {
-    if (!sweep.create_graph && into->exclusive())
+    // Shapes differ if one is a single element that stands for all.
+    if (!sweep.create_graph && into->exclusive() && into->shape == gradient->shape)
       add_in_place(*into, *gradient);
     else
       into = add_gradients(into, gradient);

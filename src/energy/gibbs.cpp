@@ -59,9 +59,9 @@ template <class T> void GibbsChain<T>::step(std::size_t n) {
     const std::size_t units = x.shape()[1];
     for (std::size_t t = 0; t < beta_.size(); ++t) {
       const std::size_t at = t * chains_ * units;
-      kernels::half_step<T>(x.data() + at, bias[t].data(), chains_, units, beta_[t],
-                            probability.defined() ? probability.mutable_data() + at : nullptr,
-                            state.mutable_data() + at, rng_);
+      kernels::half_steps<T>(x.data() + at, bias[t].data(), chains_, units, beta_[t],
+                             probability.defined() ? probability.mutable_data() + at : nullptr,
+                             state.mutable_data() + at, rng_);
     }
   };
   Tensor<T> from = all_v_;

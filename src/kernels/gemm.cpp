@@ -2,13 +2,14 @@
 
 #include <xtape/error.hpp>
 
-#include "gemm_onednn.hpp"
-
 #include <cblas.h>
 
 #include <algorithm>
 #include <limits>
 #include <type_traits>
+
+#include "gemm_onednn.hpp"
+#include "parallel.hpp"
 
 namespace xtape::kernels {
 namespace {
@@ -35,6 +36,33 @@ void call(CBLAS_TRANSPOSE t, blasint rows, blasint columns, const double* a, con
   cblas_dgemv(CblasRowMajor, t, rows, columns, 1.0, a, columns, x, 1, beta, y, 1);
 }
 
+// Where a product is cut: whole blocks of this many rows or columns, so that OpenBLAS's kernels meet few short ones.
+constexpr std::size_t block = 8;
+// Multiplications that take a BLAS two to five microseconds: what a part has at least.
+constexpr std::size_t part_products = 1 << 18;
+
+// The product of two matrices, the longer side of the result cut for several threads.
+template <class T>
+void matrix_product(bool ta, bool tb, std::size_t n, std::size_t m, std::size_t k, const T* a, const T* b, T beta,
+                    T* c) {
+  const blasint bn = to_blas(n), bm = to_blas(m), bk = to_blas(k);
+  const bool by_rows = n >= m;
+  const std::size_t length = by_rows ? n : m, other = by_rows ? m : n;
+  parallel_for((length - 1) / block + 1, part_products / (block * other) / k + 1,
+               [&](std::size_t from, std::size_t to) {
+                 const std::size_t first = from * block, size = std::min(to * block, length) - first;
+                 const std::size_t rows = by_rows ? size : n, columns = by_rows ? m : size;
+                 const T* const a_part = by_rows ? a + first * (ta ? 1 : k) : a;
+                 const T* const b_part = by_rows ? b : b + first * (tb ? k : 1);
+                 T* const c_part = c + first * (by_rows ? m : 1);
+                 if constexpr (std::is_same_v<T, float>)
+                   if (onednn_gemm(ta, tb, rows, columns, k, a_part, ta ? n : k, b_part, tb ? k : m, beta, c_part, m))
+                     return;
+                 call(ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, to_blas(rows), to_blas(columns),
+                      bk, a_part, ta ? bn : bk, b_part, tb ? bk : bm, beta, c_part, bm);
+               });
+}
+
 }  // namespace
 
 template <class T>
@@ -56,10 +84,7 @@ void gemm(bool transpose_a, bool transpose_b, std::size_t n, std::size_t m, std:
   } else if (m == 1) {
     transpose_a ? call(CblasTrans, bk, bn, a, b, beta, c) : call(CblasNoTrans, bn, bk, a, b, beta, c);
   } else {
-    if constexpr (std::is_same_v<T, float>)
-      if (onednn_gemm(transpose_a, transpose_b, n, m, k, a, b, beta, c)) return;
-    call(transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans, bn, bm, bk, a,
-         transpose_a ? bn : bk, b, transpose_b ? bk : bm, beta, c, bm);
+    matrix_product(transpose_a, transpose_b, n, m, k, a, b, beta, c);
   }
 }
 

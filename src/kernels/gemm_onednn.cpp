@@ -25,14 +25,14 @@ class OneOmpThread {
 }  // namespace
 
 bool onednn_gemm(bool transpose_a, bool transpose_b, std::size_t n, std::size_t m, std::size_t k, const float* a,
-                 const float* b, float beta, float* c) {
+                 std::size_t lda, const float* b, std::size_t ldb, float beta, float* c, std::size_t ldc) {
   // Below, its call costs more than its kernels gain. Doubles, because the product of extents may overflow.
   constexpr double least_products = 24 * 24 * 24;
   if (static_cast<double>(n) * static_cast<double>(m) * static_cast<double>(k) < least_products) return false;
   const OneOmpThread one;
   const auto as_dim = [](std::size_t extent) { return static_cast<dnnl_dim_t>(extent); };
   return dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', as_dim(n), as_dim(m), as_dim(k), 1.0F, a,
-                    as_dim(transpose_a ? n : k), b, as_dim(transpose_b ? k : m), beta, c, as_dim(m)) == dnnl_success;
+                    as_dim(lda), b, as_dim(ldb), beta, c, as_dim(ldc)) == dnnl_success;
 }
 
 }  // namespace xtape::kernels

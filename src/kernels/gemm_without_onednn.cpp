@@ -2,7 +2,8 @@
 
 namespace xtape::kernels {
 
-bool onednn_gemm(bool, bool, std::size_t, std::size_t, std::size_t, const float*, const float*, float, float*) {
+bool onednn_gemm(bool, bool, std::size_t, std::size_t, std::size_t, const float*, std::size_t, const float*,
+                 std::size_t, float, float*, std::size_t) {
   return false;
 }
 

@@ -5,6 +5,7 @@
 #include <xtape/functions.hpp>
 #include <xtape/rng.hpp>
 
+#include "parallel.hpp"
 #include "philox.hpp"
 #include "reduce.hpp"
 
@@ -73,6 +74,26 @@ template <class T> T softplus_change(const T* x, const T* y, std::size_t n, T fr
     if (xsimd::all(near)) return change;
     return xsimd::select(near, change, fn::Softplus{}.value(g * u) - fn::Softplus{}.value(f * u));
   });
+}
+
+// half_step, its rows cut for several threads. A row's draws stand at a place of the generator's stream that depends on
+// the row alone, so the states are the same whatever their number.
+template <class T>
+void half_steps(const T* x, const T* bias, std::size_t rows, std::size_t units, T scale, T* probability, T* state,
+                Rng& rng) {
+  const auto at_row = [start = rng.state(), units](std::size_t row) {
+    constexpr std::size_t block = philox_numbers<T>;
+    Rng::State there = start;
+    there.words = (start.words + 3) / 4 * 4 + row * ((units + block - 1) / block * 4);
+    return Rng::from_state(there);
+  };
+  parallel_for(rows, grain(8 * units), [&](std::size_t first, std::size_t last) {
+    const std::size_t at = first * units;
+    Rng own = at_row(first);
+    half_step<T>(x + at, bias, last - first, units, scale, probability ? probability + at : nullptr,
+                 state ? state + at : nullptr, own);
+  });
+  if (state && rows * units != 0) rng = at_row(rows);
 }
 
 }  // namespace xtape::kernels

@@ -31,8 +31,8 @@ template <class T> Tensor<T> target_tensor(const Tensor<T>& x, const detail::Ope
 template <class T, class F> Tensor<T> mean_loss(const Tensor<T>& x, const Tensor<T>& t, const F& f) {
   using B = simd::Batch<T>;
   const Tensor<T> terms = Tensor<T>::uninitialised(x.shape());
-  detail::run_row<T, 2, 1>(x.size(), {x.data(), t.data()}, {1, 1}, {terms.mutable_data()},
-                           [&f](const std::array<B, 2>& v) { return std::array<B, 1>{f(v[0], v[1])}; });
+  detail::run_long_row<T, 2, 1>(x.size(), {x.data(), t.data()}, {1, 1}, {terms.mutable_data()},
+                                [&f](const std::array<B, 2>& v) { return std::array<B, 1>{f(v[0], v[1])}; });
   return Tensor<T>(kernels::sum(terms.data(), terms.size()) / static_cast<T>(x.size()));
 }
 

@@ -5,12 +5,44 @@
 #include <xsimd/xsimd.hpp>
 
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
 
 namespace xtape::simd {
 
 /// As many numbers as fit a vector register of the machine compiled for.
 template <class T> using Batch = xsimd::batch<T>;
+
+/// The first n numbers at p, n less than a batch, and copies of the last of them in the rest.
+template <class T> Batch<T> load_some(const T* p, std::size_t n) noexcept {
+#if XSIMD_WITH_AVX512F
+  // A masked load touches nothing beyond them.
+  const auto first = static_cast<std::uint16_t>((1U << n) - 1);
+  if constexpr (sizeof(T) == 4)
+    return _mm512_mask_loadu_ps(_mm512_set1_ps(p[n - 1]), first, p);
+  else
+    return _mm512_mask_loadu_pd(_mm512_set1_pd(p[n - 1]), static_cast<std::uint8_t>(first), p);
+#else
+  alignas(64) T values[Batch<T>::size];
+  for (std::size_t i = 0; i < Batch<T>::size; ++i) values[i] = p[i < n ? i : n - 1];
+  return Batch<T>::load_aligned(values);
+#endif
+}
+/// Writes the first n numbers of x to p, n less than a batch.
+template <class T> void store_some(const Batch<T>& x, T* p, std::size_t n) noexcept {
+#if XSIMD_WITH_AVX512F
+  const auto first = static_cast<std::uint16_t>((1U << n) - 1);
+  if constexpr (sizeof(T) == 4)
+    _mm512_mask_storeu_ps(p, first, x);
+  else
+    _mm512_mask_storeu_pd(p, static_cast<std::uint8_t>(first), x);
+#else
+  alignas(64) T values[Batch<T>::size];
+  x.store_aligned(values);
+  for (std::size_t i = 0; i < n; ++i) p[i] = values[i];
+#endif
+}
 
 /// Applies a scalar function to each number: where only the C library is accurate.
 template <class T, class A, class F> xsimd::batch<T, A> each(const xsimd::batch<T, A>& x, F&& f) noexcept {
@@ -29,14 +61,19 @@ xsimd::batch<T, A> each(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y
   return xsimd::batch<T, A>::load_aligned(values);
 }
 
+template <class T, class A>
+[[gnu::noinline, gnu::cold]] xsimd::batch<T, A> exp_by_root(const xsimd::batch<T, A>& x) noexcept {
+  const xsimd::batch<T, A> root = xsimd::exp(x * xsimd::batch<T, A>(T(0.5)));
+  return root * root;
+}
 template <class T, class A> xsimd::batch<T, A> exp(const xsimd::batch<T, A>& x) noexcept {
   using B = xsimd::batch<T, A>;
   const B y = xsimd::exp(x);
   // xsimd gives 0 where the result is subnormal, and inf a little before it overflows.
   const auto far = xsimd::abs(x) > B(sizeof(T) == 4 ? T(87) : T(708));
-  if (!xsimd::any(far)) return y;
-  const B root = xsimd::exp(x * B(T(0.5)));
-  return xsimd::select(far, root * root, y);
+  if (!xsimd::any(far)) [[likely]]
+    return y;
+  return xsimd::select(far, exp_by_root(x), y);
 }
 
 template <class T, class A> xsimd::batch<T, A> expm1(const xsimd::batch<T, A>& x) noexcept {
