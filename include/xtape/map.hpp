@@ -91,11 +91,13 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
   }
   // One pass: f on dual numbers gives the value and all slopes.
   const std::array<Tensor<T>, K> slope{(wanted[I] ? Tensor<T>::uninitialised(plan.out) : Tensor<T>())...};
-  run_loop<T, K, K + 1>(plan, {x[I].data()...}, {y.mutable_data(), (wanted[I] ? slope[I].mutable_data() : nullptr)...},
-                        [&f](const std::array<B, K>& v) {
-                          const Dual<B, K> result = f(seeded<K>(v[I], I)...);
-                          return std::array<B, K + 1>{result.value, partial_of(result, I)...};
-                        });
+  run_loop<T, K, K + 1>(
+      plan, {x[I].data()...}, {y.mutable_data(), (wanted[I] ? slope[I].mutable_data() : nullptr)...},
+      [&f](const std::array<B, K>& v) {
+        const Dual<B, K> result = f(seeded<K>(v[I], I)...);
+        return std::array<B, K + 1>{result.value, partial_of(result, I)...};
+      },
+      costly_grain);
   return record("map", std::move(y), {x[I]...}, MapPullback<Order, T, F, K>{f, x, slope});
 }
 

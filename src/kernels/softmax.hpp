@@ -24,7 +24,7 @@ template <class T> T largest(const T* x, std::size_t n, std::size_t left) {
   alignas(64) T lanes[B::size];
   B a = load_part(x, std::min(n, B::size), left);
   std::size_t i = B::size;
-  if (n < B::size) a = xsimd::select(first_lanes<T>(n), a, B(*x));
+  if (n < B::size) a = xsimd::select(first_lanes<B>(n), a, B(*x));
   B b = a, c = a, d = a;
   for (; i + 4 * B::size <= n; i += 4 * B::size) {
     a = xsimd::max(a, B::load_unaligned(x + i));

@@ -28,13 +28,14 @@ template <class T> void store_part(T* p, std::size_t count, const simd::Batch<T>
 }
 
 // True in the first `count` lanes.
-template <class T> auto first_lanes(std::size_t count) {
+template <class B> auto first_lanes(std::size_t count) {
+  using T = typename B::value_type;
   static constexpr auto numbers = [] {
-    std::array<T, simd::Batch<T>::size> lanes{};
+    std::array<T, B::size> lanes{};
     for (std::size_t i = 0; i < lanes.size(); ++i) lanes[i] = static_cast<T>(i);
     return lanes;
   }();
-  return simd::Batch<T>::load_unaligned(numbers.data()) < simd::Batch<T>(static_cast<T>(count));
+  return B::load_unaligned(numbers.data()) < B(static_cast<T>(count));
 }
 
 // The M sums of f over x[0][i], x[1][i], ... for i in [0, n), f from K batches to M. `left` elements can be read.
@@ -70,7 +71,7 @@ std::array<T, M> sum_terms(std::size_t n, std::array<const T*, K> x, std::size_t
     for (std::size_t k = 0; k < K; ++k) v[k] = load_part(x[k] + i, n - i, left - i);
     const std::array<B, M + keep> term = f(v);
     if constexpr (keep) store_part(y + i, n - i, term[M]);
-    for (std::size_t m = 0; m < M; ++m) sums[1][m] += xsimd::select(first_lanes<T>(n - i), term[m], B(T(0)));
+    for (std::size_t m = 0; m < M; ++m) sums[1][m] += xsimd::select(first_lanes<B>(n - i), term[m], B(T(0)));
   }
   for (std::size_t m = 0; m < M; ++m) total[m] = xsimd::hadd((sums[0][m] + sums[1][m]) + (sums[2][m] + sums[3][m]));
   return total;

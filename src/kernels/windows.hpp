@@ -16,19 +16,25 @@
 #include <type_traits>
 
 #include "pool_size.hpp"
+#include "terms.hpp"
 
 namespace xtape::kernels {
 
-// Calls f<B>(i) for batches B that cover [0, n): as large as the machine has them, then smaller ones, then numbers.
-template <class T, std::size_t size = simd::Batch<T>::size, class F>
-void for_batches(std::size_t n, const F& f, std::size_t i = 0) {
+// Calls f<B>(i, done) for batches B that cover [0, n), or numbers where n is small: the last batch begins with `done`
+// elements that have been there before.
+template <class T, std::size_t size = simd::Batch<T>::size, class F> void for_batches(std::size_t n, const F& f) {
   if constexpr (size == 1) {
-    for (; i < n; ++i) f.template operator()<T>(i);
+    for (std::size_t i = 0; i < n; ++i) f.template operator()<T>(i, 0);
   } else {
     using B = xsimd::make_sized_batch_t<T, size>;
     if constexpr (!std::is_void_v<B>)
-      for (; i + size <= n; i += size) f.template operator()<B>(i);
-    if (i < n) for_batches<T, size / 2>(n, f, i);
+      if (n >= size) {
+        std::size_t i = 0;
+        for (; i + size <= n; i += size) f.template operator()<B>(i, 0);
+        if (i < n) f.template operator()<B>(n - size, i + size - n);
+        return;
+      }
+    for_batches<T, size / 2>(n, f);
   }
 }
 // The same operations on batches and on numbers.
@@ -158,7 +164,7 @@ template <bool coded, class T> void max_windows(const PoolSize<Sliding>& s, cons
       const T* const image = phases.of(x + n * s.image_elements(), lowest);
       for (std::size_t i = 0; i < s.rows.out; ++i, y += s.columns.out, code += coded ? s.columns.out : 0) {
         const T* const row = image + phases.row(i);
-        for_batches<T>(s.columns.out, [&]<class B>(std::size_t k) {
+        for_batches<T>(s.columns.out, [&]<class B>(std::size_t k, std::size_t) {
           B best = load<B>(row + offset[0] + k), taken(T(0));
           for (std::size_t place = 1; place < places; ++place) {
             const B v = load<B>(row + offset[place] + k);
@@ -191,8 +197,11 @@ template <class T, class F> void spread_windows(const PoolSize<Sliding>& s, T* d
     for (std::size_t i = 0; i < s.rows.out; ++i, window += s.columns.out)
       for (std::size_t place = 0; place < places; ++place) {
         T* const to = image + phases.row(i) + offset[place];
-        for_batches<T>(s.columns.out, [&]<class B>(std::size_t k) {
-          store(load<B>(to + k) + f.template operator()<B>(window + k, place), to + k);
+        for_batches<T>(s.columns.out, [&]<class B>(std::size_t k, std::size_t done) {
+          B term = f.template operator()<B>(window + k, place);
+          if constexpr (!std::is_same_v<B, T>)
+            if (done > 0) term = xsimd::select(first_lanes<B>(done), B(T(0)), term);
+          store(load<B>(to + k) + term, to + k);
         });
       }
     phases.gather(dx);
@@ -228,7 +237,7 @@ template <class T> void mean_windows(const PoolSize<Sliding>& s, const T* x, T* 
       const T* const image = phases.of(x + n * s.image_elements(), T(0));
       for (std::size_t i = 0; i < s.rows.out; ++i, y += s.columns.out) {
         const T* const row = image + phases.row(i);
-        for_batches<T>(s.columns.out, [&]<class B>(std::size_t k) {
+        for_batches<T>(s.columns.out, [&]<class B>(std::size_t k, std::size_t) {
           B sum = load<B>(row + offset[0] + k);
           for (std::size_t place = 1; place < places; ++place) sum += load<B>(row + offset[place] + k);
           store(sum / B(static_cast<T>(places)), y + k);

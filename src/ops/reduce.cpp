@@ -94,15 +94,7 @@ template <class T> Tensor<T> deviation(const Tensor<T>& x, const Tensor<T>& m, c
 
 template <class T> Tensor<T> sum(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   // Axes that are no neighbours are summed one stretch after the other, from the back: no transpose.
-  const auto reduced = axis_flags("sum", axes, x.shape());
-  Axes last, others;
-  bool gap = false;
-  for (std::size_t i = x.dimension(); i-- > 0;) {
-    if (reduced[i])
-      (gap ? others : last).push_back(static_cast<std::ptrdiff_t>(i));
-    else
-      gap = gap || (!last.empty() && x.shape()[i] != 1);
-  }
+  const auto [last, others] = detail::last_stretch(axis_flags("sum", axes, x.shape()), x.shape());
   if (!others.empty()) {
     const Tensor<T> y = sum(sum(x, last, {.keepdims = true}), others, {.keepdims = true});
     return options.keepdims ? y : reshape(y, detail::reduced_shape("sum", x.shape(), axes, false));
@@ -149,7 +141,8 @@ template <class T> Tensor<T> var(const Tensor<T>& x, const Axes& axes, const Var
   Tensor<T> y;
   {
     const NoGrad pause;
-    y = sum(detail::squared_deviations(x, centre), axes, {.keepdims = options.keepdims}) / divisor;
+    y = detail::view(detail::squared_deviations(x, axes, centre) / divisor,
+                     detail::reduced_shape("var", x.shape(), axes, options.keepdims));
   }
   const Shape from = detail::reduced_shape("var", x.shape(), axes, true);
   return record("var", std::move(y), {x}, [x, from, divisor, axes, m = centre.mean](const Tensor<T>& dy) {
@@ -188,7 +181,15 @@ Tensor<T> euclidean_norm(const Tensor<T>& x, const Axes& axes, const Shape& from
   Tensor<T> y;
   {
     const NoGrad pause;
-    if (x.size() == 0) {
+    // A sum of squares far from both ends of the range has lost nothing.
+    constexpr T small = std::numeric_limits<T>::min() / std::numeric_limits<T>::epsilon();
+    const Tensor<T> squares =
+        std::get<0>(detail::sums_of<1>(x, axes, std::array<const Tensor<T>*, 0>{},
+                                       [](const auto& v, const auto&) { return std::array{v[0] * v[0]}; }));
+    const auto harmless = [](T square) { return square > small && square <= std::numeric_limits<T>::max(); };
+    if (std::ranges::all_of(squares.span(), harmless)) {
+      y = detail::view(sqrt(squares), kept);
+    } else if (x.size() == 0) {
       y = zeros<T>(kept);
     } else {
       // Scaled by the largest element: squares neither overflow nor underflow.
