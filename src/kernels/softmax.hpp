@@ -202,4 +202,30 @@ void softmax_gradient(const T* dy, const T* s, T* dx, std::size_t outer, std::si
   });
 }
 
+// terms[r] = -log softmax(x[r])[label[r]] for rows of n > 0, and what the gradient needs: maximum[r] and
+// rest[r] = L of the row. False, at once, if a row's maximum is not finite.
+template <class T, class Label>
+bool cross_entropy(const T* x, const Label* label, std::size_t rows, std::size_t n, T* terms, T* maximum, T* rest) {
+  for (std::size_t r = 0; r < rows; ++r, x += n) {
+    const SliceSums<T> s = slice_sums<false, T>(x, nullptr, n, 1, 1, (rows - r) * n, nullptr);
+    if (!std::isfinite(*s.maximum)) return false;
+    maximum[r] = *s.maximum;
+    rest[r] = std::log1p(*s.others);
+    terms[r] = rest[r] - (x[static_cast<std::size_t>(label[r])] - maximum[r]);
+  }
+  return true;
+}
+
+// dx = scale (softmax(x) - 1 at the label). p - 1 = expm1(log p) keeps its digits for a label that is nearly certain.
+template <class T, class Label>
+void cross_entropy_gradient(const T* x, const Label* label, const T* maximum, const T* rest, T scale, std::size_t rows,
+                            std::size_t n, T* dx) {
+  for (std::size_t r = 0; r < rows; ++r, x += n, dx += n) {
+    for_tile<T, 1, 2>(n, 1, 1, {x}, (rows - r) * n, {maximum + r, rest + r}, dx,
+                      [scale](const auto& v, const auto& off) { return simd::exp((v[0] - off[0]) - off[1]) * scale; });
+    const auto at = static_cast<std::size_t>(label[r]);
+    dx[at] = std::expm1((x[at] - maximum[r]) - rest[r]) * scale;
+  }
+}
+
 }  // namespace xtape::kernels
