@@ -30,11 +30,18 @@ template <class F, class T> Tensor<T> binary(const Operand<T>& a, const Operand<
     return record(F::name, std::move(y), {a.tensor, b.tensor}, [](const Tensor<T>& dy, Wanted wanted) {
       return wanted.gradients([&] { return F{}.pull_a(dy, 0, 0); }, [&] { return F{}.pull_b(dy, 0, 0); });
     });
-  else
-    return record(F::name, std::move(y), {a.tensor, b.tensor}, [a, b](const Tensor<T>& dy, Wanted wanted) {
-      return wanted.gradients([&] { return with<F>(b, [&](const auto& v) { return F{}.pull_a(dy, a.tensor, v); }); },
-                              [&] { return with<F>(a, [&](const auto& u) { return F{}.pull_b(dy, u, b.tensor); }); });
-    });
+  else {
+    // x * 2 keeps nothing of x: only the gradient of the other factor would need it.
+    const bool wants_a = must_record({a.tensor}), wants_b = must_record({b.tensor});
+    const Operand<T> of_a = wants_b || F::pull_a_reads_a ? a : Operand<T>(T(0));
+    const Operand<T> of_b = wants_a || F::pull_b_reads_b ? b : Operand<T>(T(0));
+    return record(F::name, std::move(y), {a.tensor, b.tensor},
+                  [a = of_a, b = of_b](const Tensor<T>& dy, Wanted wanted) {
+                    return wanted.gradients(
+                        [&] { return with<F>(b, [&](const auto& v) { return F{}.pull_a(dy, a.tensor, v); }); },
+                        [&] { return with<F>(a, [&](const auto& u) { return F{}.pull_b(dy, u, b.tensor); }); });
+                  });
+  }
 }
 
 }  // namespace

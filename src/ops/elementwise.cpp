@@ -46,6 +46,8 @@ template <class T, class F> Tensor<T> unary(const F& f, const Tensor<T>& x) {
     return record(F::name, std::move(y), {x}, [f](const Tensor<T>& dy, const Tensor<T>& result) {
       return Gradients(backward<T, F, true>(f, dy, result));
     });
+  else if constexpr (requires { requires !F::uses_input; })
+    return record(F::name, std::move(y), {x}, [f](const Tensor<T>& dy) { return Gradients(f.pull(dy, dy)); });
   else
     return record(F::name, std::move(y), {x},
                   [f, x](const Tensor<T>& dy) { return Gradients(backward<T, F, false>(f, dy, x)); });
