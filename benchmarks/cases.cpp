@@ -122,7 +122,7 @@ std::vector<Case> cases() {
   };
   grow("batch", 1, 4096, [](std::size_t n) { return net({n, 784, 100, 1}); });
   grow("hidden", 32, 4096, [](std::size_t n) { return net({32, 784, n, 1}); });
-  grow("depth", 1, 1024, [](std::size_t n) { return net({32, 64, 64, n}); });
+  grow("depth", 1, 1024, [](std::size_t n) { return net({128, 64, 64, n}); });
   grow("side", 8, 256, [](std::size_t n) { return picture_net({8, n}); });
 
   struct Shape {

@@ -31,7 +31,7 @@ std::size_t resident_bytes() {
 TEST_CASE("memory: a training step in steady state asks nothing of the system") {
   // Counted by a program of its own, which puts a malloc before the C library's.
   const Run counted = run("../tests/xtape_allocation_tests", "");
-  CHECK_MESSAGE(counted.status == 0, counted.out + counted.err);
+  CHECK_MESSAGE(counted.status == 0, (counted.out + counted.err));
   if (counted.out.starts_with("skipped")) MESSAGE(counted.out);
 }
 

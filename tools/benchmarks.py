@@ -183,10 +183,10 @@ def memory_table(figures):
     def megabytes(count):
         return "–" if count is None else f"{count / 1e6:.2f}"
 
-    lines = ["| training step | least MB | xtape's tensors MB | ratio | process grows: xtape | by hand | libtorch |",
-             "|---|---:|---:|---:|---:|---:|---:|"]
+    lines = ["| training step | least MB | xtape's tensors MB | ratio | process grows: xtape MB | libtorch MB |",
+             "|---|---:|---:|---:|---:|---:|"]
     for row in memory_rows():
         tensors = figures[OURS, row.name][0]
-        grown = [megabytes(figures.get((program, row.name), (0, None))[1]) for program in (OURS, HAND, TORCH)]
+        grown = [megabytes(figures.get((program, row.name), (0, None))[1]) for program in (OURS, TORCH)]
         lines.append(f"| {row.title} | {megabytes(row.least())} | {megabytes(tensors)} | {tensors / row.least():.2f} | {' | '.join(grown)} |")
     return "\n".join(lines)

@@ -20,7 +20,7 @@ def growths():
     return [
         Growth("batch", "batch", "MLP 784-100-10, a training step against the batch", 1, doubling(1, 4096)),
         Growth("hidden", "hidden units", "MLP 784-h-10, batch 32, a training step against the hidden units", 1, doubling(32, 4096)),
-        Growth("depth", "layers", "64 units a layer, batch 32, a training step against the depth", 1, doubling(1, 1024)),
+        Growth("depth", "layers", "64 units a layer, batch 128, a training step against the depth", 1, doubling(1, 1024)),
         Growth("side", "image side", "two convolutions 5×5 and poolings, batch 8, a training step against the side", 2, doubling(8, 256)),
     ]
 

@@ -32,7 +32,8 @@ Tensor<T> backward(const F& f, const Tensor<T>& dy, const Tensor<T>& saved) {
   };
   if (Tape::recording()) return formula(dy, saved);
   using B = simd::Batch<T>;
-  Tensor<T> dx = Tensor<T>::uninitialised(dy.shape());
+  // A gradient that nobody else holds is overwritten: its memory is in the cache, and one buffer less is needed.
+  const Tensor<T> dx = dy.impl()->exclusive() ? dy : Tensor<T>::uninitialised(dy.shape());
   detail::run_row<T, 2, 1>(dy.size(), {dy.data(), saved.data()}, {1, 1}, {dx.mutable_data()},
                            [&formula](const std::array<B, 2>& v) {
                              return std::array<B, 1>{formula(Lane<T>{v[0], {}}, Lane<T>{v[1], {}}).value};
