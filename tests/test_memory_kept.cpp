@@ -31,6 +31,7 @@ TEST_CASE("memory: an op keeps what its pullback reads, and no more") {
   const Floats c = init::uniform<float>({side, side}, 0.1F, 0.9F, rng), w = parameter(c);
   const Floats taps = init::uniform<float>({1, 1, 3, 3}, 0.F, 1.F, rng), filter = parameter(taps);
   const Labels labels(Shape{side}, [](std::size_t i) { return static_cast<int>(i); });
+  const Floats scale = parameter(ones<float>({side})), shift = parameter(zeros<float>({side}));
   const auto picture = [](const Floats& x) { return reshape(x, {1, 1, side, side}); };
   using X = const Floats&;
   const std::vector<Kept> ops = {
@@ -42,6 +43,7 @@ TEST_CASE("memory: an op keeps what its pullback reads, and no more") {
       {"divide by a constant", 0, [&](X x) { return x / c; }},
       {"negate", 0, [&](X x) { return -x; }},
       {"floor", 0, [&](X x) { return floor(x); }},
+      {"round", 0, [&](X x) { return round(x); }},
       {"reshape", 0, [&](X x) { return reshape(x, {count}); }},
       {"transpose", 0, [&](X x) { return transpose(x); }},
       {"slice", 0, [&](X x) { return slice(x, {range(1, 9)}); }},
@@ -72,6 +74,7 @@ TEST_CASE("memory: an op keeps what its pullback reads, and no more") {
       {"sigmoid", 1, [&](X x) { return sigmoid(x); }},
       {"tanh", 1, [&](X x) { return tanh(x); }},
       {"softplus", 1, [&](X x) { return softplus(x); }},
+      {"gelu", 1, [&](X x) { return gelu(x); }},
       {"clip", 1, [&](X x) { return clip(x, 0.2, 0.8); }},
       {"maximum", 1, [&](X x) { return maximum(x, 0.5F); }},
       {"dropout", 1, [&](X x) { return dropout(x, 0.5, rng); }},
@@ -89,6 +92,7 @@ TEST_CASE("memory: an op keeps what its pullback reads, and no more") {
       {"binary_cross_entropy_with_logits", 1, [&](X x) { return binary_cross_entropy_with_logits(x, c); }},
       {"cumprod", 2, [&](X x) { return cumprod(x, 1); }},          // factors and products
       {"standardise", 2, [&](X x) { return standardise(x, 1); }},  // the result, and the input for second derivatives
+      {"layer_norm", 2, [&](X x) { return layer_norm(x, scale, shift); }},
   };
   for (const Kept& op : ops) {
     Tape tape;

@@ -16,7 +16,9 @@ class Growth:
 
 
 def growths():
-    doubling = lambda first, last: [first << i for i in range((last // first).bit_length())]
+    def doubling(first, last):
+        return [first << i for i in range((last // first).bit_length())]
+
     return [
         Growth("batch", "batch", "MLP 784-100-10, a training step against the batch", 1, doubling(1, 4096)),
         Growth("hidden", "hidden units", "MLP 784-h-10, batch 32, a training step against the hidden units", 1, doubling(32, 4096)),
