@@ -285,7 +285,7 @@ Profile Tape::profile() const {
   return watch->profiler->profile();
 }
 
-void Tape::sweep(const Impl& y, const Impl& seed, std::vector<Target>* targets, const BackwardOptions& options) {
+void Tape::sweep(const Impl& y, const Impl& seed, std::span<Target>* targets, const BackwardOptions& options) {
   recording_->sweep(y, seed, targets, options);
   if (!targets) return;
   for (Target& target : *targets)

@@ -124,7 +124,7 @@ class Recording {
                             const PullbackType* type);
   // Sweeps from y down to node `first`. A target recorded before that is a leaf to this sweep. A target that y
   // does not depend on is left without a gradient.
-  void sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<Tape::Target>* targets,
+  void sweep(const Tape::Impl& y, const Tape::Impl& seed, std::span<Tape::Target>* targets,
              const BackwardOptions& options, std::size_t first = 0, bool source_hooks = true);
   // d<seed, y>/dx for each x by such a sweep, a part of a larger computation: hooks of sources are not called.
   // Undefined where y does not depend on x. No seed: y has one element.
@@ -150,7 +150,7 @@ class Recording {
   const std::size_t* keep_extents(const Shape& shape);
   // Its place among the constants. `seen`: by the pullback, and others may write it.
   std::uint32_t keep_constant(TensorImpl& input, bool seen);
-  void check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::vector<Tape::Target>* targets,
+  void check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::span<Tape::Target>* targets,
                   const BackwardOptions& options) const;
   void run_node(Sweep& sweep, std::uint32_t index);
   void run_profiled(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient);

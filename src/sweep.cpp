@@ -49,14 +49,14 @@ struct Recording::Sweep {
   }
 
   Memory memory;
-  std::size_t first;                   // node
-  std::vector<Tape::Target>* targets;  // null: accumulate into the parameters' grad()
+  std::size_t first;                 // node
+  std::span<Tape::Target>* targets;  // null: accumulate into the parameters' grad()
   bool create_graph, retain;
   // Of sources with hooks, in the order of Watch::source_hooks: kept apart until all of it is there.
   std::vector<Handle<TensorImpl>> hooked;
   int& running;
 
-  Sweep(const Recording& recording, std::size_t begin, std::size_t end, std::vector<Tape::Target>* to,
+  Sweep(const Recording& recording, std::size_t begin, std::size_t end, std::span<Tape::Target>* to,
         const BackwardOptions& options, int& sweeps)
       : first(begin),
         targets(to),
@@ -112,7 +112,7 @@ struct Recording::Sweep {
   }
 };
 
-void Recording::check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::vector<Tape::Target>* targets,
+void Recording::check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::span<Tape::Target>* targets,
                            const BackwardOptions& options) const {
   const char* op = targets ? "gradient" : "backward";
   check_thread(op);
@@ -143,7 +143,7 @@ void Recording::check_root(const Tape::Impl& y, const Tape::Impl& seed, const st
     }
 }
 
-void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<Tape::Target>* targets,
+void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::span<Tape::Target>* targets,
                       const BackwardOptions& options, std::size_t first, bool source_hooks) {
   check_root(y, seed, targets, options);
   const std::size_t count = links(*y) ? std::size_t{y->link.node} + 1 : 0;
@@ -202,7 +202,8 @@ std::vector<Handle<TensorImpl>> Recording::gradient(const Handle<TensorImpl>& y,
   std::vector<Tape::Target> targets;
   targets.reserve(x.size());
   for (const auto& tensor : x) targets.push_back({&tensor, {}});
-  sweep(y, seed, &targets, options, first, false);
+  std::span<Tape::Target> all = targets;
+  sweep(y, seed, &all, options, first, false);
   for (std::size_t i = 0; i < x.size(); ++i) result[i] = std::move(targets[i].gradient);
   return result;
 }

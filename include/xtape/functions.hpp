@@ -6,6 +6,7 @@
 ///   pull(dy, x):       dy times the derivative at x, or
 ///   pull(dy, Result y) the same from the result y = f(x), where that loses no digits;
 ///   value_and_slope(x): both on a SIMD batch, where they share an exponential. Optional; map() takes it.
+/// and `uses_input = false` if the derivative is the same everywhere, so that neither need be kept for it.
 /// `pull` is written once and serves everywhere: on SIMD batches for the fused backward pass, on Duals
 /// inside map(), and on Tensors when the sweep itself is recorded for higher derivatives. The formula may
 /// therefore use only functions of this page, + - * /, comparisons, select() and numbers.

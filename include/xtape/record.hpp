@@ -108,14 +108,20 @@ Gradients run_pullback(void* pullback, Handle<TensorImpl> gradient, const Handle
   }
 }
 
+/// True if F says so by a member: static constexpr bool takes_uniform = true.
+template <class F> constexpr bool takes_uniform() {
+  if constexpr (requires { F::takes_uniform; })
+    return F::takes_uniform;
+  else
+    return false;
+}
+
 template <class T, class F>
 inline constexpr PullbackType pullback_type = {&run_pullback<T, F>,
                                                [](void* pullback) noexcept { static_cast<F*>(pullback)->~F(); },
                                                std::is_invocable_v<F&, const Tensor<T>&, const Tensor<T>&, Wanted> ||
                                                    std::is_invocable_v<F&, const Tensor<T>&, const Tensor<T>&>,
-                                               !std::is_trivially_destructible_v<F>, requires {F::takes_uniform;
-}  // namespace detail
-};  // namespace xtape
+                                               !std::is_trivially_destructible_v<F>, takes_uniform<F>()};
 
 /// True if a tape is recording on this thread and one of the inputs needs a gradient on it.
 bool must_record(const Inputs& inputs);

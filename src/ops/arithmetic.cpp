@@ -39,8 +39,9 @@ Tensor<T> pulled(const Tensor<T>& dy, const Operand<T>& a, const Operand<T>& b, 
   return dx;
 }
 
-template <class F, class T> struct BinaryPullback {
-  static constexpr bool takes_uniform = true;
+// `whole`: it has both operands, and so the shape of y, which a uniform dy does not tell.
+template <class F, class T, bool whole> struct BinaryPullback {
+  static constexpr bool takes_uniform = whole;
   Operand<T> a, b;
   Gradients operator()(const Tensor<T>& dy, Wanted wanted) const {
     if (Tape::recording())
@@ -60,8 +61,15 @@ template <class F, class T> Tensor<T> binary(Operand<T>& a, Operand<T>& b) {
     return record(F::name, std::move(y), Inputs(inputs), [](const Tensor<T>& dy, Wanted wanted) {
       return wanted.gradients([&] { return F{}.pull_a(dy, 0, 0); }, [&] { return F{}.pull_b(dy, 0, 0); });
     });
-  else
-    return record(F::name, std::move(y), Inputs(inputs), BinaryPullback<F, T>{std::move(a), std::move(b)});
+  else {
+    // x * 2 keeps nothing of x: only the gradient of the other factor would need it.
+    const bool keep_a = F::pull_a_reads_a || must_record({b.tensor});
+    const bool keep_b = F::pull_b_reads_b || must_record({a.tensor});
+    if (keep_a && keep_b)
+      return record(F::name, std::move(y), Inputs(inputs), BinaryPullback<F, T, true>{std::move(a), std::move(b)});
+    return record(F::name, std::move(y), Inputs(inputs),
+                  BinaryPullback<F, T, false>{keep_a ? std::move(a) : T(0), keep_b ? std::move(b) : T(0)});
+  }
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ Tensor<T> backward(const F& f, const Tensor<T>& dy, const Tensor<T>& saved) {
   };
   if (Tape::recording()) return formula(dy, saved);
   using B = simd::Batch<T>;
+  // A gradient that nobody else holds is overwritten: its memory is in the cache, and one buffer less is needed.
   Tensor<T> dx = detail::gradient_from(dy, saved.shape());
   const std::size_t step = dy.size() == 1 ? 0 : 1;
   detail::run_long_row<T, 2, 1>(saved.size(), {dy.data(), saved.data()}, {step, 1}, {dx.mutable_data()},
@@ -45,6 +46,11 @@ template <class T, class F> struct PullbackByResult {
   F f;
   Gradients operator()(const Tensor<T>& dy, const Tensor<T>& y) const { return Gradients(backward<true>(f, dy, y)); }
 };
+template <class T, class F> struct PullbackByNothing {
+  static constexpr bool takes_uniform = true;
+  F f;
+  Gradients operator()(const Tensor<T>& dy) const { return Gradients(backward<false>(f, dy, dy)); }
+};
 template <class T, class F> struct PullbackByInput {
   static constexpr bool takes_uniform = true;
   F f;
@@ -56,6 +62,8 @@ template <class T, class F> Tensor<T> unary(const F& f, const Tensor<T>& x) {
   Tensor<T> y = forward(f, x);
   if constexpr (fn::PullsFromResult<F, Lane<T>>)
     return record(F::name, std::move(y), {x}, PullbackByResult<T, F>{f});
+  else if constexpr (requires { requires !F::uses_input; })
+    return record(F::name, std::move(y), {x}, PullbackByNothing<T, F>{f});
   else
     return record(F::name, std::move(y), {x}, PullbackByInput<T, F>{f, x});
 }

@@ -13,6 +13,7 @@ template <class B> struct ValueAndSlope { B value, slope; };
 
 struct Negate {
   static constexpr const char* name = "negate";
+  static constexpr bool uses_input = false;
   template <class B> B value(const B& x) const noexcept { return -x; }
   template <class V> V pull(const V& dy, const V&) const { return -dy; }
 };
@@ -40,6 +41,7 @@ struct Abs {
 /// -1, 0 or 1; NaN stays NaN. Its derivative is 0 everywhere, at the jump too.
 struct Sign {
   static constexpr const char* name = "sign";
+  static constexpr bool uses_input = false;
   template <class B> B value(const B& x) const noexcept {
     using T = typename B::value_type;
     return xsimd::select(x > B(T(0)), B(T(1)), xsimd::select(x < B(T(0)), B(T(-1)), x * B(T(0))));
@@ -188,12 +190,14 @@ struct Reciprocal {
 
 struct Floor {
   static constexpr const char* name = "floor";
+  static constexpr bool uses_input = false;
   template <class B> B value(const B& x) const noexcept { return xsimd::floor(x); }
   template <class V> V pull(const V& dy, const V&) const { return dy * 0; }
 };
 
 struct Ceil {
   static constexpr const char* name = "ceil";
+  static constexpr bool uses_input = false;
   template <class B> B value(const B& x) const noexcept { return xsimd::ceil(x); }
   template <class V> V pull(const V& dy, const V&) const { return dy * 0; }
 };
@@ -201,6 +205,7 @@ struct Ceil {
 /// Halves go away from 0, as in std::round and xt::round.
 struct Round {
   static constexpr const char* name = "round";
+  static constexpr bool uses_input = false;
   template <class B> B value(const B& x) const noexcept { return xsimd::round(x); }
   template <class V> V pull(const V& dy, const V&) const { return dy * 0; }
 };
