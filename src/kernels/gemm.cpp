@@ -46,6 +46,20 @@ constexpr std::size_t part_products = 1 << 18;
 // good.
 template <class T> constexpr bool own_product = sizeof(simd::Batch<T>) == 64;
 
+// C = a b^T + beta C, of two vectors: each row is written once, and nothing need be laid out for that.
+template <class T> void outer_product(std::size_t n, std::size_t m, const T* a, const T* b, T beta, T* c) {
+  parallel_for(n, part_work / m + 1, [&](std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last; ++i) {
+      T* const row = c + i * m;
+      const T factor = a[i];
+      if (beta == T(0))
+        for (std::size_t j = 0; j < m; ++j) row[j] = factor * b[j];
+      else
+        for (std::size_t j = 0; j < m; ++j) row[j] = factor * b[j] + beta * row[j];
+    }
+  });
+}
+
 // The product of two matrices, the longer side of the result cut for several threads.
 template <class T>
 void matrix_product(bool ta, bool tb, std::size_t n, std::size_t m, std::size_t k, const T* a, const T* b, T beta,
@@ -88,6 +102,8 @@ void gemm(bool transpose_a, bool transpose_b, std::size_t n, std::size_t m, std:
   } else if (m == 1) {
     transpose_a ? call(CblasTrans, to_blas(k), to_blas(n), a, b, beta, c)
                 : call(CblasNoTrans, to_blas(n), to_blas(k), a, b, beta, c);
+  } else if (k == 1) {
+    outer_product(n, m, a, b, beta, c);
   } else {
     matrix_product(transpose_a, transpose_b, n, m, k, a, b, beta, c);
   }

@@ -124,21 +124,24 @@ template <class T, std::size_t K, std::size_t P, class F>
 void for_tile(std::size_t n, std::size_t inner, std::size_t columns, const std::array<const T*, K>& x, std::size_t left,
               const std::array<const T*, P>& p, T* y, const F& f) {
   using B = simd::Batch<T>;
-  const std::size_t row = inner == 1 ? n : columns, rows = inner == 1 ? 1 : n;
-  std::array<B, K> v;
+  const std::size_t row = inner == 1 ? n : columns, rows = inner == 1 ? 1 : n, whole = row / B::size * B::size;
   std::array<B, P> q;
   for (std::size_t k = 0; k < P; ++k) q[k] = B(*p[k]);
-  for (std::size_t r = 0; r < rows; ++r)
-    for (std::size_t c = 0; c < row; c += B::size) {
-      const std::size_t at = r * inner + c, lanes = std::min(B::size, row - c);
-      for (std::size_t k = 0; k < K; ++k) v[k] = load_part(x[k] + at, lanes, left - at);
+  for (std::size_t r = 0; r < rows; ++r) {
+    const std::size_t start = r * inner;
+    std::array<B, K> v;
+    for (std::size_t c = 0; c < whole; c += B::size) {
+      for (std::size_t k = 0; k < K; ++k) v[k] = B::load_unaligned(x[k] + start + c);
       if (inner > 1)
-        for (std::size_t k = 0; k < P; ++k) q[k] = load_part(p[k] + c, lanes, row - c);
-      if (lanes == B::size)
-        f(v, q).store_unaligned(y + at);
-      else
-        store_part(y + at, lanes, f(v, q));
+        for (std::size_t k = 0; k < P; ++k) q[k] = B::load_unaligned(p[k] + c);
+      f(v, q).store_unaligned(y + start + c);
     }
+    if (whole == row) continue;
+    for (std::size_t k = 0; k < K; ++k) v[k] = load_part(x[k] + start + whole, row - whole, left - start - whole);
+    if (inner > 1)
+      for (std::size_t k = 0; k < P; ++k) q[k] = load_part(p[k] + whole, row - whole, row - whole);
+    store_part(y + start + whole, row - whole, f(v, q));
+  }
 }
 
 // a / b for b >= 1 from r = 1 / b, rounded as a division is: the remainder is known exactly where a machine has fused

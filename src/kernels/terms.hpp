@@ -56,8 +56,8 @@ std::array<T, M> sum_terms(std::size_t n, std::array<const T*, K> x, std::size_t
   }
   std::array<std::array<B, M>, chains> sums;
   for (auto& chain : sums) chain.fill(B(T(0)));
-  std::array<B, K> v;
   const auto add = [&](std::size_t i, std::array<B, M>& to) {
+    std::array<B, K> v;
     for (std::size_t k = 0; k < K; ++k) v[k] = B::load_unaligned(x[k] + i);
     const std::array<B, M + keep> term = f(v);
     if constexpr (keep) term[M].store_unaligned(y + i);
@@ -68,6 +68,7 @@ std::array<T, M> sum_terms(std::size_t n, std::array<const T*, K> x, std::size_t
     for (std::size_t c = 0; c < chains; ++c) add(i + c * B::size, sums[c]);
   for (; i + B::size <= n; i += B::size) add(i, sums[0]);
   if (i < n) {
+    std::array<B, K> v;
     for (std::size_t k = 0; k < K; ++k) v[k] = load_part(x[k] + i, n - i, left - i);
     const std::array<B, M + keep> term = f(v);
     if constexpr (keep) store_part(y + i, n - i, term[M]);

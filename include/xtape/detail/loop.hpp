@@ -34,23 +34,27 @@ LoopPlan plan_loop(const char* op, const Shape* const* inputs, std::size_t count
 /// vectors onto the stack and back.
 template <class T, std::size_t K, std::size_t M, class F>
 [[gnu::flatten]] void run_row(std::size_t n, std::array<const T*, K> in, const std::array<std::size_t, K>& step,
-                              std::array<T*, M> out, const F& f) {
+                              std::array<T*, M> out, const F& given) {
   using B = simd::Batch<T>;
   constexpr std::size_t width = B::size;
+  const F f = given;  // a copy that no store reaches: what it holds stays in registers
   std::array<B, K> x;
   std::size_t i = 0;
   if (n >= width) {
     alignas(64) T still[K][width];
     std::array<const T*, K> at = in;
-    for (std::size_t k = 0; k < K; ++k)
+    std::array<std::size_t, K> advance;
+    for (std::size_t k = 0; k < K; ++k) {
+      advance[k] = width * step[k];
       if (step[k] == 0) {
         B(*in[k]).store_aligned(still[k]);
         at[k] = still[k];
       }
+    }
     for (; i + width <= n; i += width) {
       for (std::size_t k = 0; k < K; ++k) {
         x[k] = B::load_unaligned(at[k]);
-        at[k] += width * step[k];
+        at[k] += advance[k];
       }
       // Unrolled by hand: indexed by a variable, y would lie in memory.
       const std::array<B, M> y = f(x);
