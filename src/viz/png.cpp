@@ -29,7 +29,13 @@ struct PngImage {
   ~PngImage() { png_image_free(&image); }
 };
 
-std::vector<unsigned char> encode(const std::string& path, const Image& image) {
+// `where` begins the message of what is thrown.
+std::vector<unsigned char> encode(const std::string& where, const Image& image) {
+  if (image.width == 0 || image.height == 0 || (image.channels != 1 && image.channels != 3) ||
+      image.width > most_pixels || image.height > most_pixels || image.width * image.height > most_pixels ||
+      image.pixels.size() != image.width * image.height * image.channels)
+    throw DataError(fmt::format("{}: {} bytes do not make an image of {} x {} with {} channels (1 or 3)", where,
+                                image.pixels.size(), image.height, image.width, image.channels));
   PngImage png;
   png.image.width = static_cast<png_uint_32>(image.width);
   png.image.height = static_cast<png_uint_32>(image.height);
@@ -37,7 +43,7 @@ std::vector<unsigned char> encode(const std::string& path, const Image& image) {
   png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(png.image);
   std::vector<unsigned char> bytes(size);
   if (png_image_write_to_memory(&png.image, bytes.data(), &size, 0, image.pixels.data(), 0, nullptr) == 0)
-    throw DataError(fmt::format("write_png: {}: {}", path, png.image.message));
+    throw DataError(fmt::format("{}: {}", where, png.image.message));
   bytes.resize(size);
   return bytes;
 }
@@ -92,13 +98,10 @@ std::size_t check_chunks(const std::string& path, std::span<const unsigned char>
 
 }  // namespace
 
+std::vector<unsigned char> encode_png(const Image& image) { return encode("encode_png", image); }
+
 void write_png(const std::string& path, const Image& image) {
-  if (image.width == 0 || image.height == 0 || (image.channels != 1 && image.channels != 3) ||
-      image.width > most_pixels || image.height > most_pixels || image.width * image.height > most_pixels ||
-      image.pixels.size() != image.width * image.height * image.channels)
-    throw DataError(fmt::format("write_png: {}: {} bytes do not make an image of {} x {} with {} channels (1 or 3)",
-                                path, image.pixels.size(), image.height, image.width, image.channels));
-  const auto bytes = encode(path, image);
+  const auto bytes = encode("write_png: " + path, image);
   OutputFile file("write_png", path);
   file.write(std::span(bytes));
   file.commit();
