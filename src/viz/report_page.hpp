@@ -57,8 +57,10 @@ function axis(values, log, from, to) {
   if (low === high) { const by = log ? 2 : Math.abs(low) / 2 || 1; low = log ? low / by : low - by; high = log ? high * by : high + by; }
   const f = log ? Math.log10 : v => v, a = f(low), b = f(high), ticks = [];
   if (log) {
-    const step = Math.max(1, Math.ceil((b - a) / 6));
-    for (let e = Math.ceil(a); e <= b; e += step) ticks.push(10 ** e);
+    const step = Math.max(1, Math.ceil((b - a) / 6)), digits = b - a < 3 ? [1, 2, 5] : [1];
+    for (let e = Math.floor(a); e <= b; e += step)
+      for (const d of digits)
+        if (d * 10 ** e >= low && d * 10 ** e <= high) ticks.push(+(d * 10 ** e).toPrecision(3));
     if (ticks.length < 2) ticks.splice(0, 2, low, high);
   } else {
     const rough = (b - a) / 5, size = 10 ** Math.floor(Math.log10(rough));
