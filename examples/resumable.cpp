@@ -114,10 +114,10 @@ void Resumable::write() {
 
 void Resumable::after_step() {
   if (finished_) return;
+  catch_signals();
   const int signal = received;
   if (signal != 0 || !written_ || since_write_.seconds() >= every_) write();
   if (signal != 0) throw Interrupted(signal);
-  catch_signals();
 }
 
 void Resumable::finish() {

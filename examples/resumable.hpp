@@ -59,7 +59,7 @@ class Resumable {
   void data(std::string_view what, std::initializer_list<std::span<const double>> values);
 
   // After the first step, and then when the time has come, writes the state. From the first step on, SIGINT and SIGTERM
-  // wait for this call: it writes, and throws Interrupted. The second of a kind ends the program at once.
+  // wait for this call, which writes and throws Interrupted. The second of a kind ends the program at once.
   void after_step();
   // While all that was trained is still kept: writes the state for the last time. Signals end the program again, and
   // what comes next is repeated if the run is resumed.
