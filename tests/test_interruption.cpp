@@ -3,6 +3,7 @@
 
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <xtape/data/digits.hpp>
 #include <xtape/data/training_state.hpp>
 
 #include <algorithm>
@@ -18,35 +19,56 @@
 namespace {
 namespace fs = std::filesystem;
 
+// Few digits, in the course's format: programs start fast, and most kills hit the training.
+void write_digits(const std::string& folder, std::uint64_t seed, std::size_t train, std::size_t others) {
+  const auto splits = xtape::data::builtin_digits(seed, train, others, others);
+  for (const auto& [name, set] : {std::pair("digitstrain.txt", &splits.train),
+                                  {"digitsvalid.txt", &splits.valid},
+                                  {"digitstest.txt", &splits.test}}) {
+    std::string text;
+    for (std::size_t i = 0; i < set->size(); ++i)
+      text += fmt::format("{},{}\n", fmt::join(set->image(i), ","), set->labels[i]);
+    write_file((fs::path(folder) / name).string(), text);
+  }
+}
+std::string few_digits() {
+  static const Folder folder;
+  static const bool written = (write_digits(folder.string(), 1, 300, 50), true);
+  return written ? folder.string() : "";
+}
+
 // A training small enough to be run many times, and the files that tell its outcome.
 struct Training {
   std::string program, arguments;
-  std::vector<std::string> files;
+  std::vector<std::string> files = {};
+  bool on_digits = true;
 
   std::vector<std::string> command(const std::string& folder, const std::string& more = "") const {
     std::vector<std::string> words{std::string(XTAPE_PROGRAMS) + "/" + program};
     std::istringstream text(arguments + " " + more);
     for (std::string word; text >> word;) words.push_back(word);
     words.insert(words.end(), {"--out", folder});
+    if (on_digits && std::ranges::find(words, "--data") == words.end())
+      words.insert(words.end(), {"--data", few_digits()});
     return words;
   }
 };
 
 const std::vector<Training> trainings = {
     {"train_classifier",
-     "--model mlp --epochs 2 --batch 250 --seeds 2",
+     "--model mlp --epochs 2 --batch 20 --seeds 2",
      {"metrics.csv", "classifier.safetensors", "filters.png", "confusion.png"}},
     {"train_rbm",
-     "--persistent --k 2 --hidden 20 --epochs 3 --batch 200 --momentum 0.5 --final-learning-rate 0 --binarise sample "
+     "--persistent --k 2 --hidden 20 --epochs 3 --batch 20 --momentum 0.5 --final-learning-rate 0 --binarise sample "
      "--weight-decay 0.001 --sample-steps 5",
      {"metrics.csv", "summary.csv", "rbm.safetensors", "filters.png", "samples.png"}},
     {"train_autoencoder",
-     "--hidden 10 --epochs 3 --batch 200 --drop 0.3 --momentum 0.5 --untied",
+     "--hidden 10 --epochs 3 --batch 20 --drop 0.3 --momentum 0.5 --untied",
      {"metrics.csv", "summary.csv", "autoencoder.safetensors", "reconstructions.png"}},
     {"pretrain",
-     "--methods none,rbm,denoising --hidden 10 --seeds 2 --epochs 2 --pretrain-epochs 1,2 --rates 0.5,1 --batch 500",
+     "--methods none,rbm,denoising --hidden 10 --seeds 2 --epochs 2 --pretrain-epochs 1,2 --rates 0.5,1 --batch 150",
      {"metrics.csv", "summary.csv"}},
-    {"gaussian_process", "--points 25 --steps 40 --restarts 3", {"summary.csv", "posterior.csv"}}};
+    {"gaussian_process", "--points 25 --steps 20 --restarts 3", {"summary.csv", "posterior.csv"}, false}};
 
 std::string without_lines(const std::string& text, const std::vector<std::string>& beginnings) {
   std::string result;
@@ -131,7 +153,7 @@ std::string interrupt(const Training& training, const std::string& folder, int n
   return interrupt(training.command(folder, more), checkpoint_in(folder), number);
 }
 
-const Training long_training{"train_rbm", "--hidden 10 --epochs 500 --batch 20 --sample-steps 5", {}};
+const Training long_training{"train_rbm", "--hidden 10 --epochs 100000 --batch 20 --sample-steps 5"};
 
 // Mounts an empty file system in memory over a folder, where the system lets us.
 class Mount {
@@ -164,9 +186,10 @@ TEST_CASE("interruption: killed at random moments, a training ends with the bits
   std::size_t kills = 0, resumed = 0, in_a_write = 0;
   for (const Training& training : trainings) {
     CAPTURE(training.program);
+    const Folder once, often;
+    const std::string expected = run_whole(training, once.string(), "--checkpoint-every 1000");
     const auto start = std::chrono::steady_clock::now();
-    const Folder reference;
-    const std::string expected = run_whole(training, reference.string(), "--checkpoint-every 0");
+    CHECK(run_whole(training, often.string(), "--checkpoint-every 0") == expected);  // writing changes nothing
     const double length = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     std::uniform_real_distribution<double> moment(0, 0.9 * length);
     std::optional<Folder> folder(std::in_place);
@@ -200,17 +223,9 @@ TEST_CASE("interruption: killed at random moments, a training ends with the bits
     CHECK(run_whole(training, folder->string(), "--resume") == expected);
   }
   CHECK(kills == kills_each * trainings.size());
-  CHECK(resumed > 0);
+  CHECK(resumed > kills / 4);
   MESSAGE(kills << " kills, " << in_a_write << " of them while a checkpoint was written, " << resumed
                 << " with a checkpoint to go on from");
-}
-
-TEST_CASE("interruption: checkpoints change nothing in a run") {
-  for (const Training& training : trainings) {
-    const Folder often, once;
-    CHECK(run_whole(training, often.string(), "--checkpoint-every 0") ==
-          run_whole(training, once.string(), "--checkpoint-every 1000"));
-  }
 }
 
 TEST_CASE(
@@ -231,8 +246,7 @@ TEST_CASE(
 TEST_CASE("interruption: a run that was interrupted by a signal goes on to the bits of one that was not") {
   const Folder whole, folder;
   Training training = trainings[1];
-  training.arguments += " --epochs 20";
-  training.arguments.erase(training.arguments.find(" --epochs 3"), 11);
+  training.arguments.replace(training.arguments.find("--epochs 3"), 10, "--epochs 300");
   const std::string expected = run_whole(training, whole.string());
   interrupt(training, folder.string(), SIGTERM);
   CHECK(run_whole(training, folder.string(), "--resume") == expected);
@@ -240,7 +254,7 @@ TEST_CASE("interruption: a run that was interrupted by a signal goes on to the b
 
 TEST_CASE("interruption: an unfinished run is not overwritten, a finished one is") {
   const Folder folder;
-  const Training training{"train_rbm", "--hidden 5 --epochs 1 --batch 500 --sample-steps 5", {"rbm.safetensors"}};
+  const Training training{"train_rbm", "--hidden 5 --epochs 1 --sample-steps 5", {"rbm.safetensors"}};
   const std::string first = run_whole(training, folder.string());
   CHECK(run_whole(training, folder.string()) == first);
   CHECK(run_whole(training, folder.string(), "--seed 2") != first);
@@ -256,21 +270,22 @@ TEST_CASE("interruption: what hinders a checkpoint is one line and status 2, and
   const Folder folder;
   interrupt(long_training, folder.string(), SIGTERM);
   const std::string path = checkpoint_in(folder.string()), whole = content_of(path);
+  const auto there = [&] { return fs::is_directory(path) ? "a folder" : content_of(path); };
   const auto refused = [&](const std::string& more, const std::string& part, long file_limit = -1) {
-    const std::string before = content_of(path);
+    const std::string before = there();
     check_refusal(refusal(long_training, folder.string(), more, file_limit), part);
-    CHECK(content_of(path) == before);
+    CHECK(there() == before);
   };
   const auto others = [&](const std::string& arguments, const std::string& part) {
-    check_refusal(refusal({"train_rbm", arguments, {}}, folder.string(), "--resume"), part);
+    check_refusal(refusal({"train_rbm", arguments}, folder.string(), "--resume"), part);
     CHECK(content_of(path) == whole);
   };
-  others("--hidden 12 --epochs 500 --batch 20 --sample-steps 5", "setting --hidden is 10, this run's is 12");
-  others("--hidden 10 --epochs 400 --batch 20 --sample-steps 5", "setting --epochs is 500, this run's is 400");
-  others("--hidden 10 --epochs 500 --batch 20 --sample-steps 5 --persistent",
+  others("--hidden 12 --epochs 100000 --batch 20 --sample-steps 5", "setting --hidden is 10, this run's is 12");
+  others("--hidden 10 --epochs 400 --batch 20 --sample-steps 5", "setting --epochs is 100000, this run's is 400");
+  others("--hidden 10 --epochs 100000 --batch 20 --sample-steps 5 --persistent",
          "setting --persistent is not given, this run's is true");
-  others("--hidden 10 --epochs 500 --batch 20 --sample-steps 5 --seed 3", "setting --seed is 1, this run's is 3");
-  const Refusal other_program = refusal({"train_autoencoder", "", {}}, folder.string(), "--resume");
+  others("--hidden 10 --epochs 100000 --batch 20 --sample-steps 5 --seed 3", "setting --seed is 1, this run's is 3");
+  const Refusal other_program = refusal({"train_autoencoder", ""}, folder.string(), "--resume");
   CHECK(other_program.status == 2);
   CHECK_MESSAGE(other_program.err.find("setting --hidden is 10, this run's is 100") != std::string::npos,
                 other_program.err);
@@ -310,21 +325,12 @@ TEST_CASE("interruption: what hinders a checkpoint is one line and status 2, and
 
 TEST_CASE("interruption: other data of the same size are another run's") {
   const Folder folder, data;
-  std::string row = "0.25";
-  for (int i = 1; i < 784; ++i) row += ",0.5";
-  const auto write_data = [&](const std::string& first) {
-    for (const char* name : {"digitstrain.txt", "digitsvalid.txt", "digitstest.txt"}) {
-      std::string rows = first + row.substr(4) + ",1\n";
-      for (int i = 0; i < 9; ++i) rows += row + "," + std::to_string(i) + "\n";
-      write_file(data / name, rows);
-    }
-  };
-  const Training training{"train_rbm", "--hidden 3 --epochs 100000 --batch 5 --data " + data.string(), {}};
-  write_data("0.25");
+  const Training training{"train_rbm", long_training.arguments + " --data " + data.string()};
+  write_digits(data.string(), 1, 100, 20);
   interrupt(training, folder.string(), SIGTERM);
   interrupt(training, folder.string(), SIGTERM, "--resume");
-  write_data("0.75");
-  check_refusal(refusal(training, folder.string(), "--resume"), "setting data is 10 images of 28 x 28, CRC ");
+  write_digits(data.string(), 2, 100, 20);
+  check_refusal(refusal(training, folder.string(), "--resume"), "setting data is 100 images of 28 x 28, CRC ");
 }
 
 TEST_CASE("interruption: a full disk and a read-only file system") {

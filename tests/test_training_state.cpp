@@ -36,20 +36,10 @@ template <class T> bool same(const Tensor<T>& a, const Tensor<T>& b) {  // to th
   return a.shape() == b.shape() && (a.size() == 0 || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
-// Pictures of one pixel that say which they are.
-Dataset numbered(std::size_t count) {
-  Dataset set{.pixels = {}, .labels = {}, .rows = 1, .cols = 1, .classes = 1000};
-  for (std::size_t i = 0; i < count; ++i) {
-    set.pixels.push_back(static_cast<float>(i));
-    set.labels.push_back(static_cast<std::int32_t>(i));
-  }
-  return set;
-}
-
 // A run with one of everything that can be kept.
 template <class T> struct Everything {
   Rng rng;
-  Dataset set = numbered(10);
+  Dataset set = digits(10, 1);
   std::vector<Tensor<T>> a, b, c;
   optim::Sgd<T> sgd;
   optim::Sgd<T> nesterov;
@@ -79,8 +69,8 @@ template <class T> struct Everything {
 
   void step() {
     ++count;
-    const auto [x, label] = batches.next();
-    loss += x.data()[0] * 1.7 + rng.normal();
+    const auto label = batches.next().label;
+    loss += label[0] * 1.7 + rng.normal();
     odd = !odd;
     curve.push_back(loss / 3);
     text += fmt::format("\n{} \xe2\x82\xac", label[0]);
@@ -290,7 +280,7 @@ TEST_CASE("training state: another run's is refused, with both shapes or both va
   Rng rng;
   Tensor<float> tensor;
   std::vector<double> list;
-  const Dataset set = numbered(10);
+  const Dataset set = digits(10, 1);
   BatchStream stream(set, 4, rng);
   const auto net = std::vector{parameter(zeros<float>({2}))};
   optim::Sgd<float> sgd(net, {.momentum = 0.5});
@@ -373,6 +363,7 @@ TEST_CASE("training state: truncated anywhere, any bit flipped, anything else in
   const std::string whole = write_small(path);
   std::size_t refused = 0;
   const auto refuses = [&](const std::string& content, const std::string& part = "") {
+    fs::remove(path);  // some file systems flush what replaces a file
     write_file(path, content);
     const std::string text = message<DataError>([&] { read_small(path); });
     const bool good = text.starts_with(begin) && text.find('\n') == std::string::npos && text.find(part) != text.npos;
@@ -451,112 +442,4 @@ TEST_CASE("training state: what cannot be written leaves the last one as it was"
   write_small(folder / "link", {2}, "100", 9);
   CHECK(fs::is_symlink(fs::symlink_status(folder / "link")));
   CHECK(read_small(path) == 9);
-}
-
-TEST_CASE("optimisers: a state is of its time, and is refused where it does not fit") {
-  const auto w = parameter(Tensor<double>({2}, {1, 2}));
-  const auto step = [&](auto& optimiser) {
-    Tensor<double>(w).set_grad(Tensor<double>({2}, {0.5, -3}));
-    optimiser.step();
-  };
-  optim::Sgd<double> sgd({w}, {.momentum = 0.9});
-  CHECK(!sgd.state().velocity[0].defined());
-  step(sgd);
-  const auto state = sgd.state();
-  const std::vector<double> before(state.velocity[0].span().begin(), state.velocity[0].span().end());
-  step(sgd);
-  CHECK(std::vector<double>(state.velocity[0].span().begin(), state.velocity[0].span().end()) == before);
-  const std::vector<double> start(w.span().begin(), w.span().end());
-  const auto from_state = [&](optim::Sgd<double>& optimiser) {
-    Tensor<double>(w).assign(Tensor<double>({2}, start));
-    optimiser.set_state(state);
-    step(optimiser);
-    return std::vector<double>(w.span().begin(), w.span().end());
-  };
-  optim::Sgd<double> fresh({w});
-  const auto once = from_state(sgd);
-  CHECK(once == from_state(fresh));
-  CHECK(once == from_state(fresh));  // and the state is still what it was
-  CHECK_THROWS_AS(sgd.set_state({state.options, {}}), ShapeError);
-  CHECK_THROWS_AS(sgd.set_state({state.options, {Tensor<double>({3}, {1, 2, 3})}}), ShapeError);
-  CHECK_THROWS_AS(sgd.set_state({{.momentum = 2}, state.velocity}), ValueError);
-  CHECK(same(sgd.state().velocity[0], fresh.state().velocity[0]));
-
-  optim::Adam<double> adam({w}, {.learning_rate = 0.1});
-  CHECK(adam.state().moments[0].steps == 0);
-  step(adam);
-  auto moments = adam.state();
-  step(adam);
-  CHECK(moments.moments[0].steps == 1);
-  CHECK(adam.state().moments[0].steps == 2);
-  CHECK(!same(moments.moments[0].mean, adam.state().moments[0].mean));
-  moments.moments[0].mean = {};
-  CHECK(message<ShapeError>([&] { adam.set_state(moments); }) ==
-        "adam: the state of parameter 0 is missing, expected (2,)");
-  CHECK_THROWS_AS(adam.set_state({{}, {}}), ShapeError);
-}
-
-TEST_CASE("batch stream: the batches of a loop over epochs; its state goes on in the middle of one") {
-  for (const std::size_t count : {1U, 7U, 8U, 9U})
-    for (const std::size_t size : {1U, 4U, 8U, 100U}) {
-      const Dataset set = numbered(count);
-      Rng loop_rng(5), rng(5);
-      std::vector<std::vector<std::int32_t>> expected;
-      std::vector<double> draws;  // a model draws from the generator, too
-      for (int epoch = 0; epoch < 3; ++epoch)
-        for (const auto& [x, label] : batches(set, size, loop_rng)) {
-          std::vector<std::int32_t> batch;
-          for (std::size_t i = 0; i < label.size(); ++i) batch.push_back(static_cast<std::int32_t>(label[i]));
-          expected.push_back(batch);
-          draws.push_back(loop_rng.uniform());
-        }
-      const std::size_t per_epoch = (count + size - 1) / size;
-      REQUIRE(expected.size() == 3 * per_epoch);
-      BatchStream stream(set, size, rng);
-      for (std::size_t i = 0; i < expected.size(); ++i) {
-        CHECK(stream.steps() == i);
-        CHECK(stream.epochs() == i / per_epoch);
-        CHECK(stream.between_epochs() == (i % per_epoch == 0));
-        // Another stream takes over from here.
-        Rng other_rng = Rng::from_state(rng.state());
-        BatchStream other(set, size, other_rng);
-        other.set_state(stream.state());
-        CHECK(other.state() == stream.state());
-        for (std::size_t j = i; j < expected.size(); ++j) {
-          const auto [x, label] = other.next();
-          REQUIRE(label.size() == expected[j].size());
-          for (std::size_t k = 0; k < label.size(); ++k) {
-            CHECK(label[k] == expected[j][k]);
-            CHECK(x.data()[k] == static_cast<float>(expected[j][k]));
-          }
-          CHECK(other_rng.uniform() == draws[j]);
-        }
-        stream.next();
-        rng.uniform();
-      }
-      CHECK_THROWS_AS(stream.set_state({0, per_epoch, {}}), ValueError);
-    }
-  Rng rng;
-  const Dataset none;
-  CHECK_THROWS_AS(BatchStream(none, 1, rng), ValueError);
-  CHECK_THROWS_AS(BatchStream(numbered(3), 0, rng), ValueError);
-}
-
-TEST_CASE("gibbs chain: a state that does not fit is refused and changes nothing") {
-  Rng rng(3);
-  const Rbm<double> rbm(4, 3, rng);
-  GibbsChain<double> chain(rbm, 2, rng);
-  chain.step(3);
-  const auto before = chain.state();
-  auto bad = before;
-  bad.replicas = {};
-  CHECK_THROWS_AS(chain.set_state(bad), ShapeError);
-  bad = before;
-  bad.hidden = zeros<double>({2, 4});
-  CHECK_THROWS_AS(chain.set_state(bad), ShapeError);
-  bad = before;
-  bad.probability = zeros<double>({1, 4});
-  CHECK_THROWS_AS(chain.set_state(bad), ShapeError);
-  CHECK(chain.state().rng == before.rng);
-  CHECK(same(chain.visible(), before.replicas));
 }
