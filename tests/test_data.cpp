@@ -1,3 +1,4 @@
+#include <xtape/data/batches.hpp>
 #include <xtape/data/digits.hpp>
 #include <xtape/data/readers.hpp>
 #include <xtape/error.hpp>

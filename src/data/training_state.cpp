@@ -134,8 +134,6 @@ void TrainingState::read(const std::string& path) {
   impl_->path = path;
 }
 
-bool TrainingState::has_read() const { return impl_->file.has_value(); }
-
 void TrainingState::write(const std::string& path) {
   if (const auto& file = impl_->file) {
     const auto refuse = [&](std::string_view what) {

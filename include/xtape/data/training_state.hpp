@@ -47,8 +47,6 @@ class TrainingState {
   /// Once, and before anything is kept; else throws ValueError. Throws DataError if the file is missing, not a training
   /// state, of another version of the format, truncated or damaged.
   void read(const std::string& path);
-  /// Has a file been read?
-  bool has_read() const;
   /// Throws DataError, and leaves the file that is there alone, if the new one cannot be written; if the one read holds
   /// something that this run does not keep.
   void write(const std::string& path);
