@@ -40,37 +40,19 @@ void prepare_folder(const std::string& folder) {
   fs::remove(probe, error);
 }
 
-// The command that was given, fit for a shell, and --resume.
-std::string resuming_command(int argc, char** argv) {
-  std::string command;
-  bool resumes = false;
-  for (int i = 0; i < argc; ++i) {
-    const std::string word = argv[i];
-    resumes = resumes || word == "--resume";
-    const bool simple = !word.empty() && word.find_first_not_of(
-                                             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                             "0123456789_-+=.,:/") == std::string::npos;
-    std::string quoted = "'";
-    for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    command += (i > 0 ? " " : "") + (simple ? word : quoted + "'");
-  }
-  return command + (resumes ? "" : " --resume");
-}
-
 }  // namespace
 
 int run(CLI::App& app, int argc, char** argv, const CommonOptions& options, const std::function<int()>& body) {
   try {
     app.parse(argc, argv);
+    if (app.get_option_no_throw("--resume")) catch_signals(app.get_name(), argc, argv);
     prepare_folder(options.out);
     return body();
   } catch (const CLI::Success& e) {  // --help
     return app.exit(e);
   } catch (const Interrupted& e) {
-    if (isatty(STDOUT_FILENO)) fmt::print("\n");  // a line of progress has no end yet
     std::fflush(stdout);
-    fmt::print(stderr, "{}: {}; to go on: {}\n", app.get_name(), e.what(), resuming_command(argc, argv));
-    return 128 + e.signal;
+    return report_interruption(e.signal);
   } catch (const std::exception& e) {
     fmt::print(stderr, "{}: {}\n", app.get_name(), e.what());
     return 2;

@@ -3,18 +3,43 @@
 #include <xtape/error.hpp>
 
 #include <fmt/format.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <charconv>
+#include <csignal>
 #include <filesystem>
 
 namespace examples {
 namespace {
 
-constexpr int caught[] = {SIGINT, SIGTERM};
-volatile std::sig_atomic_t received = 0;
+// What the handler needs: it may not allocate.
+std::string interrupted_by_int, interrupted_by_term;
+volatile std::sig_atomic_t received = 0, among_steps = 0;
 
-extern "C" void remember_signal(int number) { received = number; }
+extern "C" void on_signal(int number) {
+  if (among_steps != 0 && received == 0)
+    received = number;
+  else
+    _exit(report_interruption(number));
+}
+
+// The command that was given, fit for a shell, with --resume.
+std::string resuming_command(int argc, char** argv) {
+  std::string command;
+  bool resumes = false;
+  for (int i = 0; i < argc; ++i) {
+    const std::string word = argv[i];
+    resumes = resumes || word == "--resume";
+    const bool simple = !word.empty() && word.find_first_not_of(
+                                             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                             "0123456789_-+=.,:/") == std::string::npos;
+    std::string quoted = "'";
+    for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    command += (i > 0 ? " " : "") + (simple ? word : quoted + "'");
+  }
+  return command + (resumes ? "" : " --resume");
+}
 
 // A number as it is written shortest, so that 0.10 is 0.1; any other text as it is.
 std::string plain(const std::string& text) {
@@ -56,8 +81,31 @@ void ResumeOptions::add_to(CLI::App& to) {
   to.add_flag("--resume", resume, "go on from the checkpoint; from the beginning if there is none");
 }
 
-Interrupted::Interrupted(int number)
-    : std::runtime_error(number == SIGINT ? "interrupted by SIGINT" : "interrupted by SIGTERM"), signal(number) {}
+void catch_signals(const std::string& program, int argc, char** argv) {
+  const auto message = [&](const char* signal) {
+    // On a terminal, a line of progress has no end yet.
+    return fmt::format("{}{}: interrupted by {}; to go on: {}\n", isatty(STDOUT_FILENO) ? "\n" : "", program, signal,
+                       resuming_command(argc, argv));
+  };
+  interrupted_by_int = message("SIGINT");
+  interrupted_by_term = message("SIGTERM");
+  for (const int number : {SIGINT, SIGTERM}) {
+    struct sigaction action = {};
+    sigaction(number, nullptr, &action);
+    if (action.sa_handler == SIG_IGN) continue;  // nohup and the like
+    action = {};
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    sigaction(number, &action, nullptr);
+  }
+}
+
+int report_interruption(int signal) {
+  const std::string& message = signal == SIGINT ? interrupted_by_int : interrupted_by_term;
+  // Nothing is left to be done if stderr is gone.
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
+  return 128 + signal;
+}
 
 Resumable::Resumable(const CommonOptions& common, const ResumeOptions& options)
     : path_(options.checkpoint.empty() ? out_path(common, "checkpoint.safetensors") : options.checkpoint),
@@ -90,7 +138,7 @@ Resumable::Resumable(const CommonOptions& common, const ResumeOptions& options)
   state.keep("finished", finished_);
 }
 
-Resumable::~Resumable() { release_signals(); }
+Resumable::~Resumable() { among_steps = 0; }
 
 void Resumable::data(const xtape::data::Splits& splits) {
   std::uint32_t crc = 0;
@@ -114,7 +162,7 @@ void Resumable::write() {
 
 void Resumable::after_step() {
   if (finished_) return;
-  catch_signals();
+  among_steps = 1;
   const int signal = received;
   if (signal != 0 || !written_ || since_write_.seconds() >= every_) write();
   if (signal != 0) throw Interrupted(signal);
@@ -123,26 +171,8 @@ void Resumable::after_step() {
 void Resumable::finish() {
   finished_ = true;
   write();
-  release_signals();
+  among_steps = 0;
   if (received != 0) throw Interrupted(received);
-}
-
-void Resumable::catch_signals() {
-  if (catching_) return;
-  catching_ = true;
-  struct sigaction action = {};
-  action.sa_handler = remember_signal;
-  action.sa_flags = SA_RESTART | SA_RESETHAND;
-  for (std::size_t i = 0; i < std::size(caught); ++i) {
-    sigaction(caught[i], nullptr, &before_[i]);
-    if (before_[i].sa_handler != SIG_IGN) sigaction(caught[i], &action, nullptr);  // nohup and the like are respected
-  }
-}
-
-void Resumable::release_signals() {
-  if (!catching_) return;
-  catching_ = false;
-  for (std::size_t i = 0; i < std::size(caught); ++i) sigaction(caught[i], &before_[i], nullptr);
 }
 
 }  // namespace examples

@@ -4,9 +4,8 @@
 #include <xtape/data/readers.hpp>
 #include <xtape/data/training_state.hpp>
 
-#include <csignal>
+#include <exception>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -26,10 +25,16 @@ struct ResumeOptions {
   const CLI::App* app_ = nullptr;
 };
 
-// Thrown after a step when SIGINT or SIGTERM has come and everything is on the disk. run() turns it into a message and
-// the exit status.
-struct Interrupted : std::runtime_error {
-  explicit Interrupted(int number);
+// From now on SIGINT and SIGTERM end the program with a message that says how to go on, and the exit status that a
+// shell gives for the signal: at once, or after the step if a Resumable is among its steps and it is the first signal.
+// Signals that are ignored stay so. For run(), once.
+void catch_signals(const std::string& program, int argc, char** argv);
+// Says so, and returns the status.
+int report_interruption(int signal);
+
+// Thrown after a step when a signal has come and everything is on the disk; run() reports it.
+struct Interrupted : std::exception {
+  explicit Interrupted(int number) : signal(number) {}
   int signal;
 };
 
@@ -58,23 +63,20 @@ class Resumable {
   void data(const xtape::data::Splits& splits);
   void data(std::string_view what, std::initializer_list<std::span<const double>> values);
 
-  // After the first step, and then when the time has come, writes the state. From the first step on, SIGINT and SIGTERM
-  // wait for this call, which writes and throws Interrupted. The second of a kind ends the program at once.
+  // After the first step, and then when the time has come, writes the state. From the first step on, signals wait for
+  // this call, which writes and throws Interrupted.
   void after_step();
-  // While all that was trained is still kept: writes the state for the last time. Signals end the program again, and
-  // what comes next is repeated if the run is resumed.
+  // While all that was trained is still kept: writes the state for the last time. What comes next is repeated if the
+  // run is interrupted then and resumed.
   void finish();
 
  private:
   void write();
-  void catch_signals();
-  void release_signals();
 
   std::string path_;
   double every_;
-  bool finished_ = false, written_ = false, catching_ = false;
+  bool finished_ = false, written_ = false;
   Stopwatch since_write_;
-  struct sigaction before_[2] = {};
 };
 
 }  // namespace examples

@@ -243,10 +243,31 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("interruption: after training, Ctrl-C ends the program at once, and says the same") {
+  const Folder folder;
+  const Training training{"train_rbm", "--hidden 10 --epochs 1 --sample-steps 10000000"};
+  const std::string path = checkpoint_in(folder.string());
+  for (const char* more : {"", "--resume"}) {
+    const Folder text;
+    Child child(training.command(folder.string(), more), text / "out", text / "err");
+    bool finished = false;
+    while (!finished && !child.ends_within(0.05)) {
+      if (!fs::exists(path)) continue;
+      xtape::data::TrainingState state;
+      state.read(path);
+      state.keep("finished", finished);
+    }
+    child.kill(SIGINT);
+    CHECK(child.wait() == 130);
+    CHECK(content_of(text / "err").starts_with("train_rbm: interrupted by SIGINT; to go on: "));
+    CHECK(lines(content_of(text / "err")) == 1);
+  }
+}
+
 TEST_CASE("interruption: a run that was interrupted by a signal goes on to the bits of one that was not") {
   const Folder whole, folder;
   Training training = trainings[1];
-  training.arguments.replace(training.arguments.find("--epochs 3"), 10, "--epochs 300");
+  training.arguments.replace(training.arguments.find("--epochs 3"), 10, "--epochs 50");
   const std::string expected = run_whole(training, whole.string());
   interrupt(training, folder.string(), SIGTERM);
   CHECK(run_whole(training, folder.string(), "--resume") == expected);
