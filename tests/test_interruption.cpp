@@ -56,19 +56,19 @@ struct Training {
 
 const std::vector<Training> trainings = {
     {"train_classifier",
-     "--model mlp --epochs 2 --batch 20 --seeds 2",
+     "--model mlp --epochs 2 --batch 50 --seeds 2",
      {"metrics.csv", "classifier.safetensors", "filters.png", "confusion.png"}},
     {"train_rbm",
-     "--persistent --k 2 --hidden 20 --epochs 3 --batch 20 --momentum 0.5 --final-learning-rate 0 --binarise sample "
+     "--persistent --k 2 --hidden 20 --epochs 3 --batch 40 --momentum 0.5 --final-learning-rate 0 --binarise sample "
      "--weight-decay 0.001 --sample-steps 5",
      {"metrics.csv", "summary.csv", "rbm.safetensors", "filters.png", "samples.png"}},
     {"train_autoencoder",
-     "--hidden 10 --epochs 3 --batch 20 --drop 0.3 --momentum 0.5 --untied",
+     "--hidden 10 --epochs 3 --batch 40 --drop 0.3 --momentum 0.5 --untied",
      {"metrics.csv", "summary.csv", "autoencoder.safetensors", "reconstructions.png"}},
     {"pretrain",
-     "--methods none,rbm,denoising --hidden 10 --seeds 2 --epochs 2 --pretrain-epochs 1,2 --rates 0.5,1 --batch 150",
+     "--methods none,rbm,denoising --hidden 10 --seeds 2 --epochs 2 --pretrain-epochs 1,2 --rates 0.5,1 --batch 300",
      {"metrics.csv", "summary.csv"}},
-    {"gaussian_process", "--points 25 --steps 20 --restarts 3", {"summary.csv", "posterior.csv"}, false}};
+    {"gaussian_process", "--points 25 --steps 10 --restarts 3", {"summary.csv", "posterior.csv"}, false}};
 
 std::string without_lines(const std::string& text, const std::vector<std::string>& beginnings) {
   std::string result;
@@ -145,8 +145,10 @@ std::string interrupt(const std::vector<std::string>& command, const std::string
   stat(checkpoint.c_str(), &before);
   Child child(command, text / "out", text / "err");
   wait_for_checkpoint(child, checkpoint, before.st_ino);
+  const std::string first = content_of(checkpoint);
   child.kill(number);
   REQUIRE_MESSAGE(child.wait() == 128 + number, content_of(text / "err"));
+  CHECK(content_of(checkpoint) != first);  // and this was one more
   return content_of(text / "err");
 }
 std::string interrupt(const Training& training, const std::string& folder, int number, const std::string& more = "") {
@@ -267,7 +269,7 @@ TEST_CASE("interruption: after training, Ctrl-C ends the program at once, and sa
 TEST_CASE("interruption: a run that was interrupted by a signal goes on to the bits of one that was not") {
   const Folder whole, folder;
   Training training = trainings[1];
-  training.arguments.replace(training.arguments.find("--epochs 3"), 10, "--epochs 50");
+  training.arguments.replace(training.arguments.find("--epochs 3"), 10, "--epochs 150");
   const std::string expected = run_whole(training, whole.string());
   interrupt(training, folder.string(), SIGTERM);
   CHECK(run_whole(training, folder.string(), "--resume") == expected);
