@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
 
 namespace examples {
 using namespace xtape;
@@ -55,12 +56,23 @@ double reconstruction_loss(const Autoencoder& model, const Tensor<float>& x, con
 }
 
 Autoencoder train_autoencoder(const data::Dataset& set, const AutoencoderTraining& training, Rng& rng,
-                              const AfterAutoencoderEpoch& after_epoch) {
+                              const AfterAutoencoderEpoch& after_epoch, Resumable* run) {
   Autoencoder model(set.features(), training.hidden, training.tied, rng);
   optim::Sgd<float> sgd(model.parameters(), {.momentum = training.momentum});
-  for (std::size_t epoch = 1, step = 0; epoch <= training.epochs; ++epoch) {
-    for (const auto& [x, label] : data::batches(set, training.batch, rng)) {
-      sgd.options.learning_rate = training.rate(step++, set.size());
+  data::BatchStream stream(set, training.batch, rng);
+  std::optional<data::TrainingState::Scope> scope;
+  if (run) {
+    scope.emplace(run->state, "autoencoder");
+    run->state.parameters("parameters", model.parameters());
+    run->state.keep("sgd", sgd);
+    run->state.keep("batches", stream);
+    run->state.keep("rng", rng);
+  }
+  while (stream.epochs() < training.epochs) {
+    const std::size_t epoch = stream.epochs() + 1;
+    sgd.options.learning_rate = training.rate(stream.steps(), set.size());
+    {
+      const auto x = stream.next().x;
       Tape tape;
       const auto loss = loss_of(model.logits(dropped(x, training.drop, rng)), x, training.loss);
       tape.backward(loss);
@@ -69,7 +81,8 @@ Autoencoder train_autoencoder(const data::Dataset& set, const AutoencoderTrainin
         throw ValueError(
             fmt::format("the loss is no longer a number in epoch {}; try a smaller --learning-rate", epoch));
     }
-    if (after_epoch) after_epoch(epoch, model, sgd.options.learning_rate);
+    if (after_epoch && stream.between_epochs()) after_epoch(epoch, model, sgd.options.learning_rate);
+    if (run) run->after_step();
   }
   return model;
 }

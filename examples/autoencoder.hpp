@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common.hpp"
+#include "resumable.hpp"
 
 namespace examples {
 
@@ -33,9 +34,10 @@ using AfterAutoencoderEpoch = std::function<void(std::size_t epoch, const Autoen
 
 // Stochastic gradient descent on the loss of an image, summed over its pixels. With drop > 0 a denoising autoencoder
 // (Vincent et al. 2008): that share of the inputs is set to 0, and the whole image is to be reconstructed.
-// Throws ValueError once the loss is no longer a number.
+// Throws ValueError once the loss is no longer a number. While it trains, all that it needs to go on is kept in a run,
+// if one is given.
 Autoencoder train_autoencoder(const xtape::data::Dataset& set, const AutoencoderTraining& training, xtape::Rng& rng,
-                              const AfterAutoencoderEpoch& after_epoch = {});
+                              const AfterAutoencoderEpoch& after_epoch = {}, Resumable* run = nullptr);
 
 // Pixels set to 0, each with probability `rate`.
 xtape::Tensor<float> dropped(const xtape::Tensor<float>& x, double rate, xtape::Rng& rng);

@@ -13,6 +13,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "resumable.hpp"
+
 namespace examples {
 namespace fs = std::filesystem;
 
@@ -43,10 +45,14 @@ void prepare_folder(const std::string& folder) {
 int run(CLI::App& app, int argc, char** argv, const CommonOptions& options, const std::function<int()>& body) {
   try {
     app.parse(argc, argv);
+    if (app.get_option_no_throw("--resume")) catch_signals(app.get_name(), argc, argv);
     prepare_folder(options.out);
     return body();
   } catch (const CLI::Success& e) {  // --help
     return app.exit(e);
+  } catch (const Interrupted& e) {
+    std::fflush(stdout);
+    return report_interruption(e.signal);
   } catch (const std::exception& e) {
     fmt::print(stderr, "{}: {}\n", app.get_name(), e.what());
     return 2;
@@ -140,7 +146,8 @@ double EpochReport::training_ends() {
 }
 
 void EpochReport::say(std::size_t epoch, const std::string& figures) {
-  const double left = total_.seconds() / static_cast<double>(epoch) * static_cast<double>(epochs_ - epoch);
+  // Epochs before an interruption took no time of this run.
+  const double left = total_.seconds() / static_cast<double>(++said_) * static_cast<double>(epochs_ - epoch);
   const auto line =
       fmt::format("epoch {}/{}  {}  {:.0f} images/s  {} left", epoch, epochs_, figures, speed_, duration(left));
   if (epoch == epochs_ || epoch % ((epochs_ + 19) / 20) == 0)
@@ -151,15 +158,29 @@ void EpochReport::say(std::size_t epoch, const std::string& figures) {
 }
 
 Csv::Csv(const std::string& path, const std::vector<std::string>& columns)
-    : path_(path), file_(std::fopen(path.c_str(), "w")) {
-  if (!file_) throw xtape::DataError(fmt::format("{}: {}", path, std::strerror(errno)));
-  fmt::print(file_, "{}\n", fmt::join(columns, ","));
+    : path_(path), content_(fmt::format("{}\n", fmt::join(columns, ","))) {
+  open();
+}
+Csv::Csv(const std::string& path, const std::vector<std::string>& columns, xtape::data::TrainingState& state)
+    : path_(path), content_(fmt::format("{}\n", fmt::join(columns, ","))) {
+  state.keep("metrics", content_);
+  open();
+}
+void Csv::open() {
+  file_ = std::fopen(path_.c_str(), "w");
+  if (!file_) throw xtape::DataError(fmt::format("{}: {}", path_, std::strerror(errno)));
+  write(content_);
+}
+void Csv::write(const std::string& text) {
+  if (std::fputs(text.c_str(), file_) < 0 || std::fflush(file_) != 0)
+    throw xtape::DataError(fmt::format("{}: {}", path_, std::strerror(errno)));
 }
 Csv::~Csv() { std::fclose(file_); }
 void Csv::row(const std::vector<double>& values) { row("", values); }
 void Csv::row(const std::string& name, const std::vector<double>& values) {
-  fmt::print(file_, "{}{}{}\n", name, name.empty() ? "" : ",", fmt::join(values, ","));
-  if (std::fflush(file_) != 0) throw xtape::DataError(fmt::format("{}: {}", path_, std::strerror(errno)));
+  const auto line = fmt::format("{}{}{}\n", name, name.empty() ? "" : ",", fmt::join(values, ","));
+  content_ += line;
+  write(line);
 }
 
 std::string duration(double seconds) {

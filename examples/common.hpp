@@ -2,6 +2,7 @@
 // What the example programs share: options, data, progress, tables of figures.
 
 #include <xtape/data/readers.hpp>
+#include <xtape/data/training_state.hpp>
 
 #include <CLI/CLI.hpp>
 
@@ -25,7 +26,8 @@ struct CommonOptions {
 };
 
 // Runs a program: parses the options, makes the output folder, calls body. Bad options, an output folder
-// that cannot be written, missing or bad data: one line on stderr and exit status 2.
+// that cannot be written, missing or bad data: one line on stderr and exit status 2. Interrupted by a signal after all
+// was written: how to go on, and the exit status that a shell gives for the signal.
 int run(CLI::App& app, int argc, char** argv, const CommonOptions& options, const std::function<int()>& body);
 
 // Options' ranges, in place of CLI11's own Range and PositiveNumber, which let NaN through.
@@ -81,9 +83,11 @@ class EpochReport {
   void say(std::size_t epoch, const std::string& figures);
   // Of training, all epochs so far.
   double seconds() const { return training_; }
+  // The time of epochs before an interruption counts, too.
+  void keep_in(xtape::data::TrainingState& state) { state.keep("seconds", training_); }
 
  private:
-  std::size_t epochs_, images_;
+  std::size_t epochs_, images_, said_ = 0;
   double training_ = 0, speed_ = 0;
   Stopwatch total_, watch_;
   Progress progress_;
@@ -94,6 +98,8 @@ class Csv {
  public:
   // Throws DataError if the file cannot be written.
   Csv(const std::string& path, const std::vector<std::string>& columns);
+  // Rows written before an interruption are written again.
+  Csv(const std::string& path, const std::vector<std::string>& columns, xtape::data::TrainingState& state);
   ~Csv();
   Csv(const Csv&) = delete;
   Csv& operator=(const Csv&) = delete;
@@ -102,8 +108,11 @@ class Csv {
   void row(const std::string& name, const std::vector<double>& values);
 
  private:
-  std::string path_;
-  std::FILE* file_;
+  void open();
+  void write(const std::string& text);
+
+  std::string path_, content_;
+  std::FILE* file_ = nullptr;
 };
 
 // Named figures of a finished run: a line `name,value` each.

@@ -12,8 +12,8 @@
 #include <numbers>
 #include <sstream>
 
-#include "common.hpp"
 #include "pictures.hpp"
+#include "resumable.hpp"
 
 namespace {
 
@@ -21,6 +21,7 @@ using namespace xtape;
 using Vector = Tensor<double>;
 
 struct Options : examples::CommonOptions {
+  examples::ResumeOptions resume;
   std::size_t points = 40, steps = 300, restarts = 4;
   double learning_rate = 0.1, signal = 1, length = 0.8, noise = 0.2;
 };
@@ -103,30 +104,48 @@ struct Fit {
 };
 
 // Adam from several starts, from long length scales to short ones; the best likelihood wins.
-Fit fit(const Options& options, const Vector& x, const Vector& y, double spread, double range) {
+Fit fit(const Options& options, const Vector& x, const Vector& y, double spread, double range,
+        examples::Resumable& run) {
   Fit best;
+  std::size_t start = 0;
+  run.state.keep("start", start);
+  run.state.keep("best", best.theta);
+  run.state.keep("best likelihood", best.log_likelihood);
   examples::Progress progress;
-  for (std::size_t start = 0; start < options.restarts; ++start) {
+  while (start < options.restarts) {
     const double share = std::pow(2.0, -1.0 - static_cast<double>(start));
     const Vector theta = logs(spread, share * range / 2, spread / 3);
     optim::Adam<double> adam({theta}, {.learning_rate = options.learning_rate});
     double value = 0;
-    for (std::size_t step = 0; step <= options.steps; ++step) {
-      adam.options.learning_rate = schedule::linear(options.learning_rate, 0.01 * options.learning_rate,
-                                                    schedule::progress(step, options.steps));
-      Tape tape;
-      const Vector likelihood = log_likelihood(theta, x, y);
-      value = likelihood.item();
-      progress.update(fmt::format("start {}  step {}  log likelihood {:.3f}", start + 1, step, value));
-      if (step == options.steps) break;
-      tape.backward(-likelihood);
-      adam.step();
+    std::size_t step = 0;
+    {
+      const auto scope = run.state.scope("fit");
+      run.state.parameters("theta", std::vector{theta});
+      run.state.keep("adam", adam);
+      run.state.keep("step", step);
+      for (;;) {
+        adam.options.learning_rate = schedule::linear(options.learning_rate, 0.01 * options.learning_rate,
+                                                      schedule::progress(step, options.steps));
+        Tape tape;
+        const Vector likelihood = log_likelihood(theta, x, y);
+        value = likelihood.item();
+        progress.update(fmt::format("start {}  step {}  log likelihood {:.3f}", start + 1, step, value));
+        if (step == options.steps) break;
+        tape.backward(-likelihood);
+        adam.step();
+        ++step;
+        run.after_step();
+      }
     }
     progress.finish(
         fmt::format("start {} of {}, from length scale {:>8.4f}: log marginal likelihood {:>10.3f}, length scale "
                     "{:.4f}",
                     start + 1, options.restarts, share * range / 2, value, std::exp(theta.data()[1])));
     if (value > best.log_likelihood) best = {theta, value};
+    if (++start < options.restarts)
+      run.after_step();
+    else
+      run.finish();
   }
   if (!best.theta.defined()) throw ValueError("the likelihood is not finite; are the observations beyond reason?");
   return best;
@@ -161,7 +180,9 @@ int run(const Options& options) {
   fmt::print("{}: {} points, x from {:.4g} to {:.4g}\n\n",
              options.data.empty() ? "a function drawn from the process" : options.data, n, *low, *high);
 
-  const Fit best = fit(options, x, y, std::sqrt(squares), range);
+  examples::Resumable run(options, options.resume);
+  run.data(fmt::format("{} points", n), {data.x, data.y});
+  const Fit best = fit(options, x, y, std::sqrt(squares), range, run);
   const std::array<double, 3> found{std::exp(best.theta.data()[0] / 2), std::exp(best.theta.data()[1]),
                                     std::exp(best.theta.data()[2] / 2)};
   fmt::print("\n{:<16} {:>12} {:>14} {:>12} {:>16}\n", "", "signal", "length scale", "noise", "log likelihood");
@@ -236,5 +257,6 @@ int main(int argc, char** argv) {
   app.add_option("--learning-rate", options.learning_rate, "at the start, falling to a hundredth")
       ->check(examples::positive())
       ->capture_default_str();
+  options.resume.add_to(app);
   return examples::run(app, argc, argv, options, [&] { return run(options); });
 }

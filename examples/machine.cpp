@@ -6,6 +6,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <optional>
 
 namespace examples {
 using namespace xtape;
@@ -29,32 +30,44 @@ void MachineTraining::add_to(CLI::App& app) {
 }
 
 Rbm<float> train_machine(const data::Dataset& set, const MachineTraining& training, Rng& rng,
-                         const AfterEpoch& after_epoch) {
+                         const AfterEpoch& after_epoch, Resumable* run) {
   Rbm<float> rbm(set.features(), training.hidden, rng, static_cast<float>(training.deviation));
   // Two optimisers, since biases do not decay.
   optim::Sgd<float> weights({rbm.W}, {.momentum = training.momentum, .weight_decay = training.weight_decay});
   optim::Sgd<float> biases({rbm.b, rbm.a}, {.momentum = training.momentum});
   Tensor<float> particles;
-  for (std::size_t epoch = 1, step = 0; epoch <= training.epochs; ++epoch) {
-    double rate = 0;
-    for (const auto& [x, label] : data::batches(set, training.batch, rng)) {
-      if (training.persistent && !particles.defined()) particles = Tensor<float>(x.shape(), x.span());
-      rate = training.rate(step++, set.size());
-      weights.options.learning_rate = biases.options.learning_rate = rate;
-      contrastive_divergence(rbm, x,
-                             {.k = training.k,
-                              .particles = training.persistent ? &particles : nullptr,
-                              .sparsity_target = static_cast<float>(training.sparsity_target),
-                              .sparsity_cost = static_cast<float>(training.sparsity_cost)},
-                             rng);
-      weights.step();
-      biases.step();
+  data::BatchStream stream(set, training.batch, rng);
+  std::optional<data::TrainingState::Scope> scope;
+  if (run) {
+    scope.emplace(run->state, "machine");
+    run->state.parameters("W, b, a", rbm.parameters());
+    run->state.keep("weights", weights);
+    run->state.keep("biases", biases);
+    run->state.keep("particles", particles);
+    run->state.keep("batches", stream);
+    run->state.keep("rng", rng);
+  }
+  while (stream.epochs() < training.epochs) {
+    const double rate = training.rate(stream.steps(), set.size());
+    const auto x = stream.next().x;
+    if (training.persistent && !particles.defined()) particles = Tensor<float>(x.shape(), x.span());
+    weights.options.learning_rate = biases.options.learning_rate = rate;
+    contrastive_divergence(rbm, x,
+                           {.k = training.k,
+                            .particles = training.persistent ? &particles : nullptr,
+                            .sparsity_target = static_cast<float>(training.sparsity_target),
+                            .sparsity_cost = static_cast<float>(training.sparsity_cost)},
+                           rng);
+    weights.step();
+    biases.step();
+    if (stream.between_epochs()) {
+      for (const auto& parameter : rbm.parameters())
+        if (!std::isfinite(sum(parameter.detach()).item()))
+          throw ValueError(fmt::format("epoch {}: a parameter is no longer a number; try a smaller --learning-rate",
+                                       stream.epochs()));
+      if (after_epoch) after_epoch(stream.epochs(), rbm, rate);
     }
-    for (const auto& parameter : rbm.parameters())
-      if (!std::isfinite(sum(parameter.detach()).item()))
-        throw ValueError(
-            fmt::format("epoch {}: a parameter is no longer a number; try a smaller --learning-rate", epoch));
-    if (after_epoch) after_epoch(epoch, rbm, rate);
+    if (run) run->after_step();
   }
   return rbm;
 }

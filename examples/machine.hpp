@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common.hpp"
+#include "resumable.hpp"
 
 namespace examples {
 
@@ -22,9 +23,10 @@ struct MachineTraining : Training {
 using AfterEpoch = std::function<void(std::size_t epoch, const xtape::Rbm<float>& rbm, double learning_rate)>;
 
 // Contrastive divergence over shuffled batches; with `persistent` as many chains as images in a batch, which start
-// as images. Throws ValueError once a parameter is no longer a number.
+// as images. Throws ValueError once a parameter is no longer a number. While it trains, all that it needs to go
+// on is kept in a run, if one is given.
 xtape::Rbm<float> train_machine(const xtape::data::Dataset& set, const MachineTraining& training, xtape::Rng& rng,
-                                const AfterEpoch& after_epoch = {});
+                                const AfterEpoch& after_epoch = {}, Resumable* run = nullptr);
 
 // A machine, and the size of the pictures that it was trained on.
 struct Machine {

@@ -42,6 +42,13 @@ void LossCurves::add(double train_loss, double valid_loss) {
   if (valid_loss < valid[best]) best = valid.size() - 1;
 }
 
+void LossCurves::keep_in(data::TrainingState& state) {
+  state.keep("curve epochs", epochs);
+  state.keep("curve training", train);
+  state.keep("curve validation", valid);
+  state.keep("best", best);
+}
+
 void LossCurves::summarise(Summary& summary, const std::string& name) const {
   summary.add("best_epoch", epochs[best]);
   summary.add("best_train_" + name, train[best]);

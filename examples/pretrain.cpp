@@ -19,6 +19,7 @@ using namespace xtape;
 const std::vector<std::string> all_methods = {"none", "rbm", "autoencoder", "denoising"};
 
 struct Options : examples::CommonOptions {
+  examples::ResumeOptions resume;
   std::vector<std::string> methods = all_methods;
   std::vector<double> rates = {0.1, 0.5};
   std::vector<std::size_t> pretrain_epochs = {10};
@@ -32,7 +33,7 @@ struct Layer {
 };
 
 Layer pretrained(const Options& options, const std::string& method, std::size_t epochs, const data::Dataset& train,
-                 std::uint64_t seed) {
+                 std::uint64_t seed, examples::Resumable& run) {
   Rng rng(seed, 1);
   if (method == "none")
     return {init::normal<float>({train.features(), options.hidden}, 0.F, 0.1F, rng), zeros<float>({options.hidden})};
@@ -42,10 +43,11 @@ Layer pretrained(const Options& options, const std::string& method, std::size_t 
   common.batch = options.batch;
   common.learning_rate = options.pretrain_rate;
   if (method == "rbm") {
-    const auto rbm = examples::train_machine(train, {common, options.k}, rng);
+    const auto rbm = examples::train_machine(train, {common, options.k}, rng, {}, &run);
     return {rbm.W, rbm.a};
   }
-  const auto model = examples::train_autoencoder(train, {common, method == "denoising" ? options.drop : 0.0}, rng);
+  const auto model =
+      examples::train_autoencoder(train, {common, method == "denoising" ? options.drop : 0.0}, rng, {}, &run);
   return {model.W, model.b};
 }
 
@@ -69,28 +71,42 @@ struct Outcome {
 };
 
 // All methods see the same batches and start with the same second layer for a seed: their differences are paired.
-Outcome fine_tune(const Options& options, const Layer& first, double rate, const data::Splits& data,
-                  std::uint64_t seed) {
+Outcome fine_tune(const Options& options, const Layer& first, double rate, const data::Splits& data, std::uint64_t seed,
+                  examples::Resumable& run) {
   Rng rng(seed, 2);
   const Classifier model{parameter(first.W.detach()), parameter(first.b.detach()),
                          parameter(init::normal<float>({options.hidden, data.train.classes}, 0.F, 0.1F, rng)),
                          parameter(zeros<float>({data.train.classes}))};
   optim::Sgd sgd{{model.W1, model.b1, model.W2, model.b2}, {.learning_rate = rate}};
+  data::BatchStream stream(data.train, options.batch, rng);
   Outcome outcome;
-  for (std::size_t epoch = 1; epoch <= options.epochs; ++epoch) {
-    for (const auto& [x, label] : data::batches(data.train, options.batch, rng)) {
+  const auto scope = run.state.scope("fine-tuning");
+  run.state.parameters("model", std::vector{model.W1, model.b1, model.W2, model.b2});
+  run.state.keep("sgd", sgd);
+  run.state.keep("batches", stream);
+  run.state.keep("rng", rng);
+  run.state.keep("best epoch", outcome.best_epoch);
+  run.state.keep("validation", outcome.valid);
+  run.state.keep("test", outcome.test);
+  run.state.keep("curve", outcome.curve);
+  while (stream.epochs() < options.epochs) {
+    {
+      const auto [x, label] = stream.next();
       Tape tape;
       const auto loss = cross_entropy(model.logits(x), label);
       tape.backward(loss);
       sgd.step();
       if (!std::isfinite(loss.item())) return {.curve = std::vector<double>(options.epochs, 0.0)};
     }
-    outcome.curve.push_back(100 * model.accuracy(data.valid));
-    if (outcome.best_epoch == 0 || outcome.curve.back() > outcome.valid) {
-      outcome.best_epoch = epoch;
-      outcome.valid = outcome.curve.back();
-      outcome.test = 100 * model.accuracy(data.test);
+    if (stream.between_epochs()) {
+      outcome.curve.push_back(100 * model.accuracy(data.valid));
+      if (outcome.best_epoch == 0 || outcome.curve.back() > outcome.valid) {
+        outcome.best_epoch = stream.epochs();
+        outcome.valid = outcome.curve.back();
+        outcome.test = 100 * model.accuracy(data.test);
+      }
     }
+    run.after_step();
   }
   return outcome;
 }
@@ -112,35 +128,70 @@ struct Trial {
   }
 };
 
+// Figures of finished trials in a row, and back.
+void append(std::vector<double>& figures, const Outcome& outcome) {
+  figures.insert(figures.end(), {static_cast<double>(outcome.best_epoch), outcome.valid, outcome.test});
+  figures.insert(figures.end(), outcome.curve.begin(), outcome.curve.end());
+}
+Outcome outcome_at(const std::vector<double>& figures, std::size_t index, std::size_t epochs) {
+  const double* const at = figures.data() + index * (3 + epochs);
+  return {static_cast<std::size_t>(at[0]), at[1], at[2], {at + 3, at + 3 + epochs}};
+}
+
 std::vector<Trial> run_trials(const Options& options, const data::Splits& data) {
   std::vector<Trial> trials;
   for (const auto& method : options.methods)
     for (const std::size_t epochs : method == "none" ? std::vector<std::size_t>{0} : options.pretrain_epochs)
       for (const double rate : options.rates) trials.push_back({method, epochs, rate, {}});
 
+  examples::Resumable run(options, options.resume);
+  run.data(data);
   examples::Csv csv(examples::out_path(options, "metrics.csv"),
                     {"method", "pretrain_epochs", "learning_rate", "seed", "best_epoch", "valid_accuracy",
-                     "test_accuracy", "seconds"});
+                     "test_accuracy", "seconds"},
+                    run.state);
   examples::Progress progress;
   const examples::Stopwatch total;
   const std::size_t runs = trials.size() * options.seeds;
-  for (std::size_t i = 0, done = 0; i < options.seeds; ++i) {
-    const std::uint64_t seed = options.seed + i;
-    std::map<std::pair<std::string, std::size_t>, Layer> layers;
-    for (Trial& trial : trials) {
-      const examples::Stopwatch watch;
-      Layer& first = layers[{trial.method, trial.pretrain_epochs}];
-      if (!first.W.defined()) first = pretrained(options, trial.method, trial.pretrain_epochs, data.train, seed);
-      trial.outcomes.push_back(fine_tune(options, first, trial.rate, data, seed));
-      const Outcome& outcome = trial.outcomes.back();
-      csv.row(trial.method, {static_cast<double>(trial.pretrain_epochs), trial.rate, static_cast<double>(seed),
-                             static_cast<double>(outcome.best_epoch), outcome.valid, outcome.test, watch.seconds()});
-      ++done;
-      progress.update(fmt::format(
-          "run {}/{}  {} left", done, runs,
-          examples::duration(total.seconds() / static_cast<double>(done) * static_cast<double>(runs - done))));
+  std::vector<double> figures;  // of all runs so far
+  std::size_t done = 0;
+  run.state.keep("done", done);
+  run.state.keep("figures", figures);
+  if (figures.size() != done * (3 + options.epochs) || done > runs)
+    throw DataError(fmt::format("the checkpoint has {} figures of {} runs", figures.size(), done));
+  for (std::size_t i = 0; i < done; ++i)
+    trials[i % trials.size()].outcomes.push_back(outcome_at(figures, i, options.epochs));
+  // First layers of this seed: those of a method and a length serve at every rate.
+  std::map<std::pair<std::string, std::size_t>, Layer> layers;
+  for (const Trial& trial : trials) layers[{trial.method, trial.pretrain_epochs}] = {};
+  for (auto& [which, layer] : layers) {
+    run.state.keep(fmt::format("W {} {}", which.first, which.second), layer.W);
+    run.state.keep(fmt::format("b {} {}", which.first, which.second), layer.b);
+  }
+  const std::size_t done_before = done;
+  while (done < runs) {
+    const std::uint64_t seed = options.seed + done / trials.size();
+    Trial& trial = trials[done % trials.size()];
+    const examples::Stopwatch watch;
+    Layer& first = layers.at({trial.method, trial.pretrain_epochs});
+    if (!first.W.defined()) first = pretrained(options, trial.method, trial.pretrain_epochs, data.train, seed, run);
+    const Outcome outcome = fine_tune(options, first, trial.rate, data, seed, run);
+    csv.row(trial.method, {static_cast<double>(trial.pretrain_epochs), trial.rate, static_cast<double>(seed),
+                           static_cast<double>(outcome.best_epoch), outcome.valid, outcome.test, watch.seconds()});
+    append(figures, outcome);
+    trial.outcomes.push_back(outcome);
+    if (++done % trials.size() == 0) {
+      progress.finish(fmt::format("seed {} of {} done", done / trials.size(), options.seeds));
+      for (auto& [which, layer] : layers) layer = {};
+    } else {
+      progress.update(fmt::format("run {}/{}  {} left", done, runs,
+                                  examples::duration(total.seconds() / static_cast<double>(done - done_before) *
+                                                     static_cast<double>(runs - done))));
     }
-    progress.finish(fmt::format("seed {} of {} done", i + 1, options.seeds));
+    if (done < runs)
+      run.after_step();
+    else
+      run.finish();
   }
   return trials;
 }
@@ -255,5 +306,6 @@ int main(int argc, char** argv) {
       ->check(examples::between(0.0, 0.99))
       ->capture_default_str();
   app.add_option("--batch", options.batch, "images in a step")->check(CLI::Range(1, 1000000))->capture_default_str();
+  options.resume.add_to(app);
   return examples::run(app, argc, argv, options, [&] { return compare(options); });
 }

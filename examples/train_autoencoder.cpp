@@ -11,6 +11,7 @@ namespace {
 using namespace xtape;
 
 struct Options : examples::CommonOptions {
+  examples::ResumeOptions resume;
   examples::AutoencoderTraining training;
   std::string binarise = "none";
 };
@@ -18,6 +19,8 @@ struct Options : examples::CommonOptions {
 int train(const Options& options) {
   const auto& training = options.training;
   const data::Splits splits = examples::load_data(options);
+  examples::Resumable run(options, options.resume);
+  run.data(splits);
   Rng rng(options.seed);
   const auto train = examples::binarise(splits.train, options.binarise, rng);
   const auto valid = examples::binarise(splits.valid, options.binarise, rng);
@@ -26,18 +29,23 @@ int train(const Options& options) {
   const auto x_train = images(data::head(train, 10'000)), x_valid = images(valid);
 
   examples::Csv csv(examples::out_path(options, "metrics.csv"),
-                    {"epoch", "learning_rate", "train_loss", "valid_loss", "seconds"});
+                    {"epoch", "learning_rate", "train_loss", "valid_loss", "seconds"}, run.state);
   examples::EpochReport report(training.epochs, train.size());
   examples::LossCurves losses;
+  report.keep_in(run.state);
+  losses.keep_in(run.state);
   const auto model = examples::train_autoencoder(
-      train, training, rng, [&](std::size_t epoch, const examples::Autoencoder& now, double rate) {
+      train, training, rng,
+      [&](std::size_t epoch, const examples::Autoencoder& now, double rate) {
         const double seconds = report.training_ends();
         const double train_loss = examples::reconstruction_loss(now, x_train, training.loss);
         const double valid_loss = examples::reconstruction_loss(now, x_valid, training.loss);
         csv.row({static_cast<double>(epoch), rate, train_loss, valid_loss, seconds});
         losses.add(train_loss, valid_loss);
         report.say(epoch, fmt::format("{} {:.2f}, validation {:.2f}", training.loss, train_loss, valid_loss));
-      });
+        if (epoch == training.epochs) run.finish();
+      },
+      &run);
 
   fmt::print("\nbest epoch {}: {} {:.2f} an image, validation {:.2f}\n", losses.best + 1, training.loss,
              losses.train[losses.best], losses.valid[losses.best]);
@@ -69,6 +77,7 @@ int main(int argc, char** argv) {
   Options options;
   options.add_to(app, "out/autoencoder");
   options.training.add_to(app);
+  options.resume.add_to(app);
   examples::add_binarise_option(app, options.binarise);
   return examples::run(app, argc, argv, options, [&] { return train(options); });
 }

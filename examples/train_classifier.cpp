@@ -6,13 +6,14 @@
 
 #include <fmt/format.h>
 
-#include "common.hpp"
+#include "resumable.hpp"
 
 namespace {
 
 using namespace xtape;
 
 struct Options : examples::CommonOptions {
+  examples::ResumeOptions resume;
   std::string model = "conv";
   std::size_t epochs = 5, batch = 64, seeds = 1;
   double learning_rate = 0.0, momentum = 0.9;  // rate 0: the model's own
@@ -70,33 +71,54 @@ std::vector<Tensor<float>> copies(const std::vector<Tensor<float>>& tensors) {
   return result;
 }
 
-// Trains one model and leaves it with the parameters of its best epoch.
-struct Outcome {
-  Model model;
-  std::size_t best_epoch = 0;
-  Evaluation valid, test;
-  double seconds = 0;
+// What became of each seed so far.
+struct Outcomes {
+  std::vector<double> best_epoch, valid, test, seconds;  // accuracies in percent
+
+  void keep_in(data::TrainingState& state) {
+    state.keep("best epochs", best_epoch);
+    state.keep("validation", valid);
+    state.keep("test", test);
+    state.keep("seconds", seconds);
+  }
 };
 
-Outcome train(const Options& options, const data::Splits& data, std::uint64_t seed, examples::Csv& csv) {
+// Trains one model, adds what becomes of it, and returns it with the parameters of its best epoch.
+Model train(const Options& options, const data::Splits& data, std::uint64_t seed, bool last, examples::Csv& csv,
+            Outcomes& outcomes, examples::Resumable& run) {
   Rng rng(seed);
-  Outcome outcome;
-  outcome.model = options.model == "mlp" ? make_mlp(data.train, rng) : make_conv(data.train, rng);
-  const Model& model = outcome.model;
+  const Model model = options.model == "mlp" ? make_mlp(data.train, rng) : make_conv(data.train, rng);
   const double rate = options.learning_rate > 0 ? options.learning_rate : (options.model == "mlp" ? 0.1 : 0.05);
   optim::Sgd sgd{model.parameters(), {.learning_rate = rate, .momentum = options.momentum}};
 
+  data::BatchStream stream(data.train, options.batch, rng);
   auto best = copies(model.parameters());
+  std::size_t best_epoch = 0, right = 0, seen = 0;
+  double best_accuracy = 0, loss_sum = 0, seconds = 0;
+  const auto scope = run.state.scope("training");
+  run.state.parameters("model", model.parameters());
+  run.state.parameters("best model", best);
+  run.state.keep("sgd", sgd);
+  run.state.keep("batches", stream);
+  run.state.keep("rng", rng);
+  run.state.keep("best epoch", best_epoch);
+  run.state.keep("best accuracy", best_accuracy);
+  run.state.keep("loss", loss_sum);
+  run.state.keep("right", right);
+  run.state.keep("seen", seen);
+  run.state.keep("seconds", seconds);
+
   examples::Progress progress;
-  const examples::Stopwatch total;
+  examples::Stopwatch watch;
+  std::size_t seen_before = seen;  // in this epoch, before an interruption
   const std::size_t steps = (data.train.size() + options.batch - 1) / options.batch;
-  for (std::size_t epoch = 1, step = 0; epoch <= options.epochs; ++epoch) {
-    const examples::Stopwatch watch;
-    double loss_sum = 0;
-    std::size_t right = 0, seen = 0;
-    for (const auto& [x, label] : data::batches(data.train, options.batch, rng)) {
-      // The rate falls linearly to a twentieth: large steps first, small ones to settle.
-      sgd.options.learning_rate = schedule::linear(rate, rate / 20, schedule::progress(step++, steps * options.epochs));
+  while (stream.epochs() < options.epochs) {
+    const std::size_t epoch = stream.epochs() + 1;
+    // The rate falls linearly to a twentieth: large steps first, small ones to settle.
+    sgd.options.learning_rate =
+        schedule::linear(rate, rate / 20, schedule::progress(stream.steps(), steps * options.epochs));
+    {
+      const auto [x, label] = stream.next();
       Tape tape;
       const auto logits = model(x);
       const auto loss = cross_entropy(logits, label);
@@ -106,35 +128,49 @@ Outcome train(const Options& options, const data::Splits& data, std::uint64_t se
       const auto predicted = argmax(logits, 1);
       for (std::size_t i = 0; i < label.size(); ++i) right += predicted(i) == static_cast<std::size_t>(label[i]);
       seen += label.size();
-      progress.update(fmt::format(
-          "epoch {}/{}  {:3.0f} %  loss {:.4f}  accuracy {:.2f} %  {:.0f} images/s", epoch, options.epochs,
-          100.0 * static_cast<double>(seen) / static_cast<double>(data.train.size()),
-          loss_sum / static_cast<double>(seen), 100.0 * static_cast<double>(right) / static_cast<double>(seen),
-          static_cast<double>(seen) / watch.seconds()));
-      if (!std::isfinite(loss_sum))
-        throw ValueError(
-            fmt::format("the loss is no longer a number in epoch {}; try a smaller --learning-rate", epoch));
     }
-    const double speed = static_cast<double>(seen) / watch.seconds();
-    const Evaluation valid = evaluate(model, data.valid);
     const double loss = loss_sum / static_cast<double>(seen),
-                 accuracy = static_cast<double>(right) / static_cast<double>(seen);
-    progress.finish(
-        fmt::format("epoch {}/{}  loss {:.4f}  accuracy {:.2f} %  validation {:.4f}  {:.2f} %  {:.0f} images/s", epoch,
-                    options.epochs, loss, 100 * accuracy, valid.loss, 100 * valid.accuracy, speed));
-    csv.row({static_cast<double>(seed), static_cast<double>(epoch), loss, accuracy, valid.loss, valid.accuracy,
-             watch.seconds()});
-    if (outcome.best_epoch == 0 || valid.accuracy > outcome.valid.accuracy) {
-      outcome.best_epoch = epoch;
-      outcome.valid = valid;
-      best = copies(model.parameters());
+                 accuracy = static_cast<double>(right) / static_cast<double>(seen),
+                 speed = static_cast<double>(seen - seen_before) / watch.seconds();
+    progress.update(fmt::format(
+        "epoch {}/{}  {:3.0f} %  loss {:.4f}  accuracy {:.2f} %  {:.0f} images/s", epoch, options.epochs,
+        100.0 * static_cast<double>(seen) / static_cast<double>(data.train.size()), loss, 100.0 * accuracy, speed));
+    if (!std::isfinite(loss_sum))
+      throw ValueError(fmt::format("the loss is no longer a number in epoch {}; try a smaller --learning-rate", epoch));
+    if (stream.between_epochs()) {
+      const Evaluation valid = evaluate(model, data.valid);
+      progress.finish(
+          fmt::format("epoch {}/{}  loss {:.4f}  accuracy {:.2f} %  validation {:.4f}  {:.2f} %  {:.0f} images/s",
+                      epoch, options.epochs, loss, 100 * accuracy, valid.loss, 100 * valid.accuracy, speed));
+      csv.row({static_cast<double>(seed), static_cast<double>(epoch), loss, accuracy, valid.loss, valid.accuracy,
+               watch.seconds()});
+      if (best_epoch == 0 || valid.accuracy > best_accuracy) {
+        best_epoch = epoch;
+        best_accuracy = valid.accuracy;
+        for (std::size_t i = 0; i < best.size(); ++i) best[i].assign(model.parameters()[i]);
+      }
+      seconds += watch.seconds();
+      watch = {};
+      loss_sum = 0;
+      right = seen = seen_before = 0;
+      if (last && epoch == options.epochs) run.finish();
     }
+    run.after_step();
   }
-  outcome.seconds = total.seconds();
   auto parameters = model.parameters();
   for (std::size_t i = 0; i < best.size(); ++i) parameters[i].assign(best[i]);
-  outcome.test = evaluate(model, data.test);
-  return outcome;
+  outcomes.best_epoch.push_back(static_cast<double>(best_epoch));
+  outcomes.valid.push_back(100 * best_accuracy);
+  outcomes.test.push_back(100 * evaluate(model, data.test).accuracy);
+  outcomes.seconds.push_back(seconds);
+  return model;
+}
+
+void save(const std::string& path, const Options& options, const Model& model) {
+  data::TensorFile<float> file{{}, {{"model", options.model}}};
+  const auto& parameters = model.parameters();
+  for (std::size_t i = 0; i < parameters.size(); ++i) file.tensors[fmt::format("parameter {}", i)] = parameters[i];
+  data::write_safetensors(path, file);
 }
 
 // The first layer's weights as tiles: one a hidden unit of the MLP, one a kernel of the net.
@@ -152,35 +188,37 @@ int train_all(const Options& options) {
   const data::Splits data = examples::load_data(options);
   fmt::print("{}: {} training, {} validation, {} test images of {} x {}\n", data.name, data.train.size(),
              data.valid.size(), data.test.size(), data.train.rows, data.train.cols);
+  examples::Resumable run(options, options.resume);
+  run.data(data);
   examples::Csv csv(examples::out_path(options, "metrics.csv"),
-                    {"seed", "epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "seconds"});
-  std::vector<Outcome> outcomes;
-  for (std::size_t i = 0; i < options.seeds; ++i) {
+                    {"seed", "epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "seconds"},
+                    run.state);
+  Outcomes outcomes;
+  outcomes.keep_in(run.state);
+  Model model;
+  while (outcomes.test.size() < options.seeds) {
+    const std::size_t i = outcomes.test.size();
     if (options.seeds > 1) fmt::print("seed {}\n", options.seed + i);
-    outcomes.push_back(train(options, data, options.seed + i, csv));
+    model = train(options, data, options.seed + i, i + 1 == options.seeds, csv, outcomes, run);
   }
 
   fmt::print("\n{:>6} {:>11} {:>12} {:>9} {:>9}\n", "seed", "best epoch", "validation", "test", "seconds");
-  std::vector<double> valid, test;
-  for (std::size_t i = 0; i < outcomes.size(); ++i) {
-    const Outcome& o = outcomes[i];
-    valid.push_back(100 * o.valid.accuracy);
-    test.push_back(100 * o.test.accuracy);
-    fmt::print("{:>6} {:>11} {:>10.2f} % {:>7.2f} % {:>9.1f}\n", options.seed + i, o.best_epoch, valid.back(),
-               test.back(), o.seconds);
-  }
-  if (outcomes.size() > 1) {
+  const auto &valid = outcomes.valid, &test = outcomes.test;
+  for (std::size_t i = 0; i < test.size(); ++i)
+    fmt::print("{:>6} {:>11} {:>10.2f} % {:>7.2f} % {:>9.1f}\n", options.seed + i, outcomes.best_epoch[i], valid[i],
+               test[i], outcomes.seconds[i]);
+  if (test.size() > 1) {
     const auto [valid_mean, valid_error] = examples::mean_error(valid);
     const auto [test_mean, test_error] = examples::mean_error(test);
     fmt::print("  mean {:>11} {:>10.2f} % {:>7.2f} %\n    +- {:>11} {:>10.2f} % {:>7.2f} %   (standard error)\n", "",
                valid_mean, test_mean, "", valid_error, test_error);
   }
 
-  const Outcome& last = outcomes.back();
-  viz::write_png(examples::out_path(options, "filters.png"), filters(options, last.model, data.train));
+  save(examples::out_path(options, "classifier.safetensors"), options, model);
+  viz::write_png(examples::out_path(options, "filters.png"), filters(options, model, data.train));
   viz::write_png(examples::out_path(options, "confusion.png"),
-                 viz::confusion_matrix(last.test.confusion, data.test.classes));
-  fmt::print("\nwritten to {}: metrics.csv, filters.png, confusion.png\n", options.out);
+                 viz::confusion_matrix(evaluate(model, data.test).confusion, data.test.classes));
+  fmt::print("\nwritten to {}: metrics.csv, classifier.safetensors, filters.png, confusion.png\n", options.out);
   return 0;
 }
 
@@ -205,5 +243,6 @@ int main(int argc, char** argv) {
   app.add_option("--seeds", options.seeds, "train that many models, from consecutive seeds")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  options.resume.add_to(app);
   return examples::run(app, argc, argv, options, [&] { return train_all(options); });
 }

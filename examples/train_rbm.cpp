@@ -10,6 +10,7 @@ namespace {
 using namespace xtape;
 
 struct Options : examples::CommonOptions {
+  examples::ResumeOptions resume;
   examples::MachineTraining training;
   std::string binarise = "none";
   std::size_t ais_temperatures = 0, ais_chains = 100, sample_steps = 1000;
@@ -53,6 +54,8 @@ void measure_likelihood(const Options& options, const Rbm<float>& rbm, const Ten
 
 int train(const Options& options) {
   const data::Splits splits = examples::load_data(options);
+  examples::Resumable run(options, options.resume);
+  run.data(splits);
   Rng rng(options.seed);
   const auto train = examples::binarise(splits.train, options.binarise, rng);
   const auto valid = examples::binarise(splits.valid, options.binarise, rng);
@@ -67,11 +70,15 @@ int train(const Options& options) {
 
   examples::Csv csv(examples::out_path(options, "metrics.csv"),
                     {"epoch", "learning_rate", "train_cross_entropy", "valid_cross_entropy", "free_energy_gap",
-                     "pseudo_log_likelihood", "seconds"});
+                     "pseudo_log_likelihood", "seconds"},
+                    run.state);
   examples::EpochReport report(options.training.epochs, train.size());
   examples::LossCurves losses;
+  report.keep_in(run.state);
+  losses.keep_in(run.state);
   const Rbm<float> rbm = examples::train_machine(
-      train, options.training, rng, [&](std::size_t epoch, const Rbm<float>& machine, double rate) {
+      train, options.training, rng,
+      [&](std::size_t epoch, const Rbm<float>& machine, double rate) {
         const double seconds = report.training_ends();
         const double train_error = reconstruction_cross_entropy(machine, x_train);
         const double valid_error = reconstruction_cross_entropy(machine, x_valid);
@@ -83,7 +90,9 @@ int train(const Options& options) {
             epoch,
             fmt::format("cross-entropy {:.2f}, validation {:.2f}  free-energy gap {:.2f}  pseudo-likelihood {:.1f}",
                         train_error, valid_error, gap, pseudo));
-      });
+        if (epoch == options.training.epochs) run.finish();
+      },
+      &run);
 
   examples::Summary summary(examples::out_path(options, "summary.csv"));
   losses.summarise(summary, "cross_entropy");
@@ -129,6 +138,7 @@ int main(int argc, char** argv) {
   Options options;
   options.add_to(app, "out/rbm");
   options.training.add_to(app);
+  options.resume.add_to(app);
   examples::add_binarise_option(app, options.binarise);
   app.add_option("--sample-steps", options.sample_steps, "Gibbs steps before 100 samples are shown; 0: none")
       ->check(CLI::Range(0, 10000000))

@@ -1,5 +1,6 @@
 #include <xtape/data/readers.hpp>
 #include <xtape/data/safetensors.hpp>
+#include <xtape/data/training_state.hpp>
 #include <xtape/viz/png.hpp>
 
 #include <zlib.h>
@@ -95,6 +96,7 @@ void safetensors(Bytes bytes, const std::string& folder) {
   const std::string path = write(folder, "file.safetensors", bytes);
   round_trip<double>(path, folder + "/double.safetensors");
   round_trip<float>(path, folder + "/float.safetensors");
+  allowed_to_refuse([&] { data::TrainingState().read(path); });
 }
 
 void png(Bytes bytes, const std::string& folder) {

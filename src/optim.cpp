@@ -37,6 +37,24 @@ template <class T> void check_parameters(const char* optimiser, const std::vecto
       throw TapeError(fmt::format("{}: tensor {} is not a parameter", optimiser, i));
 }
 
+// A handle of its own on the elements: whoever writes one of the two leaves the other alone.
+template <class T> Tensor<T> snapshot(const Tensor<T>& x) { return x.defined() ? x.detach() : x; }
+
+template <class T>
+void check_count(const char* optimiser, std::size_t given, const std::vector<Tensor<T>>& parameters) {
+  if (given != parameters.size())
+    throw ShapeError(fmt::format("{}: a state of {} parameters, expected {}", optimiser, given, parameters.size()));
+}
+
+// What is kept of parameter i has its shape, and is there if it must be.
+template <class T>
+void check_fit(const char* optimiser, std::size_t i, const Tensor<T>& parameter, const Tensor<T>& kept, bool must) {
+  if (kept.defined() ? kept.shape() != parameter.shape() : must)
+    throw ShapeError(fmt::format("{}: the state of parameter {} is {}, expected {}", optimiser, i,
+                                 kept.defined() ? to_string(kept.shape()) : std::string("missing"),
+                                 to_string(parameter.shape())));
+}
+
 }  // namespace
 
 template <class T>
@@ -79,6 +97,20 @@ template <class T> void Sgd<T>::zero_grad() {
   for (auto& p : parameters_) p.zero_grad();
 }
 
+template <class T> auto Sgd<T>::state() const -> State {
+  State result{options, {}};
+  for (const auto& velocity : velocity_) result.velocity.push_back(snapshot(velocity));
+  return result;
+}
+
+template <class T> void Sgd<T>::set_state(const State& state) {
+  check(state.options);
+  check_count("sgd", state.velocity.size(), parameters_);
+  for (std::size_t i = 0; i < parameters_.size(); ++i) check_fit("sgd", i, parameters_[i], state.velocity[i], false);
+  options = state.options;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) velocity_[i] = snapshot(state.velocity[i]);
+}
+
 template <class T>
 Adam<T>::Adam(std::vector<Tensor<T>> parameters, const AdamOptions& adam_options)
     : options(adam_options), parameters_(std::move(parameters)), moments_(parameters_.size()) {
@@ -119,6 +151,25 @@ template <class T> void Adam<T>::step() {
 
 template <class T> void Adam<T>::zero_grad() {
   for (auto& p : parameters_) p.zero_grad();
+}
+
+template <class T> auto Adam<T>::state() const -> State {
+  State result{options, {}};
+  for (const auto& m : moments_) result.moments.push_back({snapshot(m.mean), snapshot(m.square), m.steps});
+  return result;
+}
+
+template <class T> void Adam<T>::set_state(const State& state) {
+  check(state.options);
+  check_count("adam", state.moments.size(), parameters_);
+  for (std::size_t i = 0; i < parameters_.size(); ++i)
+    for (const auto& kept : {state.moments[i].mean, state.moments[i].square})
+      check_fit("adam", i, parameters_[i], kept, state.moments[i].steps > 0);
+  options = state.options;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const Moments& m = state.moments[i];
+    moments_[i] = {snapshot(m.mean), snapshot(m.square), m.steps};
+  }
 }
 
 template <class T> double clip_gradient_norm(const std::vector<Tensor<T>>& parameters, double largest) {

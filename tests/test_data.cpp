@@ -1,3 +1,4 @@
+#include <xtape/data/batches.hpp>
 #include <xtape/data/digits.hpp>
 #include <xtape/data/readers.hpp>
 #include <xtape/error.hpp>
@@ -77,6 +78,16 @@ std::string real_data(const std::string& folder) {
     return {};
   }
   return path;
+}
+
+// Pictures of one pixel that say which they are.
+Dataset numbered(std::size_t count) {
+  Dataset set{.pixels = {}, .labels = {}, .rows = 1, .cols = 1, .classes = 1000};
+  for (std::size_t i = 0; i < count; ++i) {
+    set.pixels.push_back(static_cast<float>(i));
+    set.labels.push_back(static_cast<std::int32_t>(i));
+  }
+  return set;
 }
 
 }  // namespace
@@ -406,4 +417,50 @@ TEST_CASE("data: the real course files") {
     for (const auto label : set->labels) ++count.at(static_cast<std::size_t>(label));
     for (const auto c : count) CHECK(c == set->size() / 10);
   }
+}
+
+TEST_CASE("batch stream: the batches of a loop over epochs; its state goes on in the middle of one") {
+  for (const std::size_t count : {1U, 7U, 8U, 9U})
+    for (const std::size_t size : {1U, 4U, 8U, 100U}) {
+      const Dataset set = numbered(count);
+      Rng loop_rng(5), rng(5);
+      std::vector<std::vector<std::int32_t>> expected;
+      std::vector<double> draws;  // a model draws from the generator, too
+      for (int epoch = 0; epoch < 3; ++epoch)
+        for (const auto& [x, label] : batches(set, size, loop_rng)) {
+          std::vector<std::int32_t> batch;
+          for (std::size_t i = 0; i < label.size(); ++i) batch.push_back(static_cast<std::int32_t>(label[i]));
+          expected.push_back(batch);
+          draws.push_back(loop_rng.uniform());
+        }
+      const std::size_t per_epoch = (count + size - 1) / size;
+      REQUIRE(expected.size() == 3 * per_epoch);
+      BatchStream stream(set, size, rng);
+      for (std::size_t i = 0; i < expected.size(); ++i) {
+        CHECK(stream.steps() == i);
+        CHECK(stream.epochs() == i / per_epoch);
+        CHECK(stream.between_epochs() == (i % per_epoch == 0));
+        // Another stream takes over from here.
+        Rng other_rng = Rng::from_state(rng.state());
+        BatchStream other(set, size, other_rng);
+        other.set_state(stream.state());
+        CHECK(other.state() == stream.state());
+        for (std::size_t j = i; j < expected.size(); ++j) {
+          const auto [x, label] = other.next();
+          REQUIRE(label.size() == expected[j].size());
+          for (std::size_t k = 0; k < label.size(); ++k) {
+            CHECK(label[k] == expected[j][k]);
+            CHECK(x.data()[k] == static_cast<float>(expected[j][k]));
+          }
+          CHECK(other_rng.uniform() == draws[j]);
+        }
+        stream.next();
+        rng.uniform();
+      }
+      CHECK_THROWS_AS(stream.set_state({0, per_epoch, {}}), ValueError);
+    }
+  Rng rng;
+  const Dataset none;
+  CHECK_THROWS_AS(BatchStream(none, 1, rng), ValueError);
+  CHECK_THROWS_AS(BatchStream(numbered(3), 0, rng), ValueError);
 }

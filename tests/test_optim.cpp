@@ -1,13 +1,16 @@
 // Optimisers, against their updates written out.
 
 #include <doctest/doctest.h>
+#include <xtape/error.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/reduce.hpp>
 #include <xtape/optim.hpp>
 #include <xtape/schedule.hpp>
 #include <xtape/tape.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
 using namespace xtape;
 using D = Tensor<double>;
@@ -121,4 +124,46 @@ TEST_CASE("schedules: where they start, pass and end") {
   CHECK(warmup(4, 0) == 0.25);
   CHECK(warmup(4, 3) == 1);
   CHECK(warmup(0, 0) == 1);
+}
+
+TEST_CASE("optimisers: a state is of its time, and is refused where it does not fit") {
+  const auto w = parameter(Tensor<double>({2}, {1, 2}));
+  const auto step = [&](auto& optimiser) {
+    Tensor<double>(w).set_grad(Tensor<double>({2}, {0.5, -3}));
+    optimiser.step();
+  };
+  optim::Sgd<double> sgd({w}, {.momentum = 0.9});
+  CHECK(!sgd.state().velocity[0].defined());
+  step(sgd);
+  const auto state = sgd.state();
+  const std::vector<double> before(state.velocity[0].span().begin(), state.velocity[0].span().end());
+  step(sgd);
+  CHECK(std::vector<double>(state.velocity[0].span().begin(), state.velocity[0].span().end()) == before);
+  const std::vector<double> start(w.span().begin(), w.span().end());
+  const auto from_state = [&](optim::Sgd<double>& optimiser) {
+    Tensor<double>(w).assign(Tensor<double>({2}, start));
+    optimiser.set_state(state);
+    step(optimiser);
+    return std::vector<double>(w.span().begin(), w.span().end());
+  };
+  optim::Sgd<double> fresh({w});
+  const auto once = from_state(sgd);
+  CHECK(once == from_state(fresh));
+  CHECK(once == from_state(fresh));  // and the state is still what it was
+  CHECK_THROWS_AS(sgd.set_state({state.options, {}}), ShapeError);
+  CHECK_THROWS_AS(sgd.set_state({state.options, {Tensor<double>({3}, {1, 2, 3})}}), ShapeError);
+  CHECK_THROWS_AS(sgd.set_state({{.momentum = 2}, state.velocity}), ValueError);
+  CHECK(std::ranges::equal(sgd.state().velocity[0].span(), fresh.state().velocity[0].span()));
+
+  optim::Adam<double> adam({w}, {.learning_rate = 0.1});
+  CHECK(adam.state().moments[0].steps == 0);
+  step(adam);
+  auto moments = adam.state();
+  step(adam);
+  CHECK(moments.moments[0].steps == 1);
+  CHECK(adam.state().moments[0].steps == 2);
+  CHECK(!std::ranges::equal(moments.moments[0].mean.span(), adam.state().moments[0].mean.span()));
+  moments.moments[0].mean = {};
+  CHECK_THROWS_WITH_AS(adam.set_state(moments), "adam: the state of parameter 0 is missing, expected (2,)", ShapeError);
+  CHECK_THROWS_AS(adam.set_state({{}, {}}), ShapeError);
 }

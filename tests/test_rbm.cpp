@@ -16,6 +16,7 @@
 
 #include "small_machine.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace small_machine;
@@ -390,4 +391,23 @@ TEST_CASE("rbm: what does not fit is refused by name") {
   CHECK_THROWS_AS(contrastive_divergence(rbm, v, {.particles = &particles}, rng), ShapeError);
   CHECK_THROWS_AS(GibbsChain<double>(rbm, wrong, rng), ShapeError);
   CHECK_THROWS_AS(Rbm<double>(zeros<double>({4, 3}), zeros<double>({3}), zeros<double>({3})), ShapeError);
+}
+
+TEST_CASE("gibbs chain: a state that does not fit is refused and changes nothing") {
+  Rng rng(3);
+  const Rbm<double> rbm(4, 3, rng);
+  GibbsChain<double> chain(rbm, 2, rng);
+  chain.step(3);
+  const auto before = chain.state();
+  auto bad = before;
+  bad.replicas = {};
+  CHECK_THROWS_AS(chain.set_state(bad), ShapeError);
+  bad = before;
+  bad.hidden = zeros<double>({2, 4});
+  CHECK_THROWS_AS(chain.set_state(bad), ShapeError);
+  bad = before;
+  bad.probability = zeros<double>({1, 4});
+  CHECK_THROWS_AS(chain.set_state(bad), ShapeError);
+  CHECK(chain.state().rng == before.rng);
+  CHECK(std::ranges::equal(chain.visible().span(), before.replicas.span()));
 }

@@ -27,6 +27,16 @@ template <class T> class Sgd {
   void zero_grad();
   SgdOptions options;
 
+  /// All that the next steps depend on beside parameters and gradients.
+  struct State {
+    SgdOptions options;
+    std::vector<Tensor<T>> velocity;  ///< of each parameter; undefined where it has made no step with momentum
+  };
+  /// As it is now: later steps leave it alone.
+  State state() const;
+  /// Throws ShapeError, and changes nothing, if the state does not fit the parameters; ValueError on bad options.
+  void set_state(const State& state);
+
  private:
   std::vector<Tensor<T>> parameters_;
   std::vector<Tensor<T>> velocity_;  // undefined until the first step with momentum
@@ -53,11 +63,22 @@ template <class T> class Adam {
   void zero_grad();
   AdamOptions options;
 
- private:
+  /// Of one parameter. Tensors are undefined until its first step.
   struct Moments {
     Tensor<T> mean, square;
-    std::size_t steps = 0;  // of this parameter: it may be without a gradient now and then
+    std::size_t steps = 0;  ///< of this parameter: it may be without a gradient now and then
   };
+  /// All that the next steps depend on beside parameters and gradients.
+  struct State {
+    AdamOptions options;
+    std::vector<Moments> moments;
+  };
+  /// As it is now: later steps leave it alone.
+  State state() const;
+  /// Throws ShapeError, and changes nothing, if the state does not fit the parameters; ValueError on bad options.
+  void set_state(const State& state);
+
+ private:
   std::vector<Tensor<T>> parameters_;
   std::vector<Moments> moments_;
 };

@@ -5,6 +5,7 @@
 #include <xtape/data/digits.hpp>
 #include <xtape/data/readers.hpp>
 #include <xtape/data/safetensors.hpp>
+#include <xtape/data/training_state.hpp>
 #include <xtape/energy/ais.hpp>
 #include <xtape/energy/contrastive_divergence.hpp>
 #include <xtape/energy/directed.hpp>

@@ -1,6 +1,8 @@
 #include <xtape/data/batches.hpp>
 #include <xtape/error.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -36,6 +38,34 @@ Batches batches(const Dataset& set, std::size_t batch_size, Rng& rng) {
   auto order = in_order(set);
   rng.shuffle(std::span(order));
   return {set, batch_size, std::move(order)};
+}
+
+BatchStream::BatchStream(const Dataset& set, std::size_t batch_size, Rng& rng)
+    : set_(&set), batch_size_(batch_size), rng_(&rng), batches_(batches(set, batch_size)), per_epoch_(batches_.size()) {
+  if (per_epoch_ == 0) throw ValueError("batch stream: the data set has no pictures");
+}
+
+Batch BatchStream::next() {
+  if (done_ == 0) {
+    order_ = *rng_;
+    batches_ = batches(*set_, batch_size_, *rng_);
+  }
+  const Batch batch = *Batches::Iterator(&batches_, done_ * batch_size_);
+  if (++done_ == per_epoch_) {
+    done_ = 0;
+    ++epochs_;
+  }
+  return batch;
+}
+
+void BatchStream::set_state(const State& state) {
+  if (state.batches >= per_epoch_)
+    throw ValueError(fmt::format("batch stream: batch {} of a pass, which has {} of them", state.batches, per_epoch_));
+  epochs_ = state.epochs;
+  done_ = state.batches;
+  order_ = Rng::from_state(state.order);
+  Rng order = order_;
+  if (done_ > 0) batches_ = batches(*set_, batch_size_, order);
 }
 
 Tensor<float> images(const Dataset& set) { return {{set.size(), set.features()}, std::span<const float>(set.pixels)}; }

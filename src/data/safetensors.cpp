@@ -2,6 +2,7 @@
 #include <xtape/error.hpp>
 
 #include <fmt/format.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <array>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "../output_file.hpp"
+#include "safetensors_any.hpp"
 
 namespace xtape::data {
 namespace {
@@ -41,6 +43,10 @@ template <class U> U load_little_endian(const unsigned char* bytes) {
 }
 template <class F> using Bits = std::conditional_t<sizeof(F) == 4, std::uint32_t, std::uint64_t>;
 
+std::uint32_t extend_crc(std::uint32_t crc, const void* bytes, std::size_t count) {
+  return static_cast<std::uint32_t>(crc32_z(crc, static_cast<const Bytef*>(bytes), count));
+}
+
 /// Text of the file, fit for a message.
 std::string quote(std::string_view text) {
   std::string result = "'";
@@ -59,24 +65,36 @@ std::string json_string(const OutputFile& file, const std::string& text) {
   }
 }
 
-template <class T> std::string make_header(const OutputFile& out, const TensorFile<T>& file) {
+using Named = std::pair<std::string, AnyTensor>;
+
+/// What the header says of one tensor; `begin` moves to where the next one's elements start.
+std::string describe(const OutputFile& out, const Named& named, std::uint64_t& begin) {
+  return std::visit(
+      [&]<class T>(const Tensor<T>& tensor) {
+        const std::uint64_t from = std::exchange(begin, begin + tensor.size() * sizeof(T));
+        return fmt::format("{}:{{\"dtype\":\"F{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
+                           json_string(out, named.first), 8 * sizeof(T),
+                           fmt::join(tensor.shape().begin(), tensor.shape().end(), ","), from, begin);
+      },
+      named.second);
+}
+
+std::string make_header(const OutputFile& out, const std::vector<Named>& tensors,
+                        const std::map<std::string, std::string>& metadata) {
   std::string header = "{";
   const auto comma = [&] { return header.size() > 1 ? "," : ""; };
-  if (!file.metadata.empty()) {
+  if (!metadata.empty()) {
     std::string texts;
-    for (const auto& [name, text] : file.metadata)
+    for (const auto& [name, text] : metadata)
       texts += fmt::format("{}{}:{}", texts.empty() ? "" : ",", json_string(out, name), json_string(out, text));
     header += fmt::format("\"{}\":{{{}}}", metadata_key, texts);
   }
   std::uint64_t begin = 0;
-  for (const auto& [name, tensor] : file.tensors) {
-    if (name == metadata_key) out.fail(fmt::format("a tensor cannot be called {}", quote(name)));
-    if (!tensor.defined()) out.fail(fmt::format("tensor {} is undefined", quote(name)));
-    const std::uint64_t end = begin + tensor.size() * sizeof(T);
-    header += fmt::format("{}{}:{{\"dtype\":\"F{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", comma(),
-                          json_string(out, name), 8 * sizeof(T),
-                          fmt::join(tensor.shape().begin(), tensor.shape().end(), ","), begin, end);
-    begin = end;
+  for (const Named& named : tensors) {
+    if (named.first == metadata_key) out.fail(fmt::format("a tensor cannot be called {}", quote(named.first)));
+    if (!std::visit([](const auto& tensor) { return tensor.defined(); }, named.second))
+      out.fail(fmt::format("tensor {} is undefined", quote(named.first)));
+    header += comma() + describe(out, named, begin);
   }
   header += "}";
   header.resize((header.size() + 7) / 8 * 8, ' ');  // the elements are aligned
@@ -85,24 +103,56 @@ template <class T> std::string make_header(const OutputFile& out, const TensorFi
   return header;
 }
 
-template <class T> void write_elements(OutputFile& out, std::span<const T> values) {
+/// Bytes on their way into a file, and the CRC-32 of all of them.
+struct Sink {
+  OutputFile& out;
+  std::uint32_t crc = 0;
+
+  template <class Byte> void write(std::span<const Byte> bytes) {
+    crc = extend_crc(crc, bytes.data(), bytes.size());
+    out.write(bytes);
+  }
+};
+
+template <class T> void write_elements(Sink& sink, std::span<const T> values) {
   std::vector<unsigned char> bytes;
   while (!values.empty()) {
     const auto part = values.first(std::min(values.size(), chunk_elements));
     bytes.resize(part.size_bytes());
     for (std::size_t i = 0; i < part.size(); ++i)
       store_little_endian(std::bit_cast<Bits<T>>(part[i]), bytes.data() + i * sizeof(T));
-    out.write(std::span<const unsigned char>(bytes));
+    sink.write(std::span<const unsigned char>(bytes));
     values = values.subspan(part.size());
   }
 }
 
+/// A checksum as a tensor. Both halves are integers that float holds exactly.
+Tensor<float> checksum_tensor(std::uint32_t crc) {
+  return {{2}, {static_cast<float>(crc >> 16), static_cast<float>(crc & 0xffffU)}};
+}
+
+/// Tensors in the order given. A checksum is the last of them, over all bytes before its own.
+void write_file(OutputFile& out, std::vector<Named> tensors, const std::map<std::string, std::string>& metadata,
+                bool with_checksum) {
+  if (with_checksum) tensors.emplace_back(checksum_name, checksum_tensor(0));
+  const std::string header = make_header(out, tensors, metadata);
+  std::array<unsigned char, 8> length{};
+  store_little_endian<std::uint64_t>(header.size(), length.data());
+  Sink sink{out};
+  sink.write(std::span<const unsigned char>(length));
+  sink.write(std::span<const char>(header));
+  if (with_checksum) tensors.pop_back();
+  for (const auto& [name, any] : tensors)
+    std::visit([&](const auto& tensor) { write_elements(sink, tensor.span()); }, any);
+  if (with_checksum) write_elements(sink, checksum_tensor(sink.crc).span());
+}
+
 // ---- reading ----
 
-/// A file read from front to back that knows its size.
+/// A file read from front to back that knows its size, and the CRC-32 of what has been read.
 class InputFile {
  public:
-  explicit InputFile(std::string path) : path_(std::move(path)) {
+  InputFile(std::string_view function, std::string path) : function_(function), path_(std::move(path)) {
     namespace fs = std::filesystem;
     std::error_code error;
     const auto status = fs::status(path_, error);
@@ -119,6 +169,7 @@ class InputFile {
     errno = 0;
     const std::size_t got = std::fread(out, 1, bytes, file_.get());
     offset_ += got;
+    crc_ = extend_crc(crc_, out, got);
     if (got == bytes) return;
     if (std::ferror(file_.get()) != 0)
       fail(fmt::format("cannot be read at byte {}: {}", offset_, system_message(errno)));
@@ -126,15 +177,18 @@ class InputFile {
   }
 
   std::uint64_t size() const { return size_; }
+  std::uint32_t crc() const { return crc_; }
 
   [[noreturn]] void fail(std::string_view what) const {
-    throw DataError(fmt::format("read_safetensors: {}: {}", path_, what));
+    throw DataError(fmt::format("{}: {}: {}", function_, path_, what));
   }
 
  private:
+  std::string_view function_;
   std::string path_;
   File file_;
   std::uint64_t size_ = 0, offset_ = 0;
+  std::uint32_t crc_ = 0;
 };
 
 /// What the header says of a tensor.
@@ -263,14 +317,13 @@ class HeaderReader {
   std::map<std::string, std::string> metadata_;
 };
 
-/// Sorts the entries by their place and makes sure that they are T's and fill the `data_bytes` bytes exactly.
-template <class T> void check_layout(const InputFile& file, std::vector<Entry>& entries, std::uint64_t data_bytes) {
+/// Sorts the entries by their place and makes sure that they fill the `data_bytes` bytes exactly.
+void check_layout(const InputFile& file, std::vector<Entry>& entries, std::uint64_t data_bytes) {
   std::ranges::sort(entries, {}, [](const Entry& e) { return std::tuple(e.begin(), e.end()); });
   std::uint64_t place = 0;
   for (const Entry& entry : entries) {
     const auto fail = [&](std::string_view what) { file.fail(fmt::format("tensor {} {}", quote(entry.name), what)); };
     const std::string range = fmt::format("[{}, {}]", entry.begin(), entry.end());
-    if (entry.dtype == "F64" && sizeof(T) == 4) fail("is F64, which float does not hold exactly; read it as double");
     if (entry.begin() > entry.end()) fail(fmt::format("has data_offsets {}, which end before they begin", range));
     if (entry.end() > data_bytes)
       fail(fmt::format("has data_offsets {}, but the file is truncated or ends early: {} bytes follow the header",
@@ -328,44 +381,85 @@ std::string read_header(InputFile& file) {
   return header;
 }
 
+/// The tensors in the order of their elements, and the metadata.
+std::pair<std::vector<Entry>, std::map<std::string, std::string>> read_description(InputFile& file) {
+  const std::string header = read_header(file);
+  HeaderReader reader(file);
+  nlohmann::json::sax_parse(header, &reader);
+  auto entries = reader.take_entries();
+  check_layout(file, entries, file.size() - 8 - header.size());
+  return {std::move(entries), reader.take_metadata()};
+}
+
+template <class T> Tensor<T> read_tensor(InputFile& file, const Entry& entry) {
+  Tensor<T> tensor = Tensor<T>::uninitialised(*entry.shape);
+  const std::span<T> values(tensor.mutable_data(), tensor.size());
+  if constexpr (sizeof(T) == 8) {
+    if (entry.dtype == "F64") {
+      read_elements<double>(file, values);
+      return tensor;
+    }
+  }
+  read_elements<float>(file, values);
+  return tensor;
+}
+
 }  // namespace
+
+void write_any(detail::OutputFile& out, const AnyTensorFile& file) {
+  // Doubles first, so that all elements are aligned.
+  std::vector<Named> tensors(file.tensors.begin(), file.tensors.end());
+  std::ranges::stable_partition(tensors,
+                                [](const Named& t) { return std::holds_alternative<Tensor<double>>(t.second); });
+  write_file(out, std::move(tensors), file.metadata, true);
+}
+
+AnyTensorFile read_any(std::string_view function, const std::string& path, std::string_view format, unsigned version) {
+  InputFile file(function, path);
+  AnyTensorFile result;
+  auto [entries, metadata] = read_description(file);
+  const auto text = [&, &metadata = metadata](const char* name) {
+    const auto found = metadata.find(name);
+    return found == metadata.end() ? std::string() : found->second;
+  };
+  if (text("format") != format) file.fail(fmt::format("is no {}", format));
+  if (const auto other = text("version"); other != std::to_string(version))
+    file.fail(fmt::format("has version {} of the format; this program knows {}", quote(other), version));
+  if (entries.empty() || entries.back().name != checksum_name || entries.back().dtype != "F32" ||
+      *entries.back().shape != Shape{2})
+    file.fail("has no checksum at its end");
+  for (const Entry& entry : entries) {
+    const std::uint32_t before = file.crc();
+    if (&entry != &entries.back()) {
+      if (entry.dtype == "F64")
+        result.tensors.emplace(entry.name, read_tensor<double>(file, entry));
+      else
+        result.tensors.emplace(entry.name, read_tensor<float>(file, entry));
+    } else if (const Tensor<float> wanted = checksum_tensor(before), found = read_tensor<float>(file, entry);
+               !std::ranges::equal(wanted.span(), found.span())) {
+      file.fail("is damaged: the checksum does not fit the content");
+    }
+  }
+  result.metadata = std::move(metadata);
+  return result;
+}
 
 template <class T> void write_safetensors(const std::string& path, const TensorFile<T>& file) {
   OutputFile out("write_safetensors", path);
-  const std::string header = make_header(out, file);
-  std::array<unsigned char, 8> length{};
-  store_little_endian<std::uint64_t>(header.size(), length.data());
-  out.write(std::span<const unsigned char>(length));
-  out.write(std::span<const char>(header));
-  for (const auto& [name, tensor] : file.tensors) write_elements(out, tensor.span());
+  write_file(out, {file.tensors.begin(), file.tensors.end()}, file.metadata, false);
   out.commit();
 }
 
 template <class T> TensorFile<T> read_safetensors(const std::string& path) {
-  InputFile file(path);
+  InputFile file("read_safetensors", path);
   TensorFile<T> result;
-  std::vector<Entry> entries;
-  const std::string header = read_header(file);
-  {
-    HeaderReader reader(file);
-    nlohmann::json::sax_parse(header, &reader);
-    entries = reader.take_entries();
-    result.metadata = reader.take_metadata();
-  }
-  check_layout<T>(file, entries, file.size() - 8 - header.size());
-  for (const Entry& entry : entries) {
-    Tensor<T> tensor = Tensor<T>::uninitialised(*entry.shape);
-    const std::span<T> values(tensor.mutable_data(), tensor.size());
-    if constexpr (sizeof(T) == 8) {
-      if (entry.dtype == "F64")
-        read_elements<double>(file, values);
-      else
-        read_elements<float>(file, values);
-    } else {
-      read_elements<float>(file, values);
-    }
-    result.tensors.emplace(entry.name, std::move(tensor));
-  }
+  auto [entries, metadata] = read_description(file);
+  for (const Entry& entry : entries)
+    if (entry.dtype == "F64" && sizeof(T) == 4)
+      file.fail(
+          fmt::format("tensor {} is F64, which float does not hold exactly; read it as double", quote(entry.name)));
+  for (const Entry& entry : entries) result.tensors.emplace(entry.name, read_tensor<T>(file, entry));
+  result.metadata = std::move(metadata);
   return result;
 }
 

@@ -118,6 +118,26 @@ template <class T> Tensor<T> GibbsChain<T>::samples(std::size_t count, std::size
   return detail::view(all, Shape{count * chains_, visible});
 }
 
+template <class T> void GibbsChain<T>::set_state(const State& state) {
+  const auto check = [&](const Tensor<T>& x, std::size_t rows, std::size_t units, bool must) {
+    const Shape expected{rows, units};
+    if (x.defined() ? x.shape() != expected : must)
+      throw ShapeError(fmt::format("gibbs chain: a state of {}, expected {}",
+                                   x.defined() ? to_string(x.shape()) : std::string("nothing"), to_string(expected)));
+  };
+  check(state.replicas, beta_.size() * chains_, rbm_.visible(), true);
+  check(state.hidden, chains_, rbm_.hidden(), false);
+  check(state.probability, chains_, rbm_.visible(), false);
+  rng_ = Rng::from_state(state.rng);
+  all_v_ = state.replicas;
+  v_ = first_rows(all_v_, chains_);
+  h_ = state.hidden;
+  p_ = state.probability;
+  steps_ = state.steps;
+  proposed_ = state.proposed;
+  swapped_ = state.swapped;
+}
+
 template class GibbsChain<float>;
 template class GibbsChain<double>;
 

@@ -55,6 +55,43 @@ Batches batches(const Dataset& set, std::size_t batch_size, Rng& rng);
 /// In the data set's own order. Throws ValueError for a batch size of 0.
 Batches batches(const Dataset& set, std::size_t batch_size);
 
+/// Batches without end, a new order drawn for each pass over the data set: the same batches as those of a loop over
+/// batches(set, batch_size, rng) in a loop over epochs. But where it is can be kept, and gone on with in the middle of
+/// an epoch. The data set and the generator must outlive it.
+///     data::BatchStream stream(train, 32, rng);
+///     while (stream.epochs() < 20) { auto [x, label] = stream.next(); ... }
+class BatchStream {
+ public:
+  /// Throws ValueError for a batch size of 0 and for a data set without pictures.
+  BatchStream(const Dataset& set, std::size_t batch_size, Rng& rng);
+
+  Batch next();
+  /// Complete passes so far.
+  std::size_t epochs() const { return epochs_; }
+  /// Batches so far, over all passes.
+  std::size_t steps() const { return epochs_ * per_epoch_ + done_; }
+  /// Was the last batch the last of its pass? So it is before the first one, too.
+  bool between_epochs() const { return done_ == 0; }
+
+  /// Where it is. Of the generator only what the present pass's order was drawn from: it has a state of its own.
+  struct State {
+    std::size_t epochs, batches;  ///< complete passes; batches since
+    Rng::State order;
+    bool operator==(const State&) const = default;
+  };
+  State state() const { return {epochs_, done_, order_.state()}; }
+  /// For the same data set and batch size. Throws ValueError if a pass has not so many batches.
+  void set_state(const State& state);
+
+ private:
+  const Dataset* set_;
+  std::size_t batch_size_;
+  Rng* rng_;
+  Batches batches_;  // of the present pass, or of the last between two
+  std::size_t per_epoch_, epochs_ = 0, done_ = 0;
+  Rng order_;  // where the generator was when the present pass began
+};
+
 /// All pixels of a data set, (n, rows * cols).
 Tensor<float> images(const Dataset& set);
 

@@ -45,6 +45,18 @@ template <class T> class GibbsChain {
     return proposed_ == 0 ? 0 : static_cast<double>(swapped_) / static_cast<double>(proposed_);
   }
 
+  /// All that the next steps depend on beside the machine, and what the figures above say.
+  struct State {
+    Rng::State rng;
+    Tensor<T> replicas;             ///< visible states, (replicas · chains, visible)
+    Tensor<T> hidden, probability;  ///< of the chains at β = 1; undefined before the first step
+    std::size_t steps = 0, proposed = 0, swapped = 0;
+  };
+  State state() const { return {rng_.state(), all_v_, h_, p_, steps_, proposed_, swapped_}; }
+  /// For a chain with the same inverse temperatures. Throws ShapeError unless the state has as many replicas and
+  /// chains and fits the machine.
+  void set_state(const State& state);
+
  private:
   void swap_replicas(const Tensor<T>& v, const Tensor<T>& input);
 

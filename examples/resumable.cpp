@@ -1,0 +1,178 @@
+#include "resumable.hpp"
+
+#include <xtape/error.hpp>
+
+#include <fmt/format.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <charconv>
+#include <csignal>
+#include <filesystem>
+
+namespace examples {
+namespace {
+
+// What the handler needs: it may not allocate.
+std::string interrupted_by_int, interrupted_by_term;
+volatile std::sig_atomic_t received = 0, among_steps = 0;
+
+extern "C" void on_signal(int number) {
+  if (among_steps != 0 && received == 0)
+    received = number;
+  else
+    _exit(report_interruption(number));
+}
+
+// The command that was given, fit for a shell, with --resume.
+std::string resuming_command(int argc, char** argv) {
+  std::string command;
+  bool resumes = false;
+  for (int i = 0; i < argc; ++i) {
+    const std::string word = argv[i];
+    resumes = resumes || word == "--resume";
+    const bool simple = !word.empty() && word.find_first_not_of(
+                                             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                             "0123456789_-+=.,:/") == std::string::npos;
+    std::string quoted = "'";
+    for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    command += (i > 0 ? " " : "") + (simple ? word : quoted + "'");
+  }
+  return command + (resumes ? "" : " --resume");
+}
+
+// A number as it is written shortest, so that 0.10 is 0.1; any other text as it is.
+std::string plain(const std::string& text) {
+  const char* const end = text.data() + text.size();
+  const auto whole = [&](auto& number) {
+    const auto [after, error] = std::from_chars(text.data(), end, number);
+    return error == std::errc{} && after == end;
+  };
+  std::uint64_t integer = 0;  // which double may not hold
+  double number = 0;
+  return whole(integer) ? fmt::format("{}", integer) : whole(number) ? fmt::format("{}", number) : text;
+}
+
+// What an option was set to, or is if nobody sets it.
+std::string value_of(const CLI::Option& option) {
+  if (option.count() == 0) {
+    std::string text = option.get_default_str();
+    if (text.size() > 1 && text.front() == '[') text = text.substr(1, text.size() - 2);
+    return text.empty() ? "not given" : plain(text);
+  }
+  std::string values;
+  for (const std::string& result : option.results()) values += (values.empty() ? "" : ",") + plain(result);
+  return values;
+}
+
+template <class T> std::uint32_t extend(std::uint32_t crc, std::span<const T> values) {
+  return static_cast<std::uint32_t>(crc32_z(crc, reinterpret_cast<const Bytef*>(values.data()), values.size_bytes()));
+}
+
+}  // namespace
+
+void ResumeOptions::add_to(CLI::App& to) {
+  app_ = &to;
+  to.add_option("--checkpoint", checkpoint,
+                "file to go on from after an interruption (default: checkpoint.safetensors in the output folder)");
+  to.add_option("--checkpoint-every", every, "seconds between two checkpoints; 0: after every step")
+      ->check(between(0.0, 1e9))
+      ->capture_default_str();
+  to.add_flag("--resume", resume, "go on from the checkpoint; from the beginning if there is none");
+}
+
+void catch_signals(const std::string& program, int argc, char** argv) {
+  const auto message = [&](const char* signal) {
+    // On a terminal, a line of progress has no end yet.
+    return fmt::format("{}{}: interrupted by {}; to go on: {}\n", isatty(STDOUT_FILENO) ? "\n" : "", program, signal,
+                       resuming_command(argc, argv));
+  };
+  interrupted_by_int = message("SIGINT");
+  interrupted_by_term = message("SIGTERM");
+  for (const int number : {SIGINT, SIGTERM}) {
+    struct sigaction action = {};
+    sigaction(number, nullptr, &action);
+    if (action.sa_handler == SIG_IGN) continue;  // nohup and the like
+    action = {};
+    action.sa_handler = on_signal;
+    action.sa_flags = SA_RESTART;
+    sigaction(number, &action, nullptr);
+  }
+}
+
+int report_interruption(int signal) {
+  const std::string& message = signal == SIGINT ? interrupted_by_int : interrupted_by_term;
+  // Nothing is left to be done if stderr is gone.
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
+  return 128 + signal;
+}
+
+Resumable::Resumable(const CommonOptions& common, const ResumeOptions& options)
+    : path_(options.checkpoint.empty() ? out_path(common, "checkpoint.safetensors") : options.checkpoint),
+      every_(options.every) {
+  if (std::filesystem::exists(std::filesystem::symlink_status(path_))) {
+    if (options.resume) {
+      state.read(path_);
+    } else {
+      bool finished = false;
+      try {
+        xtape::data::TrainingState there;
+        there.read(path_);
+        there.keep("finished", finished);
+      } catch (const xtape::DataError& error) {
+        throw xtape::DataError(fmt::format("{}; remove it, or choose another --checkpoint", error.what()));
+      }
+      if (!finished)
+        throw xtape::DataError(
+            fmt::format("{}: holds a run that has not ended; go on with it by --resume, or remove it", path_));
+    }
+  } else if (options.resume) {
+    fmt::print("no checkpoint {} yet: from the beginning\n", path_);
+  }
+  for (const CLI::Option* option : options.app_->get_options()) {
+    const std::string name = option->get_name();
+    if (name != "--help" && name != "--out" && name != "--data" && name != "--resume" &&
+        !name.starts_with("--checkpoint"))
+      state.setting(name, value_of(*option));
+  }
+  state.keep("finished", finished_);
+}
+
+Resumable::~Resumable() { among_steps = 0; }
+
+void Resumable::data(const xtape::data::Splits& splits) {
+  std::uint32_t crc = 0;
+  for (const auto* set : {&splits.train, &splits.valid, &splits.test})
+    crc = extend(extend(crc, std::span(set->pixels)), std::span(set->labels));
+  state.setting("data", fmt::format("{} images of {} x {}, CRC {:08x}", splits.train.size(), splits.train.rows,
+                                    splits.train.cols, crc));
+}
+
+void Resumable::data(std::string_view what, std::initializer_list<std::span<const double>> values) {
+  std::uint32_t crc = 0;
+  for (const auto span : values) crc = extend(crc, span);
+  state.setting("data", fmt::format("{}, CRC {:08x}", what, crc));
+}
+
+void Resumable::write() {
+  state.write(path_);
+  written_ = true;
+  since_write_ = {};
+}
+
+void Resumable::after_step() {
+  if (finished_) return;
+  among_steps = 1;
+  const int signal = received;
+  if (signal != 0 || !written_ || since_write_.seconds() >= every_) write();
+  if (signal != 0) throw Interrupted(signal);
+}
+
+void Resumable::finish() {
+  finished_ = true;
+  write();
+  among_steps = 0;
+  if (received != 0) throw Interrupted(received);
+}
+
+}  // namespace examples
