@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -71,6 +72,33 @@ CLI::Validator range(const std::string& name, bool (*holds)(double, double, doub
 }
 
 }  // namespace
+
+namespace {
+
+// A number as it is written shortest, so that 0.10 is 0.1; any other text as it is.
+std::string plain(const std::string& text) {
+  const char* const end = text.data() + text.size();
+  const auto whole = [&](auto& number) {
+    const auto [after, error] = std::from_chars(text.data(), end, number);
+    return error == std::errc{} && after == end;
+  };
+  std::uint64_t integer = 0;  // which double may not hold
+  double number = 0;
+  return whole(integer) ? fmt::format("{}", integer) : whole(number) ? fmt::format("{}", number) : text;
+}
+
+}  // namespace
+
+std::string option_value(const CLI::Option& option) {
+  if (option.count() == 0) {
+    std::string text = option.get_default_str();
+    if (text.size() > 1 && text.front() == '[') text = text.substr(1, text.size() - 2);
+    return text.empty() ? "not given" : plain(text);
+  }
+  std::string values;
+  for (const std::string& result : option.results()) values += (values.empty() ? "" : ",") + plain(result);
+  return values;
+}
 
 CLI::Validator between(double low, double high) {
   return range(

@@ -30,6 +30,9 @@ struct CommonOptions {
 // was written: how to go on, and the exit status that a shell gives for the signal.
 int run(CLI::App& app, int argc, char** argv, const CommonOptions& options, const std::function<int()>& body);
 
+// What an option was set to, or is if nobody sets it.
+std::string option_value(const CLI::Option& option);
+
 // Options' ranges, in place of CLI11's own Range and PositiveNumber, which let NaN through.
 CLI::Validator between(double low, double high);
 CLI::Validator positive();

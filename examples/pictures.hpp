@@ -3,6 +3,7 @@
 
 #include <xtape/data/dataset.hpp>
 #include <xtape/tensor.hpp>
+#include <xtape/viz/image.hpp>
 #include <xtape/viz/plot.hpp>
 
 #include <string>
@@ -13,15 +14,14 @@
 namespace examples {
 
 // Hidden units' weights, W: (visible, hidden), a tile a unit; at most 400 of them.
-void write_filters(const std::string& path, const xtape::Tensor<float>& weights, std::size_t rows, std::size_t cols);
+xtape::viz::Image filters(const xtape::Tensor<float>& weights, std::size_t rows, std::size_t cols);
 
 // Rows of pixels in [0, 1], a tile each, `columns` a line (0: as square as can be).
-void write_tiles(const std::string& path, const xtape::Tensor<float>& pixels, std::size_t rows, std::size_t cols,
-                 std::size_t columns = 0);
+xtape::viz::Image tiles(const xtape::Tensor<float>& pixels, std::size_t rows, std::size_t cols,
+                        std::size_t columns = 0);
 
 // Lines of tiles, one below the other: an original, what was made of it, ... Each of `lines` has as many rows.
-void write_lines(const std::string& path, const std::vector<xtape::Tensor<float>>& lines, std::size_t rows,
-                 std::size_t cols);
+xtape::viz::Image lines_of_tiles(const std::vector<xtape::Tensor<float>>& lines, std::size_t rows, std::size_t cols);
 
 // Curves, if gnuplot is there; else a line that says so. Curves without a point to draw are left out.
 void write_curves(const std::string& path, const xtape::viz::Plot& plot);

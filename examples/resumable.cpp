@@ -6,7 +6,6 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include <charconv>
 #include <csignal>
 #include <filesystem>
 
@@ -39,30 +38,6 @@ std::string resuming_command(int argc, char** argv) {
     command += (i > 0 ? " " : "") + (simple ? word : quoted + "'");
   }
   return command + (resumes ? "" : " --resume");
-}
-
-// A number as it is written shortest, so that 0.10 is 0.1; any other text as it is.
-std::string plain(const std::string& text) {
-  const char* const end = text.data() + text.size();
-  const auto whole = [&](auto& number) {
-    const auto [after, error] = std::from_chars(text.data(), end, number);
-    return error == std::errc{} && after == end;
-  };
-  std::uint64_t integer = 0;  // which double may not hold
-  double number = 0;
-  return whole(integer) ? fmt::format("{}", integer) : whole(number) ? fmt::format("{}", number) : text;
-}
-
-// What an option was set to, or is if nobody sets it.
-std::string value_of(const CLI::Option& option) {
-  if (option.count() == 0) {
-    std::string text = option.get_default_str();
-    if (text.size() > 1 && text.front() == '[') text = text.substr(1, text.size() - 2);
-    return text.empty() ? "not given" : plain(text);
-  }
-  std::string values;
-  for (const std::string& result : option.results()) values += (values.empty() ? "" : ",") + plain(result);
-  return values;
 }
 
 template <class T> std::uint32_t extend(std::uint32_t crc, std::span<const T> values) {
@@ -131,9 +106,9 @@ Resumable::Resumable(const CommonOptions& common, const ResumeOptions& options)
   }
   for (const CLI::Option* option : options.app_->get_options()) {
     const std::string name = option->get_name();
-    if (name != "--help" && name != "--out" && name != "--data" && name != "--resume" &&
+    if (name != "--help" && name != "--out" && name != "--data" && name != "--resume" && name != "--serve" &&
         !name.starts_with("--checkpoint"))
-      state.setting(name, value_of(*option));
+      state.setting(name, option_value(*option));
   }
   state.keep("finished", finished_);
 }

@@ -1,6 +1,8 @@
 // Draws samples from a restricted Boltzmann machine by Gibbs sampling: many chains, many steps, shown as pictures of
 // p(v|h).
 
+#include <xtape/viz/png.hpp>
+
 #include <fmt/format.h>
 
 #include "machine.hpp"
@@ -89,9 +91,9 @@ int sample(const Options& options) {
   summary.add("free_energy_data_minus_samples", gaps.back());
   summary.add("swap_rate", chain.swap_rate());
   const auto path = [&](const char* file) { return examples::out_path(options, file); };
-  examples::write_tiles(path("samples.png"), chain.visible_probability(), machine.rows, machine.cols);
-  examples::write_tiles(path("states.png"), chain.visible(), machine.rows, machine.cols);
-  examples::write_lines(path("steps.png"), film, machine.rows, machine.cols);
+  viz::write_png(path("samples.png"), examples::tiles(chain.visible_probability(), machine.rows, machine.cols));
+  viz::write_png(path("states.png"), examples::tiles(chain.visible(), machine.rows, machine.cols));
+  viz::write_png(path("steps.png"), examples::lines_of_tiles(film, machine.rows, machine.cols));
   examples::write_curves(path("curves.png"), {.title = "How far the chains are from the data",
                                               .x_label = "Gibbs steps",
                                               .y_label = "mean F(data) - mean F(samples), nats",

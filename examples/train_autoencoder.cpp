@@ -1,9 +1,12 @@
 // Trains an autoencoder with one hidden layer on digits, plain or denoising, and shows what it has learned.
 
+#include <xtape/viz/png.hpp>
+
 #include <fmt/format.h>
 
 #include "autoencoder.hpp"
 #include "machine.hpp"
+#include "page.hpp"
 #include "pictures.hpp"
 
 namespace {
@@ -12,6 +15,7 @@ using namespace xtape;
 
 struct Options : examples::CommonOptions {
   examples::ResumeOptions resume;
+  examples::PageOptions page;
   examples::AutoencoderTraining training;
   std::string binarise = "none";
 };
@@ -34,6 +38,15 @@ int train(const Options& options) {
   examples::LossCurves losses;
   report.keep_in(run.state);
   losses.keep_in(run.state);
+  examples::Page page(options, options.page, {{"loss", training.loss + " an image", {"training", "validation"}}});
+  page.keep_in(run.state);
+  const auto show = [&](const examples::Autoencoder& now, std::size_t epoch) {
+    page.picture("filters", examples::filters(now.W, train.rows, train.cols));
+    page.table("so far", {},
+               {{"epochs", fmt::format("{} of {}", epoch, training.epochs)},
+                {"seconds", fmt::format("{:.1f}", report.seconds())}});
+    page.write();
+  };
   const auto model = examples::train_autoencoder(
       train, training, rng,
       [&](std::size_t epoch, const examples::Autoencoder& now, double rate) {
@@ -42,6 +55,8 @@ int train(const Options& options) {
         const double valid_loss = examples::reconstruction_loss(now, x_valid, training.loss);
         csv.row({static_cast<double>(epoch), rate, train_loss, valid_loss, seconds});
         losses.add(train_loss, valid_loss);
+        page.add({train_loss, valid_loss});
+        show(now, epoch);
         report.say(epoch, fmt::format("{} {:.2f}, validation {:.2f}", training.loss, train_loss, valid_loss));
         if (epoch == training.epochs) run.finish();
       },
@@ -56,17 +71,22 @@ int train(const Options& options) {
   data::TensorFile<float> file{{{"W", model.W}, {"b", model.b}, {"c", model.c}}, {{"model", "autoencoder"}}};
   if (model.V.defined()) file.tensors["V"] = model.V;
   data::write_safetensors(examples::out_path(options, "autoencoder.safetensors"), file);
-  examples::write_filters(examples::out_path(options, "filters.png"), model.W, train.rows, train.cols);
+  viz::write_png(examples::out_path(options, "filters.png"), examples::filters(model.W, train.rows, train.cols));
   const auto shown = images(data::head(valid, 20)), given = examples::dropped(shown, training.drop, rng);
   std::vector lines{shown, sigmoid(model.logits(given)).detach()};
   if (training.drop > 0) lines.insert(lines.begin() + 1, given);
-  examples::write_lines(examples::out_path(options, "reconstructions.png"), lines, train.rows, train.cols);
+  const auto reconstructions = examples::lines_of_tiles(lines, train.rows, train.cols);
+  viz::write_png(examples::out_path(options, "reconstructions.png"), reconstructions);
+  page.picture("validation images and their reconstructions", reconstructions);
+  show(model, training.epochs);
   losses.write(
       examples::out_path(options, "curves.png"),
       fmt::format("Autoencoder, {} hidden units, {:.0f} % of the inputs dropped", training.hidden, 100 * training.drop),
       training.loss + " an image");
-  fmt::print("\nwritten to {}: metrics.csv, summary.csv, autoencoder.safetensors, filters.png, reconstructions.png\n",
-             options.out);
+  fmt::print(
+      "\nwritten to {}: metrics.csv, summary.csv, autoencoder.safetensors, filters.png, reconstructions.png, "
+      "report.html\n",
+      options.out);
   return 0;
 }
 
@@ -78,6 +98,7 @@ int main(int argc, char** argv) {
   options.add_to(app, "out/autoencoder");
   options.training.add_to(app);
   options.resume.add_to(app);
+  options.page.add_to(app);
   examples::add_binarise_option(app, options.binarise);
   return examples::run(app, argc, argv, options, [&] { return train(options); });
 }

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "page.hpp"
 #include "resumable.hpp"
 
 namespace {
@@ -14,6 +15,7 @@ using namespace xtape;
 
 struct Options : examples::CommonOptions {
   examples::ResumeOptions resume;
+  examples::PageOptions page;
   std::string model = "conv";
   std::size_t epochs = 5, batch = 64, seeds = 1;
   double learning_rate = 0.0, momentum = 0.9;  // rate 0: the model's own
@@ -71,6 +73,17 @@ std::vector<Tensor<float>> copies(const std::vector<Tensor<float>>& tensors) {
   return result;
 }
 
+// The first layer's weights as tiles: one a hidden unit of the MLP, one a kernel of the net.
+viz::Image filters(const Options& options, const Model& model, const data::Dataset& set) {
+  const Tensor<float>& first = model.parameters()[0];
+  if (options.model == "mlp")
+    return viz::grid(transpose(first).span(), first.shape()[1], set.rows, set.cols,
+                     {.scale = 2, .normalise = viz::Normalise::per_tile, .palette = viz::Palette::diverging});
+  return viz::grid(
+      first.span(), first.shape()[0], first.shape()[2], first.shape()[3],
+      {.scale = 12, .padding = 4, .normalise = viz::Normalise::per_tile, .palette = viz::Palette::diverging});
+}
+
 // What became of each seed so far.
 struct Outcomes {
   std::vector<double> best_epoch, valid, test, seconds;  // accuracies in percent
@@ -85,7 +98,7 @@ struct Outcomes {
 
 // Trains one model, adds what becomes of it, and returns it with the parameters of its best epoch.
 Model train(const Options& options, const data::Splits& data, std::uint64_t seed, bool last, examples::Csv& csv,
-            Outcomes& outcomes, examples::Resumable& run) {
+            examples::Page& page, Outcomes& outcomes, examples::Resumable& run) {
   Rng rng(seed);
   const Model model = options.model == "mlp" ? make_mlp(data.train, rng) : make_conv(data.train, rng);
   const double rate = options.learning_rate > 0 ? options.learning_rate : (options.model == "mlp" ? 0.1 : 0.05);
@@ -144,6 +157,9 @@ Model train(const Options& options, const data::Splits& data, std::uint64_t seed
                       epoch, options.epochs, loss, 100 * accuracy, valid.loss, 100 * valid.accuracy, speed));
       csv.row({static_cast<double>(seed), static_cast<double>(epoch), loss, accuracy, valid.loss, valid.accuracy,
                watch.seconds()});
+      page.add({loss, valid.loss, 100 * accuracy, 100 * valid.accuracy});
+      page.picture("filters", filters(options, model, data.train));
+      page.write();
       if (best_epoch == 0 || valid.accuracy > best_accuracy) {
         best_epoch = epoch;
         best_accuracy = valid.accuracy;
@@ -173,17 +189,6 @@ void save(const std::string& path, const Options& options, const Model& model) {
   data::write_safetensors(path, file);
 }
 
-// The first layer's weights as tiles: one a hidden unit of the MLP, one a kernel of the net.
-viz::Image filters(const Options& options, const Model& model, const data::Dataset& set) {
-  const Tensor<float>& first = model.parameters()[0];
-  if (options.model == "mlp")
-    return viz::grid(transpose(first).span(), first.shape()[1], set.rows, set.cols,
-                     {.scale = 2, .normalise = viz::Normalise::per_tile, .palette = viz::Palette::diverging});
-  return viz::grid(
-      first.span(), first.shape()[0], first.shape()[2], first.shape()[3],
-      {.scale = 12, .padding = 4, .normalise = viz::Normalise::per_tile, .palette = viz::Palette::diverging});
-}
-
 int train_all(const Options& options) {
   const data::Splits data = examples::load_data(options);
   fmt::print("{}: {} training, {} validation, {} test images of {} x {}\n", data.name, data.train.size(),
@@ -193,13 +198,18 @@ int train_all(const Options& options) {
   examples::Csv csv(examples::out_path(options, "metrics.csv"),
                     {"seed", "epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "seconds"},
                     run.state);
+  examples::Page page(
+      options, options.page,
+      {{"cross-entropy", "nats", {"training", "validation"}}, {"accuracy", "%", {"training", "validation"}}});
+  page.keep_in(run.state);
   Outcomes outcomes;
   outcomes.keep_in(run.state);
   Model model;
   while (outcomes.test.size() < options.seeds) {
     const std::size_t i = outcomes.test.size();
     if (options.seeds > 1) fmt::print("seed {}\n", options.seed + i);
-    model = train(options, data, options.seed + i, i + 1 == options.seeds, csv, outcomes, run);
+    if (i > 0) page.next_model();
+    model = train(options, data, options.seed + i, i + 1 == options.seeds, csv, page, outcomes, run);
   }
 
   fmt::print("\n{:>6} {:>11} {:>12} {:>9} {:>9}\n", "seed", "best epoch", "validation", "test", "seconds");
@@ -215,10 +225,21 @@ int train_all(const Options& options) {
   }
 
   save(examples::out_path(options, "classifier.safetensors"), options, model);
-  viz::write_png(examples::out_path(options, "filters.png"), filters(options, model, data.train));
-  viz::write_png(examples::out_path(options, "confusion.png"),
-                 viz::confusion_matrix(evaluate(model, data.test).confusion, data.test.classes));
-  fmt::print("\nwritten to {}: metrics.csv, classifier.safetensors, filters.png, confusion.png\n", options.out);
+  const auto weights = filters(options, model, data.train);
+  const auto mistakes = viz::confusion_matrix(evaluate(model, data.test).confusion, data.test.classes);
+  viz::write_png(examples::out_path(options, "filters.png"), weights);
+  viz::write_png(examples::out_path(options, "confusion.png"), mistakes);
+  page.picture("filters", weights);
+  page.picture("confusion matrix of the test images", mistakes);
+  std::vector<std::vector<std::string>> rows;
+  for (std::size_t i = 0; i < test.size(); ++i)
+    rows.push_back({fmt::format("{}", options.seed + i), fmt::format("{:.0f}", outcomes.best_epoch[i]),
+                    fmt::format("{:.2f} %", valid[i]), fmt::format("{:.2f} %", test[i]),
+                    fmt::format("{:.1f}", outcomes.seconds[i])});
+  page.table("result", {"seed", "best epoch", "validation", "test", "seconds"}, rows);
+  page.write();
+  fmt::print("\nwritten to {}: metrics.csv, classifier.safetensors, filters.png, confusion.png, report.html\n",
+             options.out);
   return 0;
 }
 
@@ -244,5 +265,6 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   options.resume.add_to(app);
+  options.page.add_to(app);
   return examples::run(app, argc, argv, options, [&] { return train_all(options); });
 }

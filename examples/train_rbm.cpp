@@ -1,8 +1,11 @@
 // Trains a restricted Boltzmann machine on digits by contrastive divergence, and shows what it has learned.
 
+#include <xtape/viz/png.hpp>
+
 #include <fmt/format.h>
 
 #include "machine.hpp"
+#include "page.hpp"
 #include "pictures.hpp"
 
 namespace {
@@ -11,6 +14,7 @@ using namespace xtape;
 
 struct Options : examples::CommonOptions {
   examples::ResumeOptions resume;
+  examples::PageOptions page;
   examples::MachineTraining training;
   std::string binarise = "none";
   std::size_t ais_temperatures = 0, ais_chains = 100, sample_steps = 1000;
@@ -76,6 +80,11 @@ int train(const Options& options) {
   examples::LossCurves losses;
   report.keep_in(run.state);
   losses.keep_in(run.state);
+  examples::Page page(options, options.page,
+                      {{"reconstruction", "cross-entropy, nats an image", {"training", "validation"}},
+                       {"free energy of validation less training images", "nats", {"gap"}},
+                       {"pseudo-log-likelihood of validation images", "nats", {"stochastic"}}});
+  page.keep_in(run.state);
   const Rbm<float> rbm = examples::train_machine(
       train, options.training, rng,
       [&](std::size_t epoch, const Rbm<float>& machine, double rate) {
@@ -86,6 +95,12 @@ int train(const Options& options) {
         const double pseudo = stochastic_pseudo_log_likelihood(machine, valid_binary, rng);
         csv.row({static_cast<double>(epoch), rate, train_error, valid_error, gap, pseudo, seconds});
         losses.add(train_error, valid_error);
+        page.add({train_error, valid_error, gap, pseudo});
+        page.picture("filters", examples::filters(machine.W, train.rows, train.cols));
+        page.table("so far", {},
+                   {{"epochs", fmt::format("{} of {}", epoch, options.training.epochs)},
+                    {"seconds", fmt::format("{:.1f}", report.seconds())}});
+        page.write();
         report.say(
             epoch,
             fmt::format("cross-entropy {:.2f}, validation {:.2f}  free-energy gap {:.2f}  pseudo-likelihood {:.1f}",
@@ -101,11 +116,12 @@ int train(const Options& options) {
              losses.train[losses.best], losses.valid[losses.best]);
 
   examples::save_machine(examples::out_path(options, "rbm.safetensors"), {rbm, train.rows, train.cols});
-  examples::write_filters(examples::out_path(options, "filters.png"), rbm.W, train.rows, train.cols);
+  viz::write_png(examples::out_path(options, "filters.png"), examples::filters(rbm.W, train.rows, train.cols));
   const auto shown = images(data::head(valid, 20));
-  examples::write_lines(examples::out_path(options, "reconstructions.png"),
-                        {shown, visible_probability(rbm, hidden_probability(rbm, shown)).detach()}, train.rows,
-                        train.cols);
+  const auto reconstructions = examples::lines_of_tiles(
+      {shown, visible_probability(rbm, hidden_probability(rbm, shown)).detach()}, train.rows, train.cols);
+  viz::write_png(examples::out_path(options, "reconstructions.png"), reconstructions);
+  page.picture("validation images and their reconstructions", reconstructions);
   losses.write(examples::out_path(options, "curves.png"),
                fmt::format("RBM, {} hidden units, {}CD-{}", rbm.hidden(),
                            options.training.persistent ? "persistent " : "", options.training.k),
@@ -114,8 +130,9 @@ int train(const Options& options) {
   GibbsChain<float> chain(rbm, 100, rng);
   if (options.sample_steps > 0) {
     chain.step(options.sample_steps);
-    examples::write_tiles(examples::out_path(options, "samples.png"), chain.visible_probability(), train.rows,
-                          train.cols);
+    const auto samples = examples::tiles(chain.visible_probability(), train.rows, train.cols);
+    viz::write_png(examples::out_path(options, "samples.png"), samples);
+    page.picture(fmt::format("samples after {} steps", options.sample_steps), samples);
     // As far apart as the machine's world is from the data's.
     const double gap = free_energy_gap(rbm, valid_binary, chain.visible());
     summary.add("free_energy_data_minus_samples", gap);
@@ -123,11 +140,14 @@ int train(const Options& options) {
                gap);
   }
 
+  page.write();
+
   if (options.ais_temperatures > 0)
     measure_likelihood(options, rbm, binary_images(train, options),
                        binary_images(examples::binarise(splits.test, options.binarise, rng), options), rng, summary);
-  fmt::print("\nwritten to {}: metrics.csv, summary.csv, rbm.safetensors, filters.png, reconstructions.png{}\n",
-             options.out, options.sample_steps > 0 ? ", samples.png" : "");
+  fmt::print(
+      "\nwritten to {}: metrics.csv, summary.csv, rbm.safetensors, filters.png, reconstructions.png, report.html{}\n",
+      options.out, options.sample_steps > 0 ? ", samples.png" : "");
   return 0;
 }
 
@@ -139,6 +159,7 @@ int main(int argc, char** argv) {
   options.add_to(app, "out/rbm");
   options.training.add_to(app);
   options.resume.add_to(app);
+  options.page.add_to(app);
   examples::add_binarise_option(app, options.binarise);
   app.add_option("--sample-steps", options.sample_steps, "Gibbs steps before 100 samples are shown; 0: none")
       ->check(CLI::Range(0, 10000000))

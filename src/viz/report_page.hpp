@@ -29,7 +29,7 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; }
 svg { width: 100%; display: block; }
 svg text { fill: var(--quiet); font-size: 12px; }
 .tip { position: absolute; pointer-events: none; background: var(--paper); border: 1px solid var(--faint); padding: .2rem .5rem;
-       font-size: 13px; font-variant-numeric: tabular-nums; white-space: nowrap; display: none; }
+       font-size: 13px; font-variant-numeric: tabular-nums; white-space: nowrap; display: none; z-index: 1; }
 .legend { font-size: 13px; display: flex; flex-wrap: wrap; gap: 0 1rem; }
 .legend i { display: inline-block; width: 1.2em; height: 3px; vertical-align: middle; margin-right: .4em; }
 </style></head><body><main>
@@ -149,7 +149,7 @@ function draw(figure) {
     const place = x.at(at) / width * box.width, before = place > box.width / 2;
     tip.style.left = before ? "" : `${place + 12}px`;
     tip.style.right = before ? `${box.width - place + 12}px` : "";
-    tip.style.top = `${svg.offsetTop + 16}px`;
+    tip.style.top = `${figure.querySelector("figcaption").offsetHeight + 20}px`;
   });
   svg.addEventListener("pointerleave", () => { tip.style.display = "none"; line.setAttribute("visibility", "hidden"); });
 }
