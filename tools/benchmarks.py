@@ -3,8 +3,8 @@
 import dataclasses
 import statistics
 
-# Programs in the order of a round.
-OURS, HAND, TORCH, SKLEARN = "xtape", "hand", "libtorch", "scikit-learn"
+# Programs in the order of a round. ALONE is ours on one thread, beside the others on several.
+OURS, HAND, ALONE, TORCH, SKLEARN = "xtape", "hand", "xtape on one thread", "libtorch", "scikit-learn"
 
 
 @dataclasses.dataclass
@@ -15,6 +15,7 @@ class Row:
     most_times: float | None = None  # of the program by hand's time, at most
     most_us: float | None = None  # microseconds, at most
     torch: float | None = None  # libtorch's time divided by ours, at least
+    speedup: float = 0.95  # time on one thread divided by that on two, at least
     floor: str | None = None  # another case of the program by hand, which `most_times` means
     tolerance: float = 1e-4  # of the numbers, relative to their norm
     sklearn_tolerance: float | None = None
@@ -38,9 +39,9 @@ def rows():
         Row("problem1/32", "conv, max-pool, softmax (28×28, 2 filters), batch 32", most_times=1.4, torch=5),
         Row("mlp/1", "MLP 784-100-10, batch 1", step, most_times=1.3, torch=2),
         Row("mlp/32", "MLP 784-100-10, batch 32", step, most_times=1.15, torch=1.5),
-        Row("mlp/128", "MLP 784-100-10, batch 128", step, most_times=1.08, torch=1.15),
+        Row("mlp/128", "MLP 784-100-10, batch 128", step, most_times=1.08, torch=1.15, speedup=1.6),
         Row("autoencoder/32", "autoencoder 784-100-784, batch 32", step, most_times=1.1, torch=1.2),
-        Row("convnet/64", "convnet of train_classifier, batch 64", step, most_us=8000, torch=1.65),
+        Row("convnet/64", "convnet of train_classifier, batch 64", step, most_us=8000, torch=1.65, speedup=1.6),
         Row("softmax", "softmax (1024, 1000)", most_times=1.2, torch=1.4),
         Row("log_softmax", "log_softmax (1024, 1000)", most_us=1300, torch=1.6),
         Row("max_pool/forward", "max_pool2d (64, 16, 24, 24), window 2", ", forward", most_us=470, torch=5),
@@ -56,7 +57,7 @@ def rows():
     result += [
         Row("cd1/100/32", "CD-1, 784-100, batch 32, with momentum", most_times=1.1, torch=1.4, tolerance=0.05),
         Row("cd10/100/32", "CD-10, 784-100, batch 32, with momentum", most_times=1.1, torch=1.8, tolerance=0.05),
-        Row("cd1/500/128", "CD-1, 784-500, batch 128, with momentum", most_times=1.05, torch=1.1, tolerance=0.05),
+        Row("cd1/500/128", "CD-1, 784-500, batch 128, with momentum", most_times=1.05, torch=1.1, tolerance=0.05, speedup=1.6),
     ]
     for hidden, most in ((100, 1.15), (500, 1.1)):
         for batch in (32, 100):
@@ -137,6 +138,24 @@ def table(figures, wanted):
     return "\n".join(lines)
 
 
+def threads_table(figures, wanted):
+    """On several threads, against one."""
+    head = ["case", "xtape µs", "on one thread µs", "libtorch µs", "hand µs", "one thread / several", "libtorch / xtape",
+            "xtape / hand", "speedup ≥", ""]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * 7 + "---|---|"]
+    for row in wanted:
+        ours = OURS, row.name
+        speedup = figures.ratio((ALONE, row.name), ours)
+        if speedup is None:
+            continue
+        times = [number(figures.time(program, row.name)) for program in (OURS, ALONE, TORCH, HAND)]
+        cells = [row.title + row.what, *times, spread(speedup), spread(figures.ratio((TORCH, row.name), ours)),
+                 spread(figures.ratio(ours, (HAND, row.name))), f"{row.speedup:g}",
+                 "met" if speedup[0] >= row.speedup else "missed"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def epoch_table(figures, wanted):
     head = ["machine", "xtape s", "libtorch s", "scikit-learn s", "hand s", "its products s", "libtorch / xtape",
             "xtape / products", "xtape ≤", ""]
@@ -151,4 +170,42 @@ def epoch_table(figures, wanted):
         cells = [row.title, *["–" if t is None else f"{t * 1e-6:.3f}" for t in times], spread(to_torch),
                  spread(to_products), row.target(), verdict(row, times[0], to_products, to_torch)]
         lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+@dataclasses.dataclass
+class MemoryRow:
+    name: str
+    title: str
+    parameters: int
+    activations: int  # numbers: the batch and what backward reads of each layer's results
+
+    def least(self):
+        """Bytes for parameters, their gradients and velocities, and activations."""
+        return 4 * (3 * self.parameters + self.activations)
+
+
+def memory_rows():
+    return [
+        MemoryRow("mlp/32", "MLP 784-100-10, batch 32", 785 * 100 + 101 * 10, 32 * (784 + 100 + 10)),
+        MemoryRow("autoencoder/32", "autoencoder 784-100-784, batch 32", 785 * 100 + 101 * 784, 32 * (784 + 100 + 784)),
+        # Each pooling's places count as numbers do.
+        MemoryRow("convnet/64", "convnet of train_classifier, batch 64", 26 * 16 + (16 * 25 + 1) * 32 + 513 * 128 + 129 * 10,
+                  64 * (28 * 28 + 16 * 24 * 24 + 2 * 16 * 12 * 12 + 32 * 8 * 8 + 2 * 32 * 4 * 4 + 128 + 10)),
+        # Of the chain the hidden units and the visible ones at both ends.
+        MemoryRow("cd1/100/32", "CD-1, 784-100, batch 32", 784 * 100 + 784 + 100, 32 * 2 * (784 + 100)),
+    ]
+
+
+def memory_table(figures):
+    """figures: {(program, case): (bytes in tensors at the peak, bytes by which the process grew)}"""
+    def megabytes(count):
+        return "–" if count is None else f"{count / 1e6:.2f}"
+
+    lines = ["| training step | least MB | xtape's tensors MB | ratio | process grows: xtape MB | libtorch MB |",
+             "|---|---:|---:|---:|---:|---:|"]
+    for row in memory_rows():
+        tensors = figures[OURS, row.name][0]
+        grown = [megabytes(figures.get((program, row.name), (0, None))[1]) for program in (OURS, TORCH)]
+        lines.append(f"| {row.title} | {megabytes(row.least())} | {megabytes(tensors)} | {tensors / row.least():.2f} | {' | '.join(grown)} |")
     return "\n".join(lines)
