@@ -1,6 +1,7 @@
 // The cases in xtape: single ops and chains of them.
 
 #include <xtape/map.hpp>
+#include <xtape/memory.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/conv.hpp>
 #include <xtape/ops/elementwise.hpp>
@@ -10,8 +11,7 @@
 #include <xtape/ops/shape.hpp>
 #include <xtape/ops/softmax.hpp>
 #include <xtape/tape.hpp>
-
-#include <cblas.h>
+#include <xtape/threads.hpp>
 
 #include "cases.hpp"
 
@@ -19,7 +19,13 @@ namespace bench {
 
 using namespace xtape;
 
-void set_threads(int threads) { openblas_set_num_threads(threads); }
+void set_threads(int threads) { set_num_threads(static_cast<std::size_t>(threads)); }
+
+std::size_t peak_bytes(const std::function<void()>& step) {
+  reset_peak_memory();
+  step();
+  return static_cast<std::size_t>(memory_use().peak_bytes);
+}
 
 Running chain(const Chain& problem, Pass pass) {
   struct State {

@@ -8,63 +8,12 @@
 #include <xtape/ops/loss.hpp>
 #include <xtape/ops/pool.hpp>
 #include <xtape/ops/shape.hpp>
-#include <xtape/optim.hpp>
-#include <xtape/tape.hpp>
 
-#include "cases.hpp"
+#include "training.hpp"
 
 namespace bench {
 
 using namespace xtape;
-
-namespace {
-
-struct Weight {
-  std::string name;
-  Tensor<float> value;
-  Floats start;
-};
-
-Weight weight(std::string name, const Shape& shape, const Floats& values) {
-  return {std::move(name), parameter(Tensor<float>(shape, values)), values};
-}
-
-// Trains weights by gradient descent with momentum on loss(weights, number of the step).
-template <class Loss>
-Running training(const std::vector<Weight>& weights, double learning_rate, double momentum, Pass pass, Loss loss) {
-  struct State {
-    std::vector<Weight> weights;
-    std::vector<Tensor<float>> parameters;
-    optim::Sgd<float> sgd;
-    std::size_t steps = 0;
-    float loss = 0;
-  };
-  std::vector<Tensor<float>> parameters;
-  for (const auto& w : weights) parameters.push_back(w.value);
-  State state{weights, parameters, {parameters, {.learning_rate = learning_rate, .momentum = momentum}}};
-  if (pass == Pass::forward)
-    return running(
-        state, [loss](State& s) { s.loss = loss(s.parameters, 0).item(); },
-        [](const State& s) {
-          return Numbers{digest("loss", {&s.loss, 1})};
-        });
-  return running(
-      state,
-      [loss](State& s) {
-        Tape tape;
-        const auto value = loss(s.parameters, s.steps++);
-        tape.backward(value);
-        s.sgd.step();
-        s.loss = value.item();
-      },
-      [](const State& s) {
-        Numbers numbers{digest("loss", {&s.loss, 1})};
-        for (const auto& w : s.weights) numbers.push_back(digest_change(w.name, w.value.span(), w.start));
-        return numbers;
-      });
-}
-
-}  // namespace
 
 Running mlp(const Mlp& p, Pass pass) {
   const Tensor<float> x(Shape{p.batch, Mlp::inputs}, p.x);

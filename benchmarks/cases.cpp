@@ -116,6 +116,15 @@ std::vector<Case> cases() {
   add("conv/16x12_32", [](Pass pass) { return conv({64, 16, 12, 32, 5, 0, true}, pass); });
   add("conv/64x56_64", [](Pass pass) { return conv({16, 64, 56, 64, 3, 1, true}, pass); });
 
+  const auto grow = [&list](const std::string& name, std::size_t first, std::size_t last, const auto& start) {
+    for (std::size_t n = first; n <= last; n *= 2)
+      list.push_back({"growth/" + name + "/" + std::to_string(n), 0, [start, n] { return start(n); }});
+  };
+  grow("batch", 1, 4096, [](std::size_t n) { return net({n, 784, 100, 1}); });
+  grow("hidden", 32, 4096, [](std::size_t n) { return net({32, 784, n, 1}); });
+  grow("depth", 1, 1024, [](std::size_t n) { return net({128, 64, 64, n}); });
+  grow("side", 8, 256, [](std::size_t n) { return picture_net({8, n}); });
+
   struct Shape {
     std::string name;
     std::size_t rows, batch, hidden, k;

@@ -121,6 +121,21 @@ struct Autoencoder {
   Floats w1 = uniform(26, inputs*hidden, -0.06F, 0.06F), b1 = uniform(27, hidden, -0.1F, 0.1F);
   Floats w2 = uniform(28, hidden*inputs, -0.17F, 0.17F), b2 = uniform(29, inputs, -0.1F, 0.1F);
 };
+// Nets of any size, for how time grows with it. `layers` of relu(x W + b) and a last one to ten classes, cross-entropy,
+// SGD with momentum. Square weights are near the identity: however deep the net, nothing vanishes or overflows.
+struct Net : Training {
+  static constexpr std::size_t classes = 10;
+  Net(std::size_t n, std::size_t input_units, std::size_t hidden_units, std::size_t count)
+      : Training(n, input_units), inputs(input_units), hidden(hidden_units), layers(count) {}
+  std::size_t inputs, hidden, layers;
+};
+// 1->8 5x5, relu, pool 2, 8->16 5x5, relu, pool 2, each with padding 2, means of the channels, dense 10, cross-entropy,
+// SGD with momentum.
+struct PictureNet : Training {
+  static constexpr std::size_t kernel = 5, padding = 2, c1 = 8, c2 = 16, classes = 10;
+  PictureNet(std::size_t n, std::size_t image_side) : Training(n, image_side * image_side), side(image_side) {}
+  std::size_t side;
+};
 // softmax or log_softmax of rows; the gradient from a given dy.
 struct Rows {
   static constexpr std::size_t rows = 1024, columns = 1000;
@@ -177,6 +192,9 @@ Numbers machine_numbers(const Machine& machine, std::span<const float> w, std::s
 // ---- what an implementation defines; an empty Running where it has nothing
 
 void set_threads(int threads);
+// Bytes in tensors at a step's peak, all that was there before it included; 0 if the implementation does not count
+// them.
+std::size_t peak_bytes(const std::function<void()>& step);
 Running chain(const Chain& problem, Pass pass);
 Running fused(const Elementwise& problem, Pass pass);    // in one pass if the implementation can
 Running unfused(const Elementwise& problem, Pass pass);  // op by op
@@ -184,6 +202,8 @@ Running problem1(const Problem1& problem, Pass pass);
 Running mlp(const Mlp& problem, Pass pass);
 Running convnet(const Convnet& problem, Pass pass);
 Running autoencoder(const Autoencoder& problem, Pass pass);
+Running net(const Net& problem);
+Running picture_net(const PictureNet& problem);
 Running softmax(const Rows& problem, Pass pass);
 Running log_softmax(const Rows& problem, Pass pass);
 Running max_pool(const Pool& problem);

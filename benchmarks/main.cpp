@@ -1,14 +1,21 @@
 // One program for each implementation: Google Benchmark's options, and besides
 //   --numbers     prints the numbers of every case that --benchmark_filter lets through, and times nothing
+//   --memory      prints of every such case what its steps need at most: bytes in tensors if they are counted, and by
+//   how
+//                 many bytes three steps let the process grow
 //   --threads N   (default: 1)
 
 #include <benchmark/benchmark.h>
+#include <malloc.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <fstream>
 #include <regex>
+#include <stdexcept>
+#include <string>
 #include <string_view>
 
 #include "cases.hpp"
@@ -24,8 +31,29 @@ void print_numbers(const bench::Case& c) {
     std::printf("%s %s %.17g %.17g\n", c.name.c_str(), name.c_str(), norm, projection);
 }
 
+// A figure of /proc/self/status in bytes.
+std::size_t process_bytes(std::string_view name) {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  std::size_t kilobytes = 0;
+  while (status >> word)
+    if (word == name && status >> kilobytes) return kilobytes * 1024;
+  throw std::runtime_error("/proc/self/status does not tell");
+}
+
+void print_memory(const bench::Case& c) {
+  const bench::Running run = c.start();
+  if (!run.step) return;
+  malloc_trim(0);                                               // what the setting up has left
+  std::ofstream("/proc/self/clear_refs") << "5" << std::flush;  // the peak counts from here
+  const std::size_t before = process_bytes("VmRSS:");
+  for (int i = 0; i < 3; ++i) run.step();
+  const std::size_t peak = process_bytes("VmHWM:");
+  std::printf("%s %zu %zu\n", c.name.c_str(), bench::peak_bytes(run.step), peak - before);
+}
+
 int run(int argc, char** argv) {
-  bool numbers = false;
+  bool numbers = false, memory = false;
   int threads = 1;
   std::string filter = ".";
   std::vector<char*> others{argv[0]};
@@ -34,6 +62,8 @@ int run(int argc, char** argv) {
     const std::string_view argument = argv[i];
     if (argument == "--numbers") {
       numbers = true;
+    } else if (argument == "--memory") {
+      memory = true;
     } else if (argument == "--threads" && i + 1 < argc) {
       threads = std::atoi(argv[++i]);
     } else {
@@ -42,10 +72,10 @@ int run(int argc, char** argv) {
     }
   }
   bench::set_threads(threads);
-  if (numbers) {
+  if (numbers || memory) {
     const std::regex pattern(filter);
     for (const auto& c : bench::cases())
-      if (std::regex_search(c.name, pattern)) print_numbers(c);
+      if (std::regex_search(c.name, pattern)) numbers ? print_numbers(c) : print_memory(c);
     return 0;
   }
 

@@ -57,19 +57,19 @@ template <class T> void Sgd<T>::step() {
     if (!g.defined()) continue;
     T* value = p.modify().data();
     if (options.momentum == 0) {
-      detail::run_row<T, 2, 1>(p.size(), {value, g.data()}, {1, 1}, {value}, [&](const std::array<B, 2>& v) {
+      detail::run_long_row<T, 2, 1>(p.size(), {value, g.data()}, {1, 1}, {value}, [=](const std::array<B, 2>& v) {
         return std::array<B, 1>{v[0] - rate * (v[1] + decay * v[0])};
       });
     } else {
       if (!velocity_[i].defined()) velocity_[i] = zeros<T>(p.shape());
       T* velocity = velocity_[i].modify().data();
       const bool nesterov = options.nesterov;
-      detail::run_row<T, 3, 2>(p.size(), {value, g.data(), velocity}, {1, 1, 1}, {value, velocity},
-                               [&](const std::array<B, 3>& v) {
-                                 const B slope = v[1] + decay * v[0], speed = momentum * v[2] + slope;
-                                 const B along = nesterov ? slope + momentum * speed : speed;
-                                 return std::array<B, 2>{v[0] - rate * along, speed};
-                               });
+      detail::run_long_row<T, 3, 2>(p.size(), {value, g.data(), velocity}, {1, 1, 1}, {value, velocity},
+                                    [=](const std::array<B, 3>& v) {
+                                      const B slope = v[1] + decay * v[0], speed = momentum * v[2] + slope;
+                                      const B along = nesterov ? slope + momentum * speed : speed;
+                                      return std::array<B, 2>{v[0] - rate * along, speed};
+                                    });
     }
     p.zero_grad();
   }
@@ -107,12 +107,12 @@ template <class T> void Adam<T>::step() {
     const B rate = lane(options.learning_rate / (1 - std::pow(options.beta1, t)));
     const B scale = lane(1 / (1 - std::pow(options.beta2, t)));
     T *value = p.modify().data(), *mean = m.mean.modify().data(), *square = m.square.modify().data();
-    detail::run_row<T, 4, 3>(p.size(), {value, g.data(), mean, square}, {1, 1, 1, 1}, {value, mean, square},
-                             [&](const std::array<B, 4>& v) {
-                               const B first = b1 * v[2] + c1 * v[1], second = b2 * v[3] + c2 * (v[1] * v[1]);
-                               const B next = keep * v[0] - rate * first / (xsimd::sqrt(second * scale) + epsilon);
-                               return std::array<B, 3>{next, first, second};
-                             });
+    detail::run_long_row<T, 4, 3>(p.size(), {value, g.data(), mean, square}, {1, 1, 1, 1}, {value, mean, square},
+                                  [=](const std::array<B, 4>& v) {
+                                    const B first = b1 * v[2] + c1 * v[1], second = b2 * v[3] + c2 * (v[1] * v[1]);
+                                    const B next = keep * v[0] - rate * first / (xsimd::sqrt(second * scale) + epsilon);
+                                    return std::array<B, 3>{next, first, second};
+                                  });
     p.zero_grad();
   }
 }

@@ -23,12 +23,8 @@ struct ThreadState {
   Recording* innermost = nullptr;
   Recording* idle = nullptr;          // closed recordings, linked by enclosing_
   std::vector<std::uint64_t> pauses;  // when each NoGrad in scope was opened, the latest last
-  Recording* active = nullptr;        // the innermost, unless a NoGrad was opened after it
 
-  void find_active() noexcept {
-    const std::uint64_t paused = pauses.empty() ? 0 : pauses.back();
-    active = innermost && innermost->opened() > paused ? innermost : nullptr;
-  }
+  void find_active() noexcept;
   ~ThreadState() {
     while (Recording* recording = idle) {
       idle = recording->enclosing_;
@@ -37,25 +33,32 @@ struct ThreadState {
   }
 };
 thread_local ThreadState thread_state;
+// The innermost, unless a NoGrad was opened after it. Apart and without a constructor, for every op asks for it.
+constinit thread_local Recording* active = nullptr;
 
-void* Arena::allocate(std::size_t bytes, std::size_t alignment) {
-  for (;; ++chunk_, used_ = 0) {
+void ThreadState::find_active() noexcept {
+  const std::uint64_t paused = pauses.empty() ? 0 : pauses.back();
+  active = innermost && innermost->opened() > paused ? innermost : nullptr;
+}
+
+void* Arena::allocate_in_next(std::size_t bytes, std::size_t alignment) {
+  for (;;) {
     if (chunk_ == chunks_.size()) {
       const std::size_t size = std::max(chunk_bytes, bytes + alignment);
       chunks_.push_back({nullptr, 0});
       chunks_.back() = {static_cast<std::byte*>(detail::allocate(size)), size};
     }
-    const Chunk& chunk = chunks_[chunk_];
-    void* place = chunk.begin + used_;
-    std::size_t room = chunk.bytes - used_;
-    if (std::align(alignment, bytes, place, room)) {
-      used_ = chunk.bytes - room + bytes;
-      return place;
-    }
+    const Chunk& chunk = chunks_[chunk_++];
+    next_ = chunk.begin;
+    end_ = chunk.begin + chunk.bytes;
+    if (void* place = allocate_here(bytes, alignment)) return place;
   }
 }
 
-void Arena::reset() noexcept { chunk_ = used_ = 0; }
+void Arena::reset() noexcept {
+  chunk_ = 0;
+  next_ = end_ = nullptr;
+}
 
 void Arena::release() noexcept {
   for (const Chunk& chunk : chunks_)
@@ -79,7 +82,7 @@ Recording* Recording::open(const TapeOptions& options) {
   recording->serial_ = recording->opened_ = next_serial.fetch_add(1, std::memory_order_relaxed);
   recording->thread_ = std::this_thread::get_id();
   recording->enclosing_ = state.innermost;
-  state.innermost = state.active = recording;
+  state.innermost = active = recording;
   return recording;
 }
 
@@ -99,7 +102,7 @@ void Recording::close(Recording* recording) noexcept {
   state.idle = recording;
 }
 
-Recording* active_recording() noexcept { return thread_state.active; }
+Recording* active_recording() noexcept { return active; }
 
 std::ptrdiff_t recorded_nodes() noexcept {
   std::size_t count = 0;
@@ -148,25 +151,23 @@ void Recording::clear() noexcept {
 }
 
 bool must_record(const Inputs& inputs) {
-  const Recording* recording = thread_state.active;
+  const Recording* recording = active;
   if (!recording) return false;
   for (std::size_t i = 0; i < inputs.size(); ++i)
     if (inputs[i] && recording->needs_gradient(*inputs[i])) return true;
   return false;
 }
 
-void* pullback_storage(std::size_t bytes, std::size_t alignment) {
-  return thread_state.active->pullback_storage(bytes, alignment);
-}
+void* pullback_storage(std::size_t bytes, std::size_t alignment) { return active->pullback_storage(bytes, alignment); }
 
 Handle<TensorImpl> append(const char* name, Handle<TensorImpl> value, const Inputs& inputs, void* pullback,
                           const PullbackType* type) {
-  return thread_state.active->append(name, std::move(value), inputs, pullback, type);
+  return active->append(name, std::move(value), inputs, pullback, type);
 }
 
 const std::size_t* Recording::keep_extents(const Shape& shape) {
   auto* extents = static_cast<std::size_t*>(arena_.allocate(shape.size() * sizeof(std::size_t), alignof(std::size_t)));
-  std::copy(shape.begin(), shape.end(), extents);
+  for (std::size_t i = 0; i < shape.size(); ++i) extents[i] = shape[i];  // a few: std::copy calls memmove
   return extents;
 }
 
@@ -267,7 +268,7 @@ void Tape::clear() {
   recording_->clear();
 }
 std::size_t Tape::size() const noexcept { return recording_->nodes().size(); }
-bool Tape::recording() noexcept { return detail::thread_state.active != nullptr; }
+bool Tape::recording() noexcept { return detail::active != nullptr; }
 
 std::vector<std::string_view> Tape::op_names() const {
   std::vector<std::string_view> names;
@@ -284,7 +285,7 @@ Profile Tape::profile() const {
   return watch->profiler->profile();
 }
 
-void Tape::sweep(const Impl& y, const Impl& seed, std::vector<Target>* targets, const BackwardOptions& options) {
+void Tape::sweep(const Impl& y, const Impl& seed, std::span<Target>* targets, const BackwardOptions& options) {
   recording_->sweep(y, seed, targets, options);
   if (!targets) return;
   for (Target& target : *targets)
@@ -294,7 +295,7 @@ void Tape::sweep(const Impl& y, const Impl& seed, std::vector<Target>* targets, 
 NoGrad::NoGrad() noexcept : opened_(detail::next_serial.fetch_add(1, std::memory_order_relaxed)) {
   auto& state = detail::thread_state;
   state.pauses.push_back(opened_);
-  state.active = nullptr;
+  detail::active = nullptr;
 }
 NoGrad::~NoGrad() {
   auto& state = detail::thread_state;

@@ -25,7 +25,10 @@ struct Step {
 class Arena {
  public:
   ~Arena() { release(); }
-  void* allocate(std::size_t bytes, std::size_t alignment);
+  void* allocate(std::size_t bytes, std::size_t alignment) {
+    void* place = allocate_here(bytes, alignment);
+    return place ? place : allocate_in_next(bytes, alignment);
+  }
   void reset() noexcept;  // keeps the chunks
 
  private:
@@ -33,9 +36,19 @@ class Arena {
     std::byte* begin;
     std::size_t bytes;
   };
+  // In what is left of the current chunk, or null.
+  void* allocate_here(std::size_t bytes, std::size_t alignment) noexcept {
+    const std::size_t gap = (alignment - reinterpret_cast<std::uintptr_t>(next_) % alignment) % alignment;
+    if (static_cast<std::size_t>(end_ - next_) < gap + bytes || !next_) return nullptr;
+    void* place = next_ + gap;
+    next_ += gap + bytes;
+    return place;
+  }
+  void* allocate_in_next(std::size_t bytes, std::size_t alignment);
   void release() noexcept;
   std::vector<Chunk> chunks_;
-  std::size_t chunk_ = 0, used_ = 0;
+  std::size_t chunk_ = 0;                       // the next one
+  std::byte *next_ = nullptr, *end_ = nullptr;  // of the current one
 };
 
 // One input of a node: a tensor the gradient stops at (a parameter, or an enclosing tape's tensor), or an
@@ -72,6 +85,12 @@ struct Node {
   DType dtype;
 
   Shape shape() const { return Shape(std::span<const std::size_t>(extents, rank)); }
+  bool has_shape(const Shape& other) const noexcept {
+    if (other.size() != rank) return false;
+    for (std::size_t i = 0; i < rank; ++i)
+      if (other[i] != extents[i]) return false;
+    return true;
+  }
 };
 
 // An input of a node, as far as it is known: undefined tensors have no shape.
@@ -105,7 +124,7 @@ class Recording {
                             const PullbackType* type);
   // Sweeps from y down to node `first`. A target recorded before that is a leaf to this sweep. A target that y
   // does not depend on is left without a gradient.
-  void sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<Tape::Target>* targets,
+  void sweep(const Tape::Impl& y, const Tape::Impl& seed, std::span<Tape::Target>* targets,
              const BackwardOptions& options, std::size_t first = 0, bool source_hooks = true);
   // d<seed, y>/dx for each x by such a sweep, a part of a larger computation: hooks of sources are not called.
   // Undefined where y does not depend on x. No seed: y has one element.
@@ -131,7 +150,7 @@ class Recording {
   const std::size_t* keep_extents(const Shape& shape);
   // Its place among the constants. `seen`: by the pullback, and others may write it.
   std::uint32_t keep_constant(TensorImpl& input, bool seen);
-  void check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::vector<Tape::Target>* targets,
+  void check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::span<Tape::Target>* targets,
                   const BackwardOptions& options) const;
   void run_node(Sweep& sweep, std::uint32_t index);
   void run_profiled(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient);
@@ -165,7 +184,8 @@ std::ptrdiff_t recorded_nodes() noexcept;
 // The sweep needs two operations of the tensors it passes on; src/ops defines them.
 Handle<TensorImpl> add_gradients(const Handle<TensorImpl>& a, const Handle<TensorImpl>& b);  // a recorded op
 void add_in_place(TensorImpl& into, const TensorImpl& gradient);
-Handle<TensorImpl> sum_to_shape(const Handle<TensorImpl>& gradient, const Shape& shape);  // a recorded op
+Handle<TensorImpl> sum_to_shape(const Handle<TensorImpl>& gradient, const Shape& shape);     // a recorded op
+Handle<TensorImpl> spread_to_shape(const Handle<TensorImpl>& gradient, const Shape& shape);  // a recorded op
 Handle<TensorImpl> filled(DType dtype, const Shape& shape, double value);
 
 }  // namespace xtape::detail

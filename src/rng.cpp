@@ -102,22 +102,17 @@ std::uint64_t Rng::below(std::uint64_t n) noexcept {
 
 template <class T> void Rng::fill_uniform(std::span<T> out, T low, T high) noexcept {
   words_ = (words_ + 3) / 4 * 4;  // whole blocks, so that a block depends on its index alone
-  constexpr std::size_t per_block = sizeof(T) == 4 ? 4 : 2, group = kernels::philox_lanes;
-  std::uint32_t w[4 * group];
-  T unit[per_block * group];
-  for (std::size_t i = 0; i < out.size(); i += per_block * group) {
-    kernels::philox(seed_, stream_, words_ / 4, w);
-    const std::size_t n = std::min(out.size() - i, per_block * group);
-    T* const to = n == per_block * group ? out.data() + i : unit;
-    if constexpr (per_block == 4)
-      for (std::size_t j = 0; j < 4 * group; ++j) to[j] = static_cast<T>(static_cast<std::int32_t>(w[j] >> 8)) * T(0x1p-24);
-    else
-      for (std::size_t j = 0; j < 2 * group; ++j) to[j] = static_cast<T>(to_unit(w[2 * j], w[2 * j + 1]));
-    if (low != T(0) || high != T(1))
-      for (std::size_t j = 0; j < n; ++j) to[j] = low + (high - low) * to[j];
-    if (to == unit) std::copy_n(unit, n, out.data() + i);
+  constexpr std::size_t per_block = kernels::philox_numbers<T>, group = per_block * kernels::philox_lanes;
+  T some[group];
+  for (std::size_t i = 0; i < out.size(); i += group) {
+    const std::size_t n = std::min(out.size() - i, group);
+    T* const to = out.data() + i;
+    kernels::philox_uniform(seed_, stream_, words_ / 4, n == group ? to : some);
+    if (n < group) std::copy_n(some, n, to);
     words_ += 4 * ((n + per_block - 1) / per_block);
   }
+  if (low != T(0) || high != T(1))
+    for (T& x : out) x = low + (high - low) * x;
 }
 
 template <class T> void Rng::fill_normal(std::span<T> out, T mean, T standard_deviation) noexcept {

@@ -22,10 +22,8 @@ std::size_t Shape::elements() const {
   for (const std::size_t extent : *this) {
     if (extent == 0) {
       zero = true;
-    } else if (product > limit / extent) {
+    } else if (__builtin_mul_overflow(product, extent, &product) || product > limit) {
       throw ShapeError(fmt::format("shape: {} has more elements than memory can address", to_string(*this)));
-    } else {
-      product *= extent;
     }
   }
   return zero ? 0 : product;

@@ -49,14 +49,14 @@ struct Recording::Sweep {
   }
 
   Memory memory;
-  std::size_t first;                   // node
-  std::vector<Tape::Target>* targets;  // null: accumulate into the parameters' grad()
+  std::size_t first;                 // node
+  std::span<Tape::Target>* targets;  // null: accumulate into the parameters' grad()
   bool create_graph, retain;
   // Of sources with hooks, in the order of Watch::source_hooks: kept apart until all of it is there.
   std::vector<Handle<TensorImpl>> hooked;
   int& running;
 
-  Sweep(const Recording& recording, std::size_t begin, std::size_t end, std::vector<Tape::Target>* to,
+  Sweep(const Recording& recording, std::size_t begin, std::size_t end, std::span<Tape::Target>* to,
         const BackwardOptions& options, int& sweeps)
       : first(begin),
         targets(to),
@@ -112,7 +112,7 @@ struct Recording::Sweep {
   }
 };
 
-void Recording::check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::vector<Tape::Target>* targets,
+void Recording::check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::span<Tape::Target>* targets,
                            const BackwardOptions& options) const {
   const char* op = targets ? "gradient" : "backward";
   check_thread(op);
@@ -143,7 +143,7 @@ void Recording::check_root(const Tape::Impl& y, const Tape::Impl& seed, const st
     }
 }
 
-void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::vector<Tape::Target>* targets,
+void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::span<Tape::Target>* targets,
                       const BackwardOptions& options, std::size_t first, bool source_hooks) {
   check_root(y, seed, targets, options);
   const std::size_t count = links(*y) ? std::size_t{y->link.node} + 1 : 0;
@@ -202,7 +202,8 @@ std::vector<Handle<TensorImpl>> Recording::gradient(const Handle<TensorImpl>& y,
   std::vector<Tape::Target> targets;
   targets.reserve(x.size());
   for (const auto& tensor : x) targets.push_back({&tensor, {}});
-  sweep(y, seed, &targets, options, first, false);
+  std::span<Tape::Target> all = targets;
+  sweep(y, seed, &all, options, first, false);
   for (std::size_t i = 0; i < x.size(); ++i) result[i] = std::move(targets[i].gradient);
   return result;
 }
@@ -250,8 +251,9 @@ void Recording::run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImp
   }
 
   const Handle<TensorImpl> output = node.output;
-  Gradients gradients = anomaly() ? anomaly()->run(*this, index, std::move(gradient), output, Wanted(mask))
-                                  : node.type->run(node.pullback, std::move(gradient), output, Wanted(mask));
+  const Wanted wanted(mask, !sweep.retain);
+  Gradients gradients = anomaly() ? anomaly()->run(*this, index, std::move(gradient), output, wanted)
+                                  : node.type->run(node.pullback, std::move(gradient), output, wanted);
   if (gradients.size() != edges)
     throw TapeError(fmt::format("{}: the pullback returned {} gradients for {} inputs", name, gradients.size(), edges));
   if (timed) timed->count_bytes(gradients);
@@ -262,26 +264,36 @@ void Recording::run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImp
 }
 
 void Recording::deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl>&& gradient, const Step& step) {
-  const bool inside = edge.node != Edge::none;
+  const bool inside = edge.node != Edge::none, passed_on = inside && edge.node >= sweep.first;
+  constexpr const char* added = "added to the others of the same tensor";
+  if (passed_on && nodes_[edge.node].has_shape(gradient->shape) && nodes_[edge.node].dtype == gradient->dtype)
+      [[likely]] {
+    accumulate(sweep, sweep.gradient_of(edge.node), std::move(gradient), added, step);
+    return;
+  }
   const Shape shape = inside ? nodes_[edge.node].shape() : edge.source->shape;
   const DType dtype = inside ? nodes_[edge.node].dtype : edge.source->dtype;
-  if (gradient->dtype != dtype || !broadcasts_to(shape, gradient->shape))
+  const bool uniform = gradient->size == 1 && gradient->shape.size() == shape.size();
+  if (gradient->dtype != dtype || !(uniform || broadcasts_to(shape, gradient->shape)))
     throw TapeError(fmt::format("{}: the pullback returned a gradient of shape {}{} for an input of shape {}", step.op,
                                 to_string(gradient->shape), gradient->dtype != dtype ? " and another element type" : "",
                                 to_string(shape)));
-  if (gradient->shape != shape) {
-    const Handle<TensorImpl> whole = std::move(gradient);
-    const auto sum = [&] { gradient = sum_to_shape(whole, shape); };
+  // A single element stays one if nobody but the next pullback sees it, and that takes it so.
+  const bool stays =
+      uniform && passed_on && nodes_[edge.node].type->takes_uniform && !sweep.targets && !watch_ && !sweep.create_graph;
+  if (gradient->shape != shape && !stays) {
+    const Handle<TensorImpl> given = std::move(gradient);
+    const auto fit = [&] { gradient = uniform ? spread_to_shape(given, shape) : sum_to_shape(given, shape); };
     if (anomaly()) [[unlikely]]
-      anomaly()->run_step(step, "summed over the axes that the input was broadcast along", {whole.get()}, gradient,
-                          sum);
+      anomaly()->run_step(
+          step, uniform ? "spread over its tensor" : "summed over the axes that the input was broadcast along",
+          {given.get()}, gradient, fit);
     else
-      sum();
+      fit();
   }
 
-  if (inside && edge.node >= sweep.first) {
-    accumulate(sweep, sweep.gradient_of(edge.node), std::move(gradient), "added to the others of the same tensor",
-               step);
+  if (passed_on) {
+    accumulate(sweep, sweep.gradient_of(edge.node), std::move(gradient), added, step);
     return;
   }
   if (inside) {
@@ -290,7 +302,7 @@ void Recording::deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl>&& gra
   }
   const std::size_t hooked = sweep.hooked.empty() ? 0 : watch_->place_of_source(edge.source.get());
   if (hooked < sweep.hooked.size())
-    accumulate(sweep, sweep.hooked[hooked], std::move(gradient), "added to the others of the same tensor", step);
+    accumulate(sweep, sweep.hooked[hooked], std::move(gradient), added, step);
   else
     arrive(sweep, edge.source, std::move(gradient), step);
 }
@@ -320,7 +332,8 @@ void Recording::accumulate(const Sweep& sweep, Handle<TensorImpl>& into, Handle<
     return;
   }
   const auto add = [&] {
-    if (!sweep.create_graph && into->exclusive())
+    // Shapes differ if one is a single element that stands for all.
+    if (!sweep.create_graph && into->exclusive() && into->shape == gradient->shape)
       add_in_place(*into, *gradient);
     else
       into = add_gradients(into, gradient);

@@ -344,7 +344,6 @@ std::vector<Row> decomposition_rows() {
        .cases = {{[](const auto& x) { return eigvalsh(x[0]); },
                   of_matrix([](const Matrix& x) { return array_of(jacobi(symmetric_part(x)).values); }),
                   {{{3, 3}}, {{2, 2}}, {{1, 1}}, {{2, 2, 2}}}}},
-       .records = {"eigh", "unpack"},
        .refused = refused_by([](const auto& a) { return eigvalsh(a); })},
       svd_row(),
       matrix_norm_row(),

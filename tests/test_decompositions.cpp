@@ -101,7 +101,7 @@ TEST_CASE("decompositions: factors are what they are called, and their product i
     CHECK(largest(matmul(v * w, v, {.transpose_b = true}) - b) <= tiny);
     CHECK(largest(matmul(v, v, {.transpose_a = true}) - one) <= tiny);
     CHECK(std::ranges::is_sorted(w.span()));
-    CHECK(largest(eigvalsh(b) - w) == 0);
+    CHECK(largest(eigvalsh(b) - w) <= tiny);
 
     const auto l = cholesky(b);
     CHECK(largest(matmul(l, l, {.transpose_b = true}) - b) <= tiny);

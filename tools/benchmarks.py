@@ -152,3 +152,41 @@ def epoch_table(figures, wanted):
                  spread(to_products), row.target(), verdict(row, times[0], to_products, to_torch)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+@dataclasses.dataclass
+class MemoryRow:
+    name: str
+    title: str
+    parameters: int
+    activations: int  # numbers: the batch and what backward reads of each layer's results
+
+    def least(self):
+        """Bytes for parameters, their gradients and velocities, and activations."""
+        return 4 * (3 * self.parameters + self.activations)
+
+
+def memory_rows():
+    return [
+        MemoryRow("mlp/32", "MLP 784-100-10, batch 32", 785 * 100 + 101 * 10, 32 * (784 + 100 + 10)),
+        MemoryRow("autoencoder/32", "autoencoder 784-100-784, batch 32", 785 * 100 + 101 * 784, 32 * (784 + 100 + 784)),
+        # Each pooling's places count as numbers do.
+        MemoryRow("convnet/64", "convnet of train_classifier, batch 64", 26 * 16 + (16 * 25 + 1) * 32 + 513 * 128 + 129 * 10,
+                  64 * (28 * 28 + 16 * 24 * 24 + 2 * 16 * 12 * 12 + 32 * 8 * 8 + 2 * 32 * 4 * 4 + 128 + 10)),
+        # Of the chain the hidden units and the visible ones at both ends.
+        MemoryRow("cd1/100/32", "CD-1, 784-100, batch 32", 784 * 100 + 784 + 100, 32 * 2 * (784 + 100)),
+    ]
+
+
+def memory_table(figures):
+    """figures: {(program, case): (bytes in tensors at the peak, bytes by which the process grew)}"""
+    def megabytes(count):
+        return "–" if count is None else f"{count / 1e6:.2f}"
+
+    lines = ["| training step | least MB | xtape's tensors MB | ratio | process grows: xtape MB | libtorch MB |",
+             "|---|---:|---:|---:|---:|---:|"]
+    for row in memory_rows():
+        tensors = figures[OURS, row.name][0]
+        grown = [megabytes(figures.get((program, row.name), (0, None))[1]) for program in (OURS, TORCH)]
+        lines.append(f"| {row.title} | {megabytes(row.least())} | {megabytes(tensors)} | {tensors / row.least():.2f} | {' | '.join(grown)} |")
+    return "\n".join(lines)

@@ -15,6 +15,11 @@ namespace xtape {
 template <class V, std::size_t N> struct Dual {
   V value;
   std::array<V, N> partial{};
+  /// Bit i is set where partial[i] counts; elsewhere it is 0 and not even computed. The bits are known to the compiler:
+  /// they follow from the formula.
+  unsigned directions = 0;
+
+  bool varies(std::size_t i) const noexcept { return ((directions >> i) & 1U) != 0; }
 };
 /// A SIMD batch as a value of the functions in functions.hpp.
 template <class T> using Lane = Dual<simd::Batch<T>, 0>;
@@ -34,13 +39,14 @@ template <class V> struct Constant {
   static V make(scalar_of<V> c) noexcept { return V(c); }
 };
 template <class V, std::size_t N> struct Constant<Dual<V, N>> {
-  static Dual<V, N> make(scalar_of<V> c) noexcept {
-    Dual<V, N> result{Constant<V>::make(c), {}};
-    for (auto& p : result.partial) p = Constant<V>::make(0);
-    return result;
-  }
+  static Dual<V, N> make(scalar_of<V> c) noexcept { return {Constant<V>::make(c), {}}; }
 };
 template <class V, Arithmetic S> V constant(S c) noexcept { return Constant<V>::make(static_cast<scalar_of<V>>(c)); }
+
+/// dx/de_i.
+template <class V, std::size_t N> V partial_of(const Dual<V, N>& x, std::size_t i) noexcept {
+  return x.varies(i) ? x.partial[i] : constant<V>(0);
+}
 
 // The batch at the bottom, on which comparisons are made.
 template <class T, class A> const xsimd::batch<T, A>& bottom(const xsimd::batch<T, A>& x) noexcept { return x; }
@@ -52,43 +58,54 @@ xsimd::batch<T, A> select_value(const M& mask, const xsimd::batch<T, A>& a, cons
 }
 template <class M, class V, std::size_t N>
 Dual<V, N> select_value(const M& mask, const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  Dual<V, N> result{select_value(mask, a.value, b.value), {}};
-  for (std::size_t i = 0; i < N; ++i) result.partial[i] = select_value(mask, a.partial[i], b.partial[i]);
+  Dual<V, N> result{select_value(mask, a.value, b.value), {}, a.directions | b.directions};
+  for (std::size_t i = 0; i < N; ++i)
+    if (result.varies(i)) result.partial[i] = select_value(mask, partial_of(a, i), partial_of(b, i));
   return result;
 }
 
 }  // namespace detail
 
 template <class V, std::size_t N> Dual<V, N> operator+(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  Dual<V, N> r{a.value + b.value, {}};
-  for (std::size_t i = 0; i < N; ++i) r.partial[i] = a.partial[i] + b.partial[i];
+  Dual<V, N> r{a.value + b.value, {}, a.directions | b.directions};
+  for (std::size_t i = 0; i < N; ++i)
+    r.partial[i] = !b.varies(i) ? a.partial[i] : !a.varies(i) ? b.partial[i] : a.partial[i] + b.partial[i];
   return r;
 }
 template <class V, std::size_t N> Dual<V, N> operator-(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  Dual<V, N> r{a.value - b.value, {}};
-  for (std::size_t i = 0; i < N; ++i) r.partial[i] = a.partial[i] - b.partial[i];
+  Dual<V, N> r{a.value - b.value, {}, a.directions | b.directions};
+  for (std::size_t i = 0; i < N; ++i)
+    r.partial[i] = !b.varies(i) ? a.partial[i] : !a.varies(i) ? -b.partial[i] : a.partial[i] - b.partial[i];
   return r;
 }
 template <class V, std::size_t N> Dual<V, N> operator-(const Dual<V, N>& a) noexcept {
-  Dual<V, N> r{-a.value, {}};
-  for (std::size_t i = 0; i < N; ++i) r.partial[i] = -a.partial[i];
+  Dual<V, N> r{-a.value, {}, a.directions};
+  for (std::size_t i = 0; i < N; ++i)
+    if (a.varies(i)) r.partial[i] = -a.partial[i];
   return r;
 }
 template <class V, std::size_t N> Dual<V, N> operator+(const Dual<V, N>& a) noexcept { return a; }
 /// d(ab) = da b + a db
 template <class V, std::size_t N> Dual<V, N> operator*(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  Dual<V, N> r{a.value * b.value, {}};
-  for (std::size_t i = 0; i < N; ++i) r.partial[i] = a.partial[i] * b.value + a.value * b.partial[i];
+  Dual<V, N> r{a.value * b.value, {}, a.directions | b.directions};
+  for (std::size_t i = 0; i < N; ++i) {
+    if (a.varies(i)) r.partial[i] = a.partial[i] * b.value;
+    if (b.varies(i)) r.partial[i] = a.varies(i) ? r.partial[i] + a.value * b.partial[i] : a.value * b.partial[i];
+  }
   return r;
 }
 /// d(a/b) = (da - (a/b) db) / b
 template <class V, std::size_t N> Dual<V, N> operator/(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  Dual<V, N> r{a.value / b.value, {}};
-  for (std::size_t i = 0; i < N; ++i) r.partial[i] = (a.partial[i] - r.value * b.partial[i]) / b.value;
+  Dual<V, N> r{a.value / b.value, {}, a.directions | b.directions};
+  for (std::size_t i = 0; i < N; ++i) {
+    if (a.varies(i)) r.partial[i] = a.partial[i];
+    if (b.varies(i)) r.partial[i] = a.varies(i) ? r.partial[i] - r.value * b.partial[i] : -(r.value * b.partial[i]);
+    if (r.varies(i)) r.partial[i] = r.partial[i] / b.value;
+  }
   return r;
 }
 
-// With a number on either side. The zero partials of the constant fold away.
+// With a number on either side.
 template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator+(Dual<V, N> a, S c) noexcept {
   a.value = a.value + detail::constant<V>(c);
   return a;
@@ -106,7 +123,8 @@ template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator-(S c
 template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator*(Dual<V, N> a, S c) noexcept {
   const V factor = detail::constant<V>(c);
   a.value = a.value * factor;
-  for (auto& p : a.partial) p = p * factor;
+  for (std::size_t i = 0; i < N; ++i)
+    if (a.varies(i)) a.partial[i] = a.partial[i] * factor;
   return a;
 }
 template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator*(S c, const Dual<V, N>& a) noexcept {
@@ -115,7 +133,8 @@ template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator*(S c
 template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator/(Dual<V, N> a, S c) noexcept {
   const V divisor = detail::constant<V>(c);
   a.value = a.value / divisor;
-  for (auto& p : a.partial) p = p / divisor;
+  for (std::size_t i = 0; i < N; ++i)
+    if (a.varies(i)) a.partial[i] = a.partial[i] / divisor;
   return a;
 }
 template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator/(S c, const Dual<V, N>& a) noexcept {

@@ -4,7 +4,9 @@
 /// A function is a struct with
 ///   value(x):          on a SIMD batch
 ///   pull(dy, x):       dy times the derivative at x, or
-///   pull(dy, Result y) the same from the result y = f(x), where that loses no digits.
+///   pull(dy, Result y) the same from the result y = f(x), where that loses no digits;
+///   value_and_slope(x): both on a SIMD batch, where they share an exponential. Optional; map() takes it.
+/// and `uses_input = false` if the derivative is the same everywhere, so that neither need be kept for it.
 /// `pull` is written once and serves everywhere: on SIMD batches for the fused backward pass, on Duals
 /// inside map(), and on Tensors when the sweep itself is recorded for higher derivatives. The formula may
 /// therefore use only functions of this page, + - * /, comparisons, select() and numbers.
@@ -21,6 +23,12 @@ namespace fn {
 template <class F, class V>
 concept PullsFromResult = requires(const F& f, const V& v) {
   f.pull(v, Result<V>{v});
+};
+
+/// True if F gives value and slope together on a batch V.
+template <class F, class V>
+concept GivesSlope = xsimd::is_batch<V>::value && requires(const F& f, const V& v) {
+  f.value_and_slope(v);
 };
 
 /// dy times the derivative of f at x, where y = f(x).
@@ -56,19 +64,35 @@ template <class V, class W> V unwrap(const W& w) noexcept {
 }  // namespace detail
 
 template <class F, class V, std::size_t N> Dual<V, N> apply(const F& f, const Dual<V, N>& x) noexcept {
-  Dual<V, N> y{detail::evaluate(f, x.value), {}};
-  for (std::size_t i = 0; i < N; ++i)
-    y.partial[i] = detail::unwrap<V>(pull(f, detail::wrap(x.partial[i]), detail::wrap(x.value), detail::wrap(y.value)));
-  return y;
+  if constexpr (N > 0 && GivesSlope<F, V>) {
+    const ValueAndSlope<V> y = f.value_and_slope(x.value);
+    Dual<V, N> result{y.value, {}, x.directions};
+    for (std::size_t i = 0; i < N; ++i)
+      if (x.varies(i)) result.partial[i] = x.partial[i] * y.slope;
+    return result;
+  } else {
+    Dual<V, N> y{detail::evaluate(f, x.value), {}, x.directions};
+    for (std::size_t i = 0; i < N; ++i)
+      if (x.varies(i))
+        y.partial[i] =
+            detail::unwrap<V>(pull(f, detail::wrap(x.partial[i]), detail::wrap(x.value), detail::wrap(y.value)));
+    return y;
+  }
 }
 
 template <class F, class V, std::size_t N>
 Dual<V, N> apply(const F& f, const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  Dual<V, N> y{detail::evaluate(f, a.value, b.value), {}};
-  for (std::size_t i = 0; i < N; ++i)
-    y.partial[i] =
-        detail::unwrap<V>(f.pull_a(detail::wrap(a.partial[i]), detail::wrap(a.value), detail::wrap(b.value))) +
-        detail::unwrap<V>(f.pull_b(detail::wrap(b.partial[i]), detail::wrap(a.value), detail::wrap(b.value)));
+  Dual<V, N> y{detail::evaluate(f, a.value, b.value), {}, a.directions | b.directions};
+  for (std::size_t i = 0; i < N; ++i) {
+    if (a.varies(i))
+      y.partial[i] =
+          detail::unwrap<V>(f.pull_a(detail::wrap(a.partial[i]), detail::wrap(a.value), detail::wrap(b.value)));
+    if (b.varies(i)) {
+      const V by_b =
+          detail::unwrap<V>(f.pull_b(detail::wrap(b.partial[i]), detail::wrap(a.value), detail::wrap(b.value)));
+      y.partial[i] = a.varies(i) ? y.partial[i] + by_b : by_b;
+    }
+  }
   return y;
 }
 

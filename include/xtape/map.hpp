@@ -6,12 +6,15 @@
 #include <xtape/record.hpp>
 #include <xtape/tape.hpp>
 
+#include <array>
 #include <utility>
 
 namespace xtape {
 namespace detail {
 
 [[noreturn]] void throw_map_order();
+/// dy slope, where dy may be a single element; written into slope itself if that may be overwritten.
+template <class T> Tensor<T> scaled(const Tensor<T>& dy, const Tensor<T>& slope, bool overwrite);
 
 /// dy df/dx_k, as a function of (dy, x...) that can be mapped and differentiated like f itself.
 template <std::size_t K, class F> struct PartialOf {
@@ -23,7 +26,7 @@ template <std::size_t K, class F> struct PartialOf {
  private:
   template <class V, std::size_t... I, class... X>
   V partial(const V& dy, std::index_sequence<I...>, const X&... x) const {
-    return dy * f(Dual<V, 1>{x, {constant<V>(I == K ? 1 : 0)}}...).partial[0];
+    return dy * partial_of(f(Dual<V, 1>{x, {constant<V>(1)}, I == K ? 1U : 0U}...), 0);
   }
 };
 
@@ -38,49 +41,71 @@ Tensor<T> map_partial(const F& f, const Tensor<T>& dy, const std::array<Tensor<T
   return map_recorded<Order, T>(PartialOf<K, F>{f}, std::make_index_sequence<N + 1>{}, inputs);
 }
 
+/// Of a map: its slopes by the inputs that need a gradient were found with its value.
+template <int Order, class T, class F, std::size_t K> struct MapPullback {
+  static constexpr bool takes_uniform = true;
+  F f;
+  std::array<Tensor<T>, K> x, slope;
+
+  Gradients operator()(const Tensor<T>& dy, Wanted wanted) const {
+    return run(dy, wanted, std::make_index_sequence<K>{});
+  }
+
+ private:
+  template <std::size_t... I> Gradients run(const Tensor<T>& dy, Wanted wanted, std::index_sequence<I...>) const {
+    if (!Tape::recording()) return wanted.gradients([&] { return scaled(dy, slope[I], wanted.last()); }...);
+    if constexpr (Order > 0)
+      return wanted.gradients([&] { return map_partial<Order - 1, I>(f, dy, x); }...);
+    else  // Recorded all the same, so that asking for a further derivative is an error.
+      return wanted.gradients([&] {
+        return record("map", scaled(dy, slope[I], false), {dy, x[I]...},
+                      [](const Tensor<T>&) -> Gradients { throw_map_order(); });
+      }...);
+  }
+};
+
+/// Input number `input` of K as a dual number: its derivative by itself is 1.
+template <std::size_t K, class B> Dual<B, K> seeded(const B& value, std::size_t input) noexcept {
+  Dual<B, K> dual{value, {}, 1U << input};
+  dual.partial[input] = constant<B>(1);
+  return dual;
+}
+
 template <int Order, class T, class F, std::size_t... I>
 Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<Tensor<T>, sizeof...(I)>& x) {
   constexpr std::size_t K = sizeof...(I);
-  static_assert(K < max_loop_inputs);
+  static_assert(K <= max_loop_inputs);
   using B = simd::Batch<T>;
   const std::array<const Shape*, K> shapes{&x[I].shape()...};
   const LoopPlan plan = plan_loop("map", shapes.data(), K);
   Tensor<T> y = Tensor<T>::uninitialised(plan.out);
-  run_loop<T, K, 1>(plan, {x[I].data()...}, {y.mutable_data()}, [&f](const std::array<B, K>& v) {
-    return std::array<B, 1>{f(Lane<T>{v[I], {}}...).value};
-  });
-  return record("map", std::move(y), {x[I]...}, [f, x](const Tensor<T>& dy, Wanted wanted) {
-    if (Tape::recording()) {
-      if constexpr (Order > 0) return wanted.gradients([&] { return map_partial<Order - 1, I>(f, dy, x); }...);
-    }
-    // One pass: f on dual numbers gives all partial derivatives.
-    const std::array<const Shape*, K + 1> in_shapes{&x[I].shape()..., &dy.shape()};
-    const LoopPlan back = plan_loop("map", in_shapes.data(), K + 1);
-    std::array<Tensor<T>, K> dx{(wanted[I] ? Tensor<T>::uninitialised(dy.shape()) : Tensor<T>())...};
-    run_loop<T, K + 1, K>(back, {x[I].data()..., dy.data()}, {(wanted[I] ? dx[I].mutable_data() : nullptr)...},
-                          [&f](const std::array<B, K + 1>& v) {
-                            const auto seed = [](std::size_t i, std::size_t k) { return B(T(i == k ? 1 : 0)); };
-                            std::array<Dual<B, K>, K> duals;
-                            for (std::size_t i = 0; i < K; ++i) {
-                              duals[i].value = v[i];
-                              for (std::size_t k = 0; k < K; ++k) duals[i].partial[k] = seed(i, k);
-                            }
-                            const Dual<B, K> result = f(duals[I]...);
-                            return std::array<B, K>{(v[K] * result.partial[I])...};
-                          });
-    // Recorded all the same where a further derivative is not available, so that asking for it is an error.
-    const auto deeper = [&](const Tensor<T>& g) {
-      return g.defined() ? record("map", g, {dy, x[I]...}, [](const Tensor<T>&) -> Gradients { throw_map_order(); })
-                         : g;
-    };
-    return Gradients(deeper(dx[I])...);
-  });
+  const std::array<bool, K> wanted{must_record({x[I]})...};
+  if ((!wanted[I] && ...)) {
+    run_loop<T, K, 1>(
+        plan, {x[I].data()...}, {y.mutable_data()},
+        [&f](const std::array<B, K>& v) {
+          return std::array<B, 1>{f(Lane<T>{v[I], {}}...).value};
+        },
+        costly_grain);
+    return y;
+  }
+  // One pass: f on dual numbers gives the value and all slopes.
+  const std::array<Tensor<T>, K> slope{(wanted[I] ? Tensor<T>::uninitialised(plan.out) : Tensor<T>())...};
+  run_loop<T, K, K + 1>(
+      plan, {x[I].data()...}, {y.mutable_data(), (wanted[I] ? slope[I].mutable_data() : nullptr)...},
+      [&f](const std::array<B, K>& v) {
+        const Dual<B, K> result = f(seeded<K>(v[I], I)...);
+        return std::array<B, K + 1>{result.value, partial_of(result, I)...};
+      },
+      costly_grain);
+  return record("map", std::move(y), {x[I]...}, MapPullback<Order, T, F, K>{f, x, slope});
 }
 
 }  // namespace detail
 
-/// y_i = f(x_i, ...) elementwise over one to six tensors, broadcast together, as a single op: forward
-/// evaluates f on SIMD batches, backward evaluates it on dual numbers over SIMD batches, one pass each.
+/// y_i = f(x_i, ...) elementwise over one to six tensors, broadcast together, as a single op in one pass over SIMD
+/// batches: on a tape over dual numbers, which give the slopes along with the value. They are kept, one array for each
+/// input that needs a gradient, and backward they are multiplied by dy.
 ///     auto y = map([](auto x, auto w, auto b) { return sigmoid(x * w + b) * tanh(x); }, x, w, b);
 ///
 /// f is a generic lambda that may use numbers, + - * /, comparisons with select(), and the functions of

@@ -31,7 +31,8 @@ class Inputs {
 
 /// What a pullback returns: one gradient per input, in their order. An undefined tensor stands for zero.
 /// A gradient may have the shape of the output where its input was broadcast: it is summed down to the
-/// input's shape when it is accumulated.
+/// input's shape when it is accumulated. One of a single element, with as many axes as the input, stands for a tensor
+/// full of it.
 class Gradients {
  public:
   Gradients() = default;
@@ -61,8 +62,10 @@ class Gradients {
 /// Tells a pullback which gradients somebody asked for, so that it computes no other.
 class Wanted {
  public:
-  explicit Wanted(std::uint64_t mask) noexcept : mask_(mask) {}
+  explicit Wanted(std::uint64_t mask, bool last = false) noexcept : mask_(mask), last_(last) {}
   bool operator[](std::size_t input) const noexcept { return input >= 64 || ((mask_ >> input) & 1) != 0; }
+  /// True if the pullback will not run again: it may overwrite what only it holds.
+  bool last() const noexcept { return last_; }
   /// One function without arguments per input; only those of wanted inputs are called.
   template <class... F> Gradients gradients(F&&... functions) const {
     Gradients result;
@@ -73,6 +76,7 @@ class Wanted {
 
  private:
   std::uint64_t mask_;
+  bool last_;
 };
 
 namespace detail {
@@ -82,7 +86,8 @@ struct PullbackType {
   Gradients (*run)(void* pullback, Handle<TensorImpl> gradient, const Handle<TensorImpl>& output, Wanted wanted);
   void (*destroy)(void* pullback) noexcept;
   bool takes_output;
-  bool owns;  // something with a destructor: it may hold tensors
+  bool owns;           // something with a destructor: it may hold tensors
+  bool takes_uniform;  // dy may be a single element that stands for a tensor full of it
 };
 
 template <class T, class F>
@@ -103,12 +108,20 @@ Gradients run_pullback(void* pullback, Handle<TensorImpl> gradient, const Handle
   }
 }
 
+/// True if F says so by a member: static constexpr bool takes_uniform = true.
+template <class F> constexpr bool takes_uniform() {
+  if constexpr (requires { F::takes_uniform; })
+    return F::takes_uniform;
+  else
+    return false;
+}
+
 template <class T, class F>
 inline constexpr PullbackType pullback_type = {&run_pullback<T, F>,
                                                [](void* pullback) noexcept { static_cast<F*>(pullback)->~F(); },
                                                std::is_invocable_v<F&, const Tensor<T>&, const Tensor<T>&, Wanted> ||
                                                    std::is_invocable_v<F&, const Tensor<T>&, const Tensor<T>&>,
-                                               !std::is_trivially_destructible_v<F>};
+                                               !std::is_trivially_destructible_v<F>, takes_uniform<F>()};
 
 /// True if a tape is recording on this thread and one of the inputs needs a gradient on it.
 bool must_record(const Inputs& inputs);

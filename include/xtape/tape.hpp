@@ -77,31 +77,23 @@ class Tape {
   ///     auto [gx, gw] = tape.gradient(y, {x, w});
   template <class T, std::size_t N>
   std::array<Tensor<T>, N> gradient(const Tensor<T>& y, const Tensor<T> (&x)[N], const BackwardOptions& options = {}) {
-    std::array<Tensor<T>, N> result;
-    gradient_into(y, {}, std::span<const Tensor<T>>(x), std::span<Tensor<T>>(result), options);
-    return result;
+    return gradient_by_few(y, {}, x, options);
   }
   template <class T>
   std::vector<Tensor<T>> gradient(const Tensor<T>& y, const std::vector<Tensor<T>>& x,
                                   const BackwardOptions& options = {}) {
-    std::vector<Tensor<T>> result(x.size());
-    gradient_into(y, {}, std::span<const Tensor<T>>(x), std::span<Tensor<T>>(result), options);
-    return result;
+    return gradient_by_list(y, {}, x, options);
   }
   /// The vector-Jacobian product sum_i seed_i dy_i/dx for each x, for y of any shape; seed has y's shape.
   template <class T, std::size_t N>
   std::array<Tensor<T>, N> vjp(const Tensor<T>& y, const Tensor<T>& seed, const Tensor<T> (&x)[N],
                                const BackwardOptions& options = {}) {
-    std::array<Tensor<T>, N> result;
-    gradient_into(y, seed, std::span<const Tensor<T>>(x), std::span<Tensor<T>>(result), options);
-    return result;
+    return gradient_by_few(y, seed, x, options);
   }
   template <class T>
   std::vector<Tensor<T>> vjp(const Tensor<T>& y, const Tensor<T>& seed, const std::vector<Tensor<T>>& x,
                              const BackwardOptions& options = {}) {
-    std::vector<Tensor<T>> result(x.size());
-    gradient_into(y, seed, std::span<const Tensor<T>>(x), std::span<Tensor<T>>(result), options);
-    return result;
+    return gradient_by_list(y, seed, x, options);
   }
 
   /// Calls f(gradient) in every sweep that computes a gradient of x, a parameter or a tensor recorded here, as soon
@@ -150,18 +142,33 @@ class Tape {
   using Impl = detail::Handle<detail::TensorImpl>;
   // One of the gradient's inputs, and where the gradient goes.
   struct Target {
-    const Impl* of;
-    Impl gradient;
+    const Impl* of = nullptr;
+    Impl gradient = {};
   };
   void add_hook(const Impl& x, std::function<Impl(const Impl&)> hook);
-  void sweep(const Impl& y, const Impl& seed, std::vector<Target>* targets, const BackwardOptions& options);
+  void sweep(const Impl& y, const Impl& seed, std::span<Target>* targets, const BackwardOptions& options);
 
+  // Without a vector, which would come from malloc.
+  template <class T, std::size_t N>
+  std::array<Tensor<T>, N> gradient_by_few(const Tensor<T>& y, const Tensor<T>& seed, const Tensor<T> (&x)[N],
+                                           const BackwardOptions& options) {
+    std::array<Target, N> targets;
+    std::array<Tensor<T>, N> result;
+    gradient_into<T>(y, seed, x, targets, result, options);
+    return result;
+  }
   template <class T>
-  void gradient_into(const Tensor<T>& y, const Tensor<T>& seed, std::span<const Tensor<T>> x,
+  std::vector<Tensor<T>> gradient_by_list(const Tensor<T>& y, const Tensor<T>& seed, const std::vector<Tensor<T>>& x,
+                                          const BackwardOptions& options) {
+    std::vector<Target> targets(x.size());
+    std::vector<Tensor<T>> result(x.size());
+    gradient_into<T>(y, seed, x, targets, result, options);
+    return result;
+  }
+  template <class T>
+  void gradient_into(const Tensor<T>& y, const Tensor<T>& seed, std::span<const Tensor<T>> x, std::span<Target> targets,
                      std::span<Tensor<T>> result, const BackwardOptions& options) {
-    std::vector<Target> targets;
-    targets.reserve(x.size());
-    for (const auto& tensor : x) targets.push_back({&tensor.impl(), {}});
+    for (std::size_t i = 0; i < x.size(); ++i) targets[i].of = &x[i].impl();
     sweep(y.impl(), seed.impl(), &targets, options);
     for (std::size_t i = 0; i < x.size(); ++i) result[i] = Tensor<T>(std::move(targets[i].gradient));
   }

@@ -45,5 +45,6 @@
 #include <xtape/schedule.hpp>
 #include <xtape/tape.hpp>
 #include <xtape/tensor.hpp>
+#include <xtape/threads.hpp>
 #include <xtape/transforms.hpp>
 #include <xtape/verify.hpp>

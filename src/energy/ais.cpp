@@ -47,9 +47,9 @@ std::vector<double> anneal(const Rbm<T>& rbm, const Tensor<T>& base, const std::
           static_cast<double>((to - from) * kernels::dot(visible, lean.data(), v.data() + r * visible)) +
           static_cast<double>(kernels::softplus_change(u.data() + r * hidden, a.data(), hidden, from, to));
     if (t + 1 == path.size()) break;
-    kernels::half_step<T>(u.data(), (a * to).data(), chains, hidden, to, nullptr, u.mutable_data(), rng);
+    kernels::half_steps<T>(u.data(), (a * to).data(), chains, hidden, to, nullptr, u.mutable_data(), rng);
     detail::visible_input(rbm, chains, u.data(), v.mutable_data());
-    kernels::half_step<T>(v.data(), (base + lean * to).data(), chains, visible, to, nullptr, v.mutable_data(), rng);
+    kernels::half_steps<T>(v.data(), (base + lean * to).data(), chains, visible, to, nullptr, v.mutable_data(), rng);
   }
   return log_weights;
 }
@@ -87,7 +87,7 @@ AisEstimate annealed_importance_sampling(const Rbm<T>& rbm, const AisOptions<std
   const Tensor<T> base = checked_base(rbm, options);
   if (options.chains == 0) throw ValueError("annealed importance sampling: there are no chains");
   const Tensor<T> v = zeros<T>({options.chains, rbm.visible()});
-  kernels::half_step<T>(v.data(), base.data(), options.chains, rbm.visible(), T(1), nullptr, v.mutable_data(), rng);
+  kernels::half_steps<T>(v.data(), base.data(), options.chains, rbm.visible(), T(1), nullptr, v.mutable_data(), rng);
   return estimate(rbm, base, anneal(rbm, base, path, v, rng), 1);
 }
 

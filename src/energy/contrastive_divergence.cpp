@@ -47,11 +47,11 @@ T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::t
   const bool persistent = options.particles != nullptr;
   const std::size_t m = persistent ? options.particles->shape()[0] : n;
   const Tensor<T> h = Tensor<T>::uninitialised({m, hidden}), vk = Tensor<T>::uninitialised({m, visible});
-  kernels::half_step<T>(h0.data(), rbm.a.data(), n, hidden, T(1), h0.mutable_data(),
-                        persistent ? nullptr : h.mutable_data(), rng);
+  kernels::half_steps<T>(h0.data(), rbm.a.data(), n, hidden, T(1), h0.mutable_data(),
+                         persistent ? nullptr : h.mutable_data(), rng);
   if (persistent) {
     detail::hidden_input(rbm, m, options.particles->data(), h.mutable_data());
-    kernels::half_step<T>(h.data(), rbm.a.data(), m, hidden, T(1), nullptr, h.mutable_data(), rng);
+    kernels::half_steps<T>(h.data(), rbm.a.data(), m, hidden, T(1), nullptr, h.mutable_data(), rng);
   }
 
   // The reconstruction for the figure returned: mean field, so that it does not depend on the draws.
@@ -68,12 +68,12 @@ T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::t
     const bool last = step == options.k, mean_v = last && options.visible_probabilities;
     if (mean_v) particles = Tensor<T>::uninitialised({m, visible});
     detail::visible_input(rbm, m, h.data(), vk.mutable_data());
-    kernels::half_step<T>(vk.data(), rbm.b.data(), m, visible, T(1), mean_v ? vk.mutable_data() : nullptr,
-                          particles.mutable_data(), rng);
+    kernels::half_steps<T>(vk.data(), rbm.b.data(), m, visible, T(1), mean_v ? vk.mutable_data() : nullptr,
+                           particles.mutable_data(), rng);
     detail::hidden_input(rbm, m, vk.data(), h.mutable_data());
     const bool mean_h = last && !options.hidden_samples;
-    kernels::half_step<T>(h.data(), rbm.a.data(), m, hidden, T(1), mean_h ? h.mutable_data() : nullptr,
-                          mean_h ? nullptr : h.mutable_data(), rng);
+    kernels::half_steps<T>(h.data(), rbm.a.data(), m, hidden, T(1), mean_h ? h.mutable_data() : nullptr,
+                           mean_h ? nullptr : h.mutable_data(), rng);
     if (last) break;
   }
   const Tensor<T> activity = row_mean(h0);

@@ -6,6 +6,7 @@
 
 #include "common.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace xtape {
@@ -46,22 +47,25 @@ template <class T> void GibbsChain<T>::step(std::size_t n) {
   // New tensors for each call: whoever holds the states of the last one keeps them.
   const Tensor<T> h = Tensor<T>::uninitialised({rows, hidden}), p = Tensor<T>::uninitialised({rows, visible});
   const Tensor<T> v = Tensor<T>::uninitialised({rows, visible});
-  // The biases at each temperature.
   const bool tempered = beta_.size() > 1;
-  std::vector<Tensor<T>> a, b;
-  for (const T beta : beta_) {
-    a.push_back(tempered ? rbm_.a * beta : rbm_.a);
-    b.push_back(tempered ? rbm_.b * beta : rbm_.b);
-  }
+  // A row for each temperature.
+  const auto scaled = [&](const Tensor<T>& bias) {
+    const Tensor<T> result = Tensor<T>::uninitialised({beta_.size(), bias.size()});
+    T* out = result.mutable_data();
+    for (const T beta : beta_)
+      out = std::transform(bias.data(), bias.data() + bias.size(), out, [beta](T x) { return beta * x; });
+    return result;
+  };
+  const Tensor<T> a = scaled(rbm_.a), b = scaled(rbm_.b);
   // One product for all replicas, then each at its own temperature.
-  const auto draw = [&](const Tensor<T>& x, const std::vector<Tensor<T>>& bias, const Tensor<T>& probability,
+  const auto draw = [&](const Tensor<T>& x, const Tensor<T>& bias, const Tensor<T>& probability,
                         const Tensor<T>& state) {
     const std::size_t units = x.shape()[1];
     for (std::size_t t = 0; t < beta_.size(); ++t) {
       const std::size_t at = t * chains_ * units;
-      kernels::half_step<T>(x.data() + at, bias[t].data(), chains_, units, beta_[t],
-                            probability.defined() ? probability.mutable_data() + at : nullptr,
-                            state.mutable_data() + at, rng_);
+      kernels::half_steps<T>(x.data() + at, bias.data() + t * units, chains_, units, beta_[t],
+                             probability.defined() ? probability.mutable_data() + at : nullptr,
+                             state.mutable_data() + at, rng_);
     }
   };
   Tensor<T> from = all_v_;

@@ -53,7 +53,7 @@ template <class T> Tensor<T> sample_hidden(const Rbm<T>& rbm, const Tensor<T>& v
   const std::size_t n = v.shape()[0];
   const Tensor<T> h = Tensor<T>::uninitialised({n, rbm.hidden()});
   detail::hidden_input(rbm, n, v.data(), h.mutable_data());
-  kernels::half_step<T>(h.data(), rbm.a.data(), n, rbm.hidden(), T(1), nullptr, h.mutable_data(), rng);
+  kernels::half_steps<T>(h.data(), rbm.a.data(), n, rbm.hidden(), T(1), nullptr, h.mutable_data(), rng);
   return h;
 }
 
@@ -62,7 +62,7 @@ template <class T> Tensor<T> sample_visible(const Rbm<T>& rbm, const Tensor<T>& 
   const std::size_t n = h.shape()[0];
   const Tensor<T> v = Tensor<T>::uninitialised({n, rbm.visible()});
   detail::visible_input(rbm, n, h.data(), v.mutable_data());
-  kernels::half_step<T>(v.data(), rbm.b.data(), n, rbm.visible(), T(1), nullptr, v.mutable_data(), rng);
+  kernels::half_steps<T>(v.data(), rbm.b.data(), n, rbm.visible(), T(1), nullptr, v.mutable_data(), rng);
   return v;
 }
 

@@ -1,147 +1,99 @@
 #include "conv.hpp"
 
-#include <xtape/detail/memory.hpp>
-
-#include "gemm.hpp"
+#include <xtape/detail/simd.hpp>
 
 #include <algorithm>
+
+#include "conv_padded.hpp"
+#include "parallel.hpp"
 
 namespace xtape::kernels {
 namespace {
 
-// Rows of the column matrix: one per (channel, p, q); columns: one per output position.
-std::size_t column_rows(const ConvSize& s) { return s.channels * s.kernel_h * s.kernel_w; }
-std::size_t positions(const ConvSize& s) { return s.out_h * s.out_w; }
-std::size_t image_elements(const ConvSize& s) { return s.channels * s.height * s.width; }
-std::size_t result_elements(const ConvSize& s) { return s.filters * positions(s); }
-std::size_t weight_elements(const ConvSize& s) { return s.filters * column_rows(s); }
-
-// No products to add up. The column matrix could then have any size: nothing that exists bounds it.
+// No products to add up. Nothing that exists then bounds the sizes of intermediate arrays.
 bool is_empty(const ConvSize& s) { return s.images == 0 || s.channels == 0 || s.filters == 0; }
 
-// Where the weights of image n's group start.
-std::size_t weights_of(const ConvSize& s, std::size_t n) { return n % s.groups * weight_elements(s); }
+// The measured choice. Where vectors are the narrowest that the processor's family has, BLAS, which looks at the
+// processor when it runs, may use wider ones.
+template <class T> constexpr std::size_t width = simd::Batch<T>::size;
+template <class T> constexpr bool wide = sizeof(simd::Batch<T>) > 16;
 
-// A 1x1 kernel walks the image as it is: the image is its own column matrix.
-bool is_pointwise(const ConvSize& s) {
-  return s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_h == 0 && s.pad_w == 0;
+// What part of whole vectors so many numbers fill.
+template <class T> double filling(std::size_t numbers) {
+  return static_cast<double>(numbers) / static_cast<double>((numbers + width<T> - 1) / width<T> * width<T>);
+}
+// Whether vectors along rows pay: they must be fuller than those across filters by a factor.
+template <class T> bool along_rows(const ConvSize& s, double factor) {
+  return rows::fits<T>(s) && (wide<T> ? filling<T>(s.out_w) >= factor * filling<T>(s.filters) : s.filters <= 8);
+}
+// Whether vectors across filters or channels pay: the packed weights must be used a few times.
+template <class T> bool across(const ConvSize& s) {
+  return wide<T> && lanes::fits<T>(s) && s.images / s.groups * s.positions() >= 4;
 }
 
-// Along one axis, the outputs j whose input place j stride + tap - pad lies inside the image: [first, last).
-struct Inside {
-  std::size_t first, last;
-};
-Inside inside(std::size_t out, std::size_t stride, std::size_t tap, std::size_t pad, std::size_t extent) {
-  // The number of j with j stride < distance; any stride, without a sum that could wrap around.
-  const auto below = [&](std::size_t distance) { return distance == 0 ? 0 : (distance - 1) / stride + 1; };
-  const std::size_t first = below(pad > tap ? pad - tap : 0);
-  const std::size_t last = std::min(out, below(extent + pad > tap ? extent + pad - tap : 0));
-  return {std::min(first, last), last};
+// The batch, cut for several threads. An image of every group stays together.
+Parts batch_parts(const ConvSize& s) {
+  constexpr double part_products = 1 << 18;                                // take five to ten microseconds
+  const auto real = [](std::size_t n) { return static_cast<double>(n); };  // no product wraps around
+  const double products = real(s.groups) * real(s.filters) * real(s.positions()) * real(s.taps());
+  return {s.images / s.groups, static_cast<std::size_t>(part_products / products) + 1};
 }
 
-// Calls f(row of the column matrix, channel, tap_h, tap_w) for all of them, with taps counted in places of the image.
-template <class F> void for_taps(const ConvSize& s, const F& f) {
-  std::size_t row = 0;
-  for (std::size_t c = 0; c < s.channels; ++c)
-    for (std::size_t p = 0; p < s.kernel_h; ++p)
-      for (std::size_t q = 0; q < s.kernel_w; ++q) f(row++, c, p * s.dilation_h, q * s.dilation_w);
-}
+// Computes a part of the batch; the last argument is what it writes.
+template <class T> using Way = void (*)(const ConvSize&, const T*, const T*, T*);
 
-// The place in the image that output (i, j) meets with a tap, where that lies inside.
-std::size_t place(const ConvSize& s, std::size_t c, std::size_t i, std::size_t j, std::size_t tap_h,
-                  std::size_t tap_w) {
-  return (c * s.height + i * s.stride_h + tap_h - s.pad_h) * s.width + j * s.stride_w + tap_w - s.pad_w;
+ConvSize some_images(const ConvSize& s, std::size_t first, std::size_t last) {
+  ConvSize part = s;
+  part.images = (last - first) * s.groups;
+  return part;
 }
-
-// columns[(c, p, q), (i, j)] = image[c, i stride + p dilation - pad, j stride + q dilation - pad], 0 outside
-template <class T> void im2col(const ConvSize& s, const T* image, T* columns) {
-  for_taps(s, [&](std::size_t row, std::size_t c, std::size_t p, std::size_t q) {
-    const Inside rows = inside(s.out_h, s.stride_h, p, s.pad_h, s.height);
-    const Inside cols = inside(s.out_w, s.stride_w, q, s.pad_w, s.width);
-    T* out = columns + row * positions(s);
-    std::fill(out, out + rows.first * s.out_w, T(0));
-    std::fill(out + rows.last * s.out_w, out + positions(s), T(0));
-    for (std::size_t i = rows.first; i < rows.last; ++i) {
-      T* line = out + i * s.out_w;
-      std::fill(line, line + cols.first, T(0));
-      std::fill(line + cols.last, line + s.out_w, T(0));
-      if (cols.first == cols.last) continue;
-      const T* in = image + place(s, c, i, cols.first, p, q);
-      if (s.stride_w == 1)
-        std::copy(in, in + (cols.last - cols.first), line + cols.first);
-      else
-        for (std::size_t j = cols.first; j < cols.last; ++j) line[j] = in[(j - cols.first) * s.stride_w];
-    }
-  });
-}
-
-// The transpose of im2col: image += what each column entry was read from.
-template <class T> void col2im(const ConvSize& s, const T* columns, T* image) {
-  for_taps(s, [&](std::size_t row, std::size_t c, std::size_t p, std::size_t q) {
-    const Inside rows = inside(s.out_h, s.stride_h, p, s.pad_h, s.height);
-    const Inside cols = inside(s.out_w, s.stride_w, q, s.pad_w, s.width);
-    if (cols.first == cols.last) return;
-    for (std::size_t i = rows.first; i < rows.last; ++i) {
-      const T* line = columns + row * positions(s) + i * s.out_w;
-      T* out = image + place(s, c, i, cols.first, p, q);
-      if (s.stride_w == 1)
-        for (std::size_t j = cols.first; j < cols.last; ++j) *out++ += line[j];
-      else
-        for (std::size_t j = cols.first; j < cols.last; ++j) out[(j - cols.first) * s.stride_w] += line[j];
-    }
-  });
-}
-
-// Room for one column matrix, of the pool's memory.
-template <class T> struct Columns {
-  xtape::detail::Handle<xtape::detail::Storage> storage;
-  explicit Columns(const ConvSize& s)
-      : storage(is_pointwise(s) ? nullptr
-                                : xtape::detail::Storage::make(column_rows(s) * positions(s) * sizeof(T)).detach()) {}
-  T* data() const { return static_cast<T*>(storage->data()); }
-};
 
 }  // namespace
 
 template <class T> void conv2d(const ConvSize& s, const T* x, const T* w, T* y) {
   if (is_empty(s)) {
-    std::fill(y, y + s.images * result_elements(s), T(0));
+    std::fill(y, y + s.images * s.result_elements(), T(0));
     return;
   }
-  const Columns<T> columns(s);
-  for (std::size_t n = 0; n < s.images; ++n) {
-    const T* image = x + n * image_elements(s);
-    if (!is_pointwise(s)) im2col(s, image, columns.data());
-    gemm(false, false, s.filters, positions(s), column_rows(s), w + weights_of(s, n),
-         is_pointwise(s) ? image : columns.data(), T(0), y + n * result_elements(s));
-  }
+  const Way<T> way = along_rows<T>(s, 1) ? rows::conv2d<T> : across<T>(s) ? lanes::conv2d<T> : columns::conv2d<T>;
+  batch_parts(s).run([&](std::size_t, std::size_t first, std::size_t last) {
+    const std::size_t image = first * s.groups;
+    way(some_images(s, first, last), x + image * s.image_elements(), w, y + image * s.result_elements());
+  });
 }
 
 template <class T> void conv2d_input_gradient(const ConvSize& s, const T* dy, const T* w, T* dx) {
-  if (is_empty(s) || !is_pointwise(s)) std::fill(dx, dx + s.images * image_elements(s), T(0));
-  if (is_empty(s)) return;
-  const Columns<T> columns(s);
-  for (std::size_t n = 0; n < s.images; ++n) {
-    T* image = dx + n * image_elements(s);
-    gemm(true, false, column_rows(s), positions(s), s.filters, w + weights_of(s, n), dy + n * result_elements(s), T(0),
-         is_pointwise(s) ? image : columns.data());
-    if (!is_pointwise(s)) col2im(s, columns.data(), image);
+  if (is_empty(s)) {
+    std::fill(dx, dx + s.images * s.image_elements(), T(0));
+    return;
   }
+  const Way<T> way = across<T>(s) && s.channels > 4 && 2 * s.channels >= width<T> ? lanes::conv2d_input_gradient<T>
+                                                                                  : columns::conv2d_input_gradient<T>;
+  batch_parts(s).run([&](std::size_t, std::size_t first, std::size_t last) {
+    const std::size_t image = first * s.groups;
+    way(some_images(s, first, last), dy + image * s.result_elements(), w, dx + image * s.image_elements());
+  });
 }
 
 template <class T> void conv2d_weight_gradient(const ConvSize& s, const T* x, const T* dy, T* dw) {
+  const std::size_t weights = s.groups * s.weight_elements();
   if (is_empty(s)) {
-    std::fill(dw, dw + s.groups * weight_elements(s), T(0));
+    std::fill(dw, dw + weights, T(0));
     return;
   }
-  const Columns<T> columns(s);
-  for (std::size_t n = 0; n < s.images; ++n) {
-    const T* image = x + n * image_elements(s);
-    if (!is_pointwise(s)) im2col(s, image, columns.data());
-    // The first image of each group writes, the others add.
-    gemm(false, true, s.filters, column_rows(s), positions(s), dy + n * result_elements(s),
-         is_pointwise(s) ? image : columns.data(), T(n < s.groups ? 0 : 1), dw + weights_of(s, n));
-  }
+  const Way<T> way = along_rows<T>(s, 1.5)  // each vector of the gradient is loaded again for every five taps
+                         ? rows::conv2d_weight_gradient<T>
+                         : across<T>(s) ? lanes::conv2d_weight_gradient<T> : columns::conv2d_weight_gradient<T>;
+  // Each part has a sum of its own; they meet in the parts' order, whoever ends first.
+  const Parts parts = batch_parts(s);
+  const Scratch<T> sums((parts.number() - 1) * weights);
+  parts.run([&](std::size_t part, std::size_t first, std::size_t last) {
+    const std::size_t image = first * s.groups;
+    way(some_images(s, first, last), x + image * s.image_elements(), dy + image * s.result_elements(),
+        part == 0 ? dw : sums.data() + (part - 1) * weights);
+  });
+  for (std::size_t part = 1; part < parts.number(); ++part)
+    for (std::size_t i = 0; i < weights; ++i) dw[i] += sums.data()[(part - 1) * weights + i];
 }
 
 #define XTAPE_CONV(T)                                                           \

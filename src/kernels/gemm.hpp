@@ -1,5 +1,5 @@
 #pragma once
-// Matrix products of contiguous row-major matrices, by BLAS.
+// Matrix products of contiguous row-major matrices, by BLAS or on SIMD batches, whichever is faster.
 
 #include <cstddef>
 

@@ -5,32 +5,40 @@
 #include <xtape/functions.hpp>
 #include <xtape/rng.hpp>
 
+#include "parallel.hpp"
+#include "philox.hpp"
 #include "reduce.hpp"
 
 namespace xtape::kernels {
 
 // Half a Gibbs step in one pass: bias, sigmoid, uniform draw, comparison. x: (rows, units) inputs without bias.
 // probability = sigmoid(scale x + bias), state = 1 where a uniform draw is below it, else 0. Either output may
-// be null or x itself. Where the probability is NaN, so is the state.
+// be null or x itself. Where the probability is NaN, so is the state. Each row's draws start with a new block of the
+// generator.
 template <class T>
 void half_step(const T* x, const T* bias, std::size_t rows, std::size_t units, T scale, T* probability, T* state,
                Rng& rng) {
   using B = simd::Batch<T>;
-  // Draws for about a cache's worth of units at a time.
-  constexpr std::size_t tile = 2048;
+  // Draws for what stays in the first cache: several rows, or a part of one.
+  constexpr std::size_t tile = 2048, block = philox_numbers<T>;
   T draws[tile];
+  const std::size_t columns = std::min(units, tile), stride = (columns + block - 1) / block * block;
+  const std::size_t height = columns == 0 ? rows : std::max<std::size_t>(tile / stride, 1);
   const B factor(scale);
-  for (std::size_t r = 0; r < rows; ++r)
+  const auto f = [&](const std::array<B, 3>& v) {
+    const B p = fn::Sigmoid{}.value(factor * v[0] + v[1]);
+    const B on = xsimd::select(v[2] < p, B(T(1)), B(T(0)));
+    return std::array<B, 2>{p, on + (p - p)};
+  };
+  for (std::size_t r = 0; r < rows; r += height)
     for (std::size_t j = 0; j < units; j += tile) {
-      const std::size_t n = std::min(tile, units - j), at = r * units + j;
-      if (state) rng.fill_uniform(std::span<T>(draws, n));
-      xtape::detail::run_row<T, 3, 2>(n, {x + at, bias + j, draws}, {1, 1, 1},
-                                      {probability ? probability + at : nullptr, state ? state + at : nullptr},
-                                      [&](const std::array<B, 3>& v) {
-                                        const B p = fn::Sigmoid{}.value(factor * v[0] + v[1]);
-                                        const B on = xsimd::select(v[2] < p, B(T(1)), B(T(0)));
-                                        return std::array<B, 2>{p, on + (p - p)};
-                                      });
+      const std::size_t n = std::min(tile, units - j), m = std::min(height, rows - r);
+      if (state) rng.fill_uniform(std::span<T>(draws, m == 1 ? n : m * stride));
+      for (std::size_t i = 0; i < m; ++i) {
+        const std::size_t at = (r + i) * units + j;
+        xtape::detail::run_row<T, 3, 2>(n, {x + at, bias + j, draws + i * stride}, {1, 1, 1},
+                                        {probability ? probability + at : nullptr, state ? state + at : nullptr}, f);
+      }
     }
 }
 
@@ -66,6 +74,26 @@ template <class T> T softplus_change(const T* x, const T* y, std::size_t n, T fr
     if (xsimd::all(near)) return change;
     return xsimd::select(near, change, fn::Softplus{}.value(g * u) - fn::Softplus{}.value(f * u));
   });
+}
+
+// half_step, its rows cut for several threads. A row's draws stand at a place of the generator's stream that depends on
+// the row alone, so the states are the same whatever their number.
+template <class T>
+void half_steps(const T* x, const T* bias, std::size_t rows, std::size_t units, T scale, T* probability, T* state,
+                Rng& rng) {
+  const auto at_row = [start = rng.state(), units](std::size_t row) {
+    constexpr std::size_t block = philox_numbers<T>;
+    Rng::State there = start;
+    there.words = (start.words + 3) / 4 * 4 + row * ((units + block - 1) / block * 4);
+    return Rng::from_state(there);
+  };
+  parallel_for(rows, grain(8 * units), [&](std::size_t first, std::size_t last) {
+    const std::size_t at = first * units;
+    Rng own = at_row(first);
+    half_step<T>(x + at, bias, last - first, units, scale, probability ? probability + at : nullptr,
+                 state ? state + at : nullptr, own);
+  });
+  if (state && rows * units != 0) rng = at_row(rows);
 }
 
 }  // namespace xtape::kernels

@@ -148,6 +148,19 @@ template <class T> bool eigh(std::size_t n, T* values, T* vectors) {
   return true;
 }
 
+template <class T> bool eigvalsh(std::size_t n, T* values, T* a) {
+  if (n == 0) return true;
+  const int size = to_int(n);
+  T work_answer = 0;
+  int integers = 0;
+  cxxlapack::syevd<int>('N', 'U', size, a, size, values, &work_answer, -1, &integers, -1);
+  const int numbers = room_size(work_answer);
+  const Room<T> work(static_cast<std::size_t>(numbers));
+  const Room<int> integer_work(static_cast<std::size_t>(integers));
+  return cxxlapack::syevd<int>('N', 'U', size, a, size, values, work.data(), numbers, integer_work.data(), integers) ==
+         0;
+}
+
 template <class T> bool svd(std::size_t n, std::size_t m, const T* a, T* u, T* s, T* vt) {
   const std::size_t k = std::min(n, m);
   if (k == 0) return true;
@@ -174,6 +187,7 @@ template <class T> bool svd(std::size_t n, std::size_t m, const T* a, T* u, T* s
   template void triangular_solve(bool, bool, bool, std::size_t, std::size_t, const T*, T*);   \
   template void qr(std::size_t, std::size_t, const T*, T*, T*);                               \
   template bool eigh(std::size_t, T*, T*);                                                    \
+  template bool eigvalsh(std::size_t, T*, T*);                                                \
   template bool svd(std::size_t, std::size_t, const T*, T*, T*, T*);
 XTAPE_LAPACK(float)
 XTAPE_LAPACK(double)

@@ -26,6 +26,9 @@ template <class T> void qr(std::size_t n, std::size_t m, const T* a, T* q, T* r)
 // A = V diag(w) Vᵀ for a symmetric matrix; w ascending. `vectors` holds A at first. False if LAPACK gives up.
 template <class T> bool eigh(std::size_t n, T* values, T* vectors);
 
+// Its eigenvalues alone, in less than half the time; what `a` holds is then of no use.
+template <class T> bool eigvalsh(std::size_t n, T* values, T* a);
+
 // A = U diag(s) Vᵀ, A: (n, m), U: (n, k), Vᵀ: (k, m) with k = min(n, m); s descending. False if LAPACK gives up.
 template <class T> bool svd(std::size_t n, std::size_t m, const T* a, T* u, T* s, T* vt);
 

@@ -3,63 +3,24 @@
 
 #include <xtape/detail/loop.hpp>
 
+#include "terms.hpp"
+
 #include <cmath>
 #include <cstdint>
 
 namespace xtape::kernels {
 
-// sum of x[0..n): pairwise, with four vectors of partial sums at the leaves; error O(eps log n).
+// The sum of x[0..n).
 template <class T> T sum(const T* x, std::size_t n) {
   using B = simd::Batch<T>;
-  constexpr std::size_t width = B::size, leaf = 32 * width;
-  if (n > leaf) {
-    const std::size_t half = (n / 2 + leaf - 1) / leaf * leaf;  // whole leaves, so that few are short
-    return sum(x, half < n ? half : n / 2) + sum(x + (half < n ? half : n / 2), n - (half < n ? half : n / 2));
-  }
-  B s0(T(0)), s1 = s0, s2 = s0, s3 = s0;
-  std::size_t i = 0;
-  for (; i + 4 * width <= n; i += 4 * width) {
-    s0 += B::load_unaligned(x + i);
-    s1 += B::load_unaligned(x + i + width);
-    s2 += B::load_unaligned(x + i + 2 * width);
-    s3 += B::load_unaligned(x + i + 3 * width);
-  }
-  for (; i + width <= n; i += width) s0 += B::load_unaligned(x + i);
-  T rest = 0;
-  for (; i < n; ++i) rest += x[i];
-  return xsimd::hadd((s0 + s1) + (s2 + s3)) + rest;
+  return sum_terms<1, false, T, 1>(n, {x}, n, [](const std::array<B, 1>& v) { return v; })[0];
 }
 
-// out[o, j] = sum_i x[o, i, j], column-wise where inner > 1, still pairwise: blocks of 32 rows are added up
-// straight, and block sums meet like the carries of a binary counter.
+// out[o, j] = sum_i x[o, i, j]
 template <class T> void sum(const T* x, T* out, std::size_t outer, std::size_t n, std::size_t inner) {
-  if (inner == 1) {
-    for (std::size_t o = 0; o < outer; ++o) out[o] = sum(x + o * n, n);
-    return;
-  }
-  constexpr std::size_t tile = 128, block = 32, levels = 48;
-  T partial[levels][tile];
-  for (std::size_t o = 0; o < outer; ++o)
-    for (std::size_t j = 0; j < inner; j += tile) {
-      const std::size_t w = std::min(tile, inner - j);
-      std::size_t blocks = 0;
-      T* total = out + o * inner + j;
-      for (std::size_t i = 0; i < n; i += block, ++blocks) {
-        T sums[tile] = {};
-        for (std::size_t r = i; r < std::min(n, i + block); ++r) {
-          const T* row = x + (o * n + r) * inner + j;
-          for (std::size_t c = 0; c < w; ++c) sums[c] += row[c];
-        }
-        std::size_t level = 0;
-        for (; (blocks >> level) & 1; ++level)
-          for (std::size_t c = 0; c < w; ++c) sums[c] += partial[level][c];
-        std::copy(sums, sums + w, partial[level]);
-      }
-      std::fill(total, total + w, T(0));
-      for (std::size_t level = 0; blocks >> level; ++level)
-        if ((blocks >> level) & 1)
-          for (std::size_t c = 0; c < w; ++c) total[c] += partial[level][c];
-    }
+  using B = simd::Batch<T>;
+  sum_terms<1, T, 1, 0>(outer, n, inner, {x}, {}, {out},
+                        [](const std::array<B, 1>& v, const std::array<B, 0>&) { return v; });
 }
 
 // out[o, j] = prod_i x[o, i, j]

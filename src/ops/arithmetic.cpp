@@ -22,44 +22,81 @@ template <class F, class T, class G> Tensor<T> with(const Operand<T>& x, G&& g) 
     return x.is_number() ? g(x.number) : g(x.tensor);
 }
 
-template <class F, class T> Tensor<T> binary(const Operand<T>& a, const Operand<T>& b) {
+// dy times the derivative by a or by b, in one pass. May be written over dy if nothing else needs that.
+template <class F, bool by_a, class T>
+Tensor<T> pulled(const Tensor<T>& dy, const Operand<T>& a, const Operand<T>& b, bool overwrite) {
+  using B = simd::Batch<T>;
+  const std::array<const Shape*, 3> shapes{&dy.shape(), a.shape(), b.shape()};
+  const LoopPlan plan = plan_loop(F::name, shapes.data(), 3);
+  const Tensor<T> dx = overwrite ? gradient_from(dy, plan.out) : Tensor<T>::uninitialised(plan.out);
+  run_loop<T, 3, 1>(plan, {dy.data(), a.data(), b.data()}, {dx.mutable_data()}, [](const std::array<B, 3>& v) {
+    const Lane<T> g{v[0], {}}, p{v[1], {}}, q{v[2], {}};
+    if constexpr (by_a)
+      return std::array<B, 1>{F{}.pull_a(g, p, q).value};
+    else
+      return std::array<B, 1>{F{}.pull_b(g, p, q).value};
+  });
+  return dx;
+}
+
+// `whole`: it has both operands, and so the shape of y, which a uniform dy does not tell.
+template <class F, class T, bool whole> struct BinaryPullback {
+  static constexpr bool takes_uniform = whole;
+  Operand<T> a, b;
+  Gradients operator()(const Tensor<T>& dy, Wanted wanted) const {
+    if (Tape::recording())
+      return wanted.gradients([&] { return with<F>(b, [&](const auto& v) { return F{}.pull_a(dy, a.tensor, v); }); },
+                              [&] { return with<F>(a, [&](const auto& u) { return F{}.pull_b(dy, u, b.tensor); }); });
+    return wanted.gradients([&] { return pulled<F, true>(dy, a, b, !wanted[1]); },
+                            [&] { return pulled<F, false>(dy, a, b, true); });
+  }
+};
+
+template <class F, class T> Tensor<T> binary(Operand<T>& a, Operand<T>& b) {
   using B = simd::Batch<T>;
   Tensor<T> y =
       broadcast_loop<2, T>(F::name, {&a, &b}, [](const std::array<B, 2>& v) { return F{}.value(v[0], v[1]); });
+  const std::array<Inputs::Input, 2> inputs{a.tensor, b.tensor};
   if constexpr (!F::uses_inputs)
-    return record(F::name, std::move(y), {a.tensor, b.tensor}, [](const Tensor<T>& dy, Wanted wanted) {
+    return record(F::name, std::move(y), Inputs(inputs), [](const Tensor<T>& dy, Wanted wanted) {
       return wanted.gradients([&] { return F{}.pull_a(dy, 0, 0); }, [&] { return F{}.pull_b(dy, 0, 0); });
     });
-  else
-    return record(F::name, std::move(y), {a.tensor, b.tensor}, [a, b](const Tensor<T>& dy, Wanted wanted) {
-      return wanted.gradients([&] { return with<F>(b, [&](const auto& v) { return F{}.pull_a(dy, a.tensor, v); }); },
-                              [&] { return with<F>(a, [&](const auto& u) { return F{}.pull_b(dy, u, b.tensor); }); });
-    });
+  else {
+    // x * 2 keeps nothing of x: only the gradient of the other factor would need it.
+    const bool keep_a = F::pull_a_reads_a || must_record({b.tensor});
+    const bool keep_b = F::pull_b_reads_b || must_record({a.tensor});
+    if (keep_a && keep_b)
+      return record(F::name, std::move(y), Inputs(inputs), BinaryPullback<F, T, true>{std::move(a), std::move(b)});
+    return record(F::name, std::move(y), Inputs(inputs),
+                  BinaryPullback<F, T, false>{keep_a ? std::move(a) : T(0), keep_b ? std::move(b) : T(0)});
+  }
 }
 
 }  // namespace
 
-template <class T> Tensor<T> add(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Add>(a, b); }
-template <class T> Tensor<T> subtract(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Subtract>(a, b); }
-template <class T> Tensor<T> multiply(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Multiply>(a, b); }
-template <class T> Tensor<T> divide(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Divide>(a, b); }
-template <class T> Tensor<T> maximum(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Maximum>(a, b); }
-template <class T> Tensor<T> minimum(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Minimum>(a, b); }
-template <class T> Tensor<T> atan2(const Operand<T>& y, const Operand<T>& x) { return binary<fn::Atan2>(y, x); }
-template <class T> Tensor<T> hypot(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Hypot>(a, b); }
-template <class T> Tensor<T> logaddexp(const Operand<T>& a, const Operand<T>& b) { return binary<fn::Logaddexp>(a, b); }
-template <class T> Tensor<T> pow(const Operand<T>& a, const Operand<T>& b) {
+template <class T> Tensor<T> add(Operand<T> a, Operand<T> b) { return binary<fn::Add>(a, b); }
+template <class T> Tensor<T> subtract(Operand<T> a, Operand<T> b) { return binary<fn::Subtract>(a, b); }
+template <class T> Tensor<T> multiply(Operand<T> a, Operand<T> b) { return binary<fn::Multiply>(a, b); }
+template <class T> Tensor<T> divide(Operand<T> a, Operand<T> b) { return binary<fn::Divide>(a, b); }
+template <class T> Tensor<T> maximum(Operand<T> a, Operand<T> b) { return binary<fn::Maximum>(a, b); }
+template <class T> Tensor<T> minimum(Operand<T> a, Operand<T> b) { return binary<fn::Minimum>(a, b); }
+template <class T> Tensor<T> atan2(Operand<T> y, Operand<T> x) { return binary<fn::Atan2>(y, x); }
+template <class T> Tensor<T> hypot(Operand<T> a, Operand<T> b) { return binary<fn::Hypot>(a, b); }
+template <class T> Tensor<T> logaddexp(Operand<T> a, Operand<T> b) { return binary<fn::Logaddexp>(a, b); }
+template <class T> Tensor<T> pow(Operand<T> a, Operand<T> b) {
   return b.is_number() ? pow_number(a.tensor, static_cast<double>(b.number)) : binary<fn::Pow>(a, b);
 }
 
-template <class T> Tensor<T> where(const Operand<T>& condition, const Operand<T>& x, const Operand<T>& y) {
+template <class T> Tensor<T> where(Operand<T> condition, Operand<T> x, Operand<T> y) {
   using B = simd::Batch<T>;
   Tensor<T> result = broadcast_loop<3, T>("where", {&condition, &x, &y}, [](const std::array<B, 3>& v) {
     return xsimd::select(v[0] == B(T(0)), v[2], v[1]);  // NaN is not 0
   });
-  return record("where", std::move(result), {x.tensor, y.tensor}, [condition](const Tensor<T>& dy, Wanted wanted) {
-    return wanted.gradients([&] { return where<T>(condition, dy, 0); }, [&] { return where<T>(condition, 0, dy); });
-  });
+  return record("where", std::move(result), {x.tensor, y.tensor},
+                [condition = std::move(condition)](const Tensor<T>& dy, Wanted wanted) {
+                  return wanted.gradients([&] { return where<T>(condition, dy, 0); },
+                                          [&] { return where<T>(condition, 0, dy); });
+                });
 }
 
 template <class T> Tensor<T> compare(Comparison comparison, const Operand<T>& a, const Operand<T>& b) {
@@ -81,18 +118,30 @@ template <class T> Tensor<T> compare(Comparison comparison, const Operand<T>& a,
   }
 }
 
-#define XTAPE_BINARY(T)                                                              \
-  template Tensor<T> add(const Operand<T>&, const Operand<T>&);                      \
-  template Tensor<T> subtract(const Operand<T>&, const Operand<T>&);                 \
-  template Tensor<T> multiply(const Operand<T>&, const Operand<T>&);                 \
-  template Tensor<T> divide(const Operand<T>&, const Operand<T>&);                   \
-  template Tensor<T> pow(const Operand<T>&, const Operand<T>&);                      \
-  template Tensor<T> maximum(const Operand<T>&, const Operand<T>&);                  \
-  template Tensor<T> minimum(const Operand<T>&, const Operand<T>&);                  \
-  template Tensor<T> atan2(const Operand<T>&, const Operand<T>&);                    \
-  template Tensor<T> hypot(const Operand<T>&, const Operand<T>&);                    \
-  template Tensor<T> logaddexp(const Operand<T>&, const Operand<T>&);                \
-  template Tensor<T> where(const Operand<T>&, const Operand<T>&, const Operand<T>&); \
+template <class T> Tensor<T> scaled(const Tensor<T>& dy, const Tensor<T>& slope, bool overwrite) {
+  using B = simd::Batch<T>;
+  const bool uniform = dy.size() == 1;
+  if (overwrite && uniform && *dy.data() == T(1)) return slope;  // of a sum that is the loss
+  const Tensor<T> dx = overwrite ? slope : Tensor<T>::uninitialised(slope.shape());
+  const std::size_t step = uniform ? 0 : 1;
+  run_long_row<T, 2, 1>(slope.size(), {slope.data(), dy.data()}, {1, step}, {dx.mutable_data()},
+                        [](const std::array<B, 2>& v) { return std::array<B, 1>{v[0] * v[1]}; });
+  return dx;
+}
+
+#define XTAPE_BINARY(T)                                                \
+  template Tensor<T> add(Operand<T>, Operand<T>);                      \
+  template Tensor<T> subtract(Operand<T>, Operand<T>);                 \
+  template Tensor<T> multiply(Operand<T>, Operand<T>);                 \
+  template Tensor<T> divide(Operand<T>, Operand<T>);                   \
+  template Tensor<T> pow(Operand<T>, Operand<T>);                      \
+  template Tensor<T> maximum(Operand<T>, Operand<T>);                  \
+  template Tensor<T> minimum(Operand<T>, Operand<T>);                  \
+  template Tensor<T> atan2(Operand<T>, Operand<T>);                    \
+  template Tensor<T> hypot(Operand<T>, Operand<T>);                    \
+  template Tensor<T> logaddexp(Operand<T>, Operand<T>);                \
+  template Tensor<T> where(Operand<T>, Operand<T>, Operand<T>);        \
+  template Tensor<T> scaled(const Tensor<T>&, const Tensor<T>&, bool); \
   template Tensor<T> compare(Comparison, const Operand<T>&, const Operand<T>&);
 XTAPE_INSTANTIATE(XTAPE_BINARY)
 
@@ -102,8 +151,8 @@ namespace {
 template <class T> void add_into(TensorImpl& into, const TensorImpl& gradient) {
   using B = simd::Batch<T>;
   auto* sum = static_cast<T*>(into.data);
-  run_row<T, 2, 1>(into.size, {sum, static_cast<const T*>(gradient.data)}, {1, 1}, {sum},
-                   [](const std::array<B, 2>& v) { return std::array<B, 1>{v[0] + v[1]}; });
+  run_long_row<T, 2, 1>(into.size, {sum, static_cast<const T*>(gradient.data)}, {1, 1}, {sum},
+                        [](const std::array<B, 2>& v) { return std::array<B, 1>{v[0] + v[1]}; });
 }
 }  // namespace
 

@@ -22,4 +22,9 @@ Tensor<T> broadcast_loop(const char* op, const std::array<const Operand<T>*, K>&
   return y;
 }
 
+// Where a gradient made of dy is written: over dy, if nobody else sees its elements, or to a new tensor.
+template <class T> Tensor<T> gradient_from(const Tensor<T>& dy, const Shape& shape) {
+  return dy.impl()->exclusive() && dy.shape() == shape ? dy : Tensor<T>::uninitialised(shape);
+}
+
 }  // namespace xtape::detail

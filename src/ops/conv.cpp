@@ -169,10 +169,12 @@ template <class T> Tensor<T> conv2d(const Tensor<T>& x, const Tensor<T>& w, cons
   const auto size = conv_size(x.shape(), w.shape(), options, failure("conv2d", x.shape(), w.shape(), options));
   Tensor<T> y = Tensor<T>::uninitialised(result_shape(size, x.shape(), w.shape()));
   kernels::conv2d(size, x.data(), w.data(), y.mutable_data());
-  return record("conv2d", std::move(y), {x, w}, [x, w, options](const Tensor<T>& dy, Wanted wanted) {
-    return wanted.gradients([&] { return conv2d_input_gradient(dy, w, x.shape(), options); },
-                            [&] { return conv2d_weight_gradient(x, dy, w.shape(), options); });
-  });
+  return record("conv2d", std::move(y), {x, w},
+                [x = detail::kept_for(w, x), w = detail::kept_for(x, w), x_shape = x.shape(), w_shape = w.shape(),
+                 options](const Tensor<T>& dy, Wanted wanted) {
+                  return wanted.gradients([&] { return conv2d_input_gradient(dy, w, x_shape, options); },
+                                          [&] { return conv2d_weight_gradient(x, dy, w_shape, options); });
+                });
 }
 
 template <class T>

@@ -5,6 +5,13 @@
 #include "matrices.hpp"
 
 namespace xtape {
+namespace {
+
+[[noreturn]] void throw_no_convergence(const char* op, std::size_t matrix, const Shape& shape) {
+  throw Error(fmt::format("{}: no convergence for matrix{}", op, detail::place_of(matrix, shape)));
+}
+
+}  // namespace
 
 template <class T> Eigh<T> eigh(const Tensor<T>& a) {
   const detail::Matrices size = detail::square_matrices_of("eigh", a.shape());
@@ -18,8 +25,7 @@ template <class T> Eigh<T> eigh(const Tensor<T>& a) {
       continue;
     }
     detail::symmetric_part(n, a.data() + i * in_matrix, vectors);
-    if (!kernels::eigh(n, values, vectors))
-      throw Error(fmt::format("eigh: no convergence for matrix{}", detail::place_of(i, a.shape())));
+    if (!kernels::eigh(n, values, vectors)) throw_no_convergence("eigh", i, a.shape());
     for (std::size_t j = 0; j < n; ++j) {
       const T sign = detail::sign_of_largest(n, vectors + j, n);
       for (std::size_t row = 0; row < n; ++row) vectors[row * n + j] *= sign;
@@ -45,8 +51,25 @@ template <class T> Eigh<T> eigh(const Tensor<T>& a) {
 }
 
 template <class T> Tensor<T> eigvalsh(const Tensor<T>& a) {
-  static_cast<void>(detail::square_matrices_of("eigvalsh", a.shape()));
-  return eigh(a).values;
+  const detail::Matrices size = detail::square_matrices_of("eigvalsh", a.shape());
+  const std::size_t n = size.rows;
+  Tensor<T> y = Tensor<T>::uninitialised(detail::extended(size.batch, {n}));
+  const Tensor<T> work = Tensor<T>::uninitialised({n, n});
+  for (std::size_t i = 0; y.size() > 0 && i < size.count; ++i) {
+    const T* const matrix = a.data() + i * n * n;
+    T* const values = y.mutable_data() + i * n;
+    if (!detail::all_finite(matrix, n * n)) {
+      std::fill_n(values, n, std::numeric_limits<T>::quiet_NaN());
+      continue;
+    }
+    detail::symmetric_part(n, matrix, work.mutable_data());
+    if (!kernels::eigvalsh(n, values, work.mutable_data())) throw_no_convergence("eigvalsh", i, a.shape());
+  }
+  // The vectors, which cost more than the values, are found when a gradient is wanted.
+  return record("eigvalsh", std::move(y), {a}, [a](const Tensor<T>& dy) {
+    const Tensor<T> v = eigh(a).vectors;
+    return Gradients(detail::symmetrised(matmul(v * expand_dims(dy, -2), v, {.transpose_b = true})));
+  });
 }
 
 #define XTAPE_EIGH(T)                      \

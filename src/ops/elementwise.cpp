@@ -3,10 +3,9 @@
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/elementwise.hpp>
 
-#include <xtape/detail/loop.hpp>
 #include <xtape/functions.hpp>
 
-#include "common.hpp"
+#include "broadcast.hpp"
 
 #include <cmath>
 
@@ -16,13 +15,13 @@ namespace {
 template <class T, class F> Tensor<T> forward(const F& f, const Tensor<T>& x) {
   using B = simd::Batch<T>;
   Tensor<T> y = Tensor<T>::uninitialised(x.shape());
-  detail::run_row<T, 1, 1>(x.size(), {x.data()}, {1}, {y.mutable_data()},
-                           [&f](const std::array<B, 1>& v) { return std::array<B, 1>{f.value(v[0])}; });
+  detail::run_long_row<T, 1, 1>(x.size(), {x.data()}, {1}, {y.mutable_data()},
+                                [&f](const std::array<B, 1>& v) { return std::array<B, 1>{f.value(v[0])}; });
   return y;
 }
 
 // dx = dy f'(saved), where `saved` is the input or the result, as pull() has it.
-template <class T, class F, bool from_result>
+template <bool from_result, class T, class F>
 Tensor<T> backward(const F& f, const Tensor<T>& dy, const Tensor<T>& saved) {
   const auto formula = [&f]<class V>(const V& g, const V& s) {
     if constexpr (from_result)
@@ -32,23 +31,41 @@ Tensor<T> backward(const F& f, const Tensor<T>& dy, const Tensor<T>& saved) {
   };
   if (Tape::recording()) return formula(dy, saved);
   using B = simd::Batch<T>;
-  Tensor<T> dx = Tensor<T>::uninitialised(dy.shape());
-  detail::run_row<T, 2, 1>(dy.size(), {dy.data(), saved.data()}, {1, 1}, {dx.mutable_data()},
-                           [&formula](const std::array<B, 2>& v) {
-                             return std::array<B, 1>{formula(Lane<T>{v[0], {}}, Lane<T>{v[1], {}}).value};
-                           });
+  // A gradient that nobody else holds is overwritten: its memory is in the cache, and one buffer less is needed.
+  Tensor<T> dx = detail::gradient_from(dy, saved.shape());
+  const std::size_t step = dy.size() == 1 ? 0 : 1;
+  detail::run_long_row<T, 2, 1>(saved.size(), {dy.data(), saved.data()}, {step, 1}, {dx.mutable_data()},
+                                [&formula](const std::array<B, 2>& v) {
+                                  return std::array<B, 1>{formula(Lane<T>{v[0], {}}, Lane<T>{v[1], {}}).value};
+                                });
   return dx;
 }
+
+template <class T, class F> struct PullbackByResult {
+  static constexpr bool takes_uniform = true;
+  F f;
+  Gradients operator()(const Tensor<T>& dy, const Tensor<T>& y) const { return Gradients(backward<true>(f, dy, y)); }
+};
+template <class T, class F> struct PullbackByNothing {
+  static constexpr bool takes_uniform = true;
+  F f;
+  Gradients operator()(const Tensor<T>& dy) const { return Gradients(backward<false>(f, dy, dy)); }
+};
+template <class T, class F> struct PullbackByInput {
+  static constexpr bool takes_uniform = true;
+  F f;
+  Tensor<T> x;
+  Gradients operator()(const Tensor<T>& dy) const { return Gradients(backward<false>(f, dy, x)); }
+};
 
 template <class T, class F> Tensor<T> unary(const F& f, const Tensor<T>& x) {
   Tensor<T> y = forward(f, x);
   if constexpr (fn::PullsFromResult<F, Lane<T>>)
-    return record(F::name, std::move(y), {x}, [f](const Tensor<T>& dy, const Tensor<T>& result) {
-      return Gradients(backward<T, F, true>(f, dy, result));
-    });
+    return record(F::name, std::move(y), {x}, PullbackByResult<T, F>{f});
+  else if constexpr (requires { requires !F::uses_input; })
+    return record(F::name, std::move(y), {x}, PullbackByNothing<T, F>{f});
   else
-    return record(F::name, std::move(y), {x},
-                  [f, x](const Tensor<T>& dy) { return Gradients(backward<T, F, false>(f, dy, x)); });
+    return record(F::name, std::move(y), {x}, PullbackByInput<T, F>{f, x});
 }
 
 }  // namespace

@@ -10,17 +10,21 @@
 namespace xtape {
 namespace {
 
+using detail::kept_for;
+
 // y = A B, with the flags that were given for matrices.
 template <class T> Tensor<T> record_product(Tensor<T> y, const Tensor<T>& a, const Tensor<T>& b, bool ta, bool tb) {
-  return record("matmul", std::move(y), {a, b}, [a, b, ta, tb](const Tensor<T>& dy, Wanted wanted) {
-    return wanted.gradients(
-        [&] {
-          return ta ? matmul(b, dy, {.transpose_a = tb, .transpose_b = true}) : matmul(dy, b, {.transpose_b = !tb});
-        },
-        [&] {
-          return tb ? matmul(dy, a, {.transpose_a = true, .transpose_b = ta}) : matmul(a, dy, {.transpose_a = !ta});
-        });
-  });
+  return record(
+      "matmul", std::move(y), {a, b},
+      [a = kept_for(b, a), b = kept_for(a, b), ta, tb](const Tensor<T>& dy, Wanted wanted) {
+        return wanted.gradients(
+            [&] {
+              return ta ? matmul(b, dy, {.transpose_a = tb, .transpose_b = true}) : matmul(dy, b, {.transpose_b = !tb});
+            },
+            [&] {
+              return tb ? matmul(dy, a, {.transpose_a = true, .transpose_b = ta}) : matmul(a, dy, {.transpose_a = !ta});
+            });
+      });
 }
 
 }  // namespace
@@ -72,7 +76,7 @@ template <class T> Tensor<T> dot(const Tensor<T>& a, const Tensor<T>& b) {
     throw ShapeError(fmt::format("dot: two vectors of one length are needed, got {} and {}", to_string(a.shape()),
                                  to_string(b.shape())));
   return record("dot", Tensor<T>(kernels::dot(a.size(), a.data(), b.data())), {a, b},
-                [a, b](const Tensor<T>& dy, Wanted wanted) {
+                [a = kept_for(b, a), b = kept_for(a, b)](const Tensor<T>& dy, Wanted wanted) {
                   return wanted.gradients([&] { return dy * b; }, [&] { return dy * a; });
                 });
 }
@@ -86,10 +90,11 @@ template <class T> Tensor<T> outer(const Tensor<T>& a, const Tensor<T>& b) {
     const NoGrad pause;
     y = expand_dims(a, 1) * b;
   }
-  return record("outer", std::move(y), {a, b}, [a, b](const Tensor<T>& dy, Wanted wanted) {
-    return wanted.gradients([&] { return reshape(matmul(dy, expand_dims(b, 1)), a.shape()); },
-                            [&] { return reshape(matmul(expand_dims(a, 0), dy), b.shape()); });
-  });
+  return record("outer", std::move(y), {a, b},
+                [a = kept_for(b, a), b = kept_for(a, b)](const Tensor<T>& dy, Wanted wanted) {
+                  return wanted.gradients([&] { return reshape(matmul(dy, expand_dims(b, 1)), Shape{dy.shape()[0]}); },
+                                          [&] { return reshape(matmul(expand_dims(a, 0), dy), Shape{dy.shape()[1]}); });
+                });
 }
 
 template <class T> Tensor<T> trace(const Tensor<T>& a, std::ptrdiff_t offset) {

@@ -9,6 +9,7 @@
 #include <xtape/functions.hpp>
 
 #include "../kernels/reduce.hpp"
+#include "../kernels/softmax.hpp"
 #include "common.hpp"
 
 #include <algorithm>
@@ -31,8 +32,8 @@ template <class T> Tensor<T> target_tensor(const Tensor<T>& x, const detail::Ope
 template <class T, class F> Tensor<T> mean_loss(const Tensor<T>& x, const Tensor<T>& t, const F& f) {
   using B = simd::Batch<T>;
   const Tensor<T> terms = Tensor<T>::uninitialised(x.shape());
-  detail::run_row<T, 2, 1>(x.size(), {x.data(), t.data()}, {1, 1}, {terms.mutable_data()},
-                           [&f](const std::array<B, 2>& v) { return std::array<B, 1>{f(v[0], v[1])}; });
+  detail::run_long_row<T, 2, 1>(x.size(), {x.data(), t.data()}, {1, 1}, {terms.mutable_data()},
+                                [&f](const std::array<B, 2>& v) { return std::array<B, 1>{f(v[0], v[1])}; });
   return Tensor<T>(kernels::sum(terms.data(), terms.size()) / static_cast<T>(x.size()));
 }
 
@@ -57,23 +58,32 @@ template <class T> void check_probabilities(const char* op, const Tensor<T>& p, 
 template <class T> Tensor<T> cross_entropy(const Tensor<T>& logits, const Labels& labels) {
   check_labels("cross_entropy", "logits", logits.shape(), labels);
   const std::size_t rows = logits.shape()[0], classes = logits.shape()[1];
-  Tensor<T> y;
-  {
+  const Tensor<T> terms = Tensor<T>::uninitialised({rows}), shifts = Tensor<T>::uninitialised({2, rows});
+  T *const maximum = shifts.mutable_data(), *const rest = maximum + rows;
+  const bool finite =
+      kernels::cross_entropy(logits.data(), labels.begin(), rows, classes, terms.mutable_data(), maximum, rest);
+  if (!finite) {  // at limits
     const NoGrad pause;
     const Tensor<T> log_p = log_softmax(logits, 1);
-    const Tensor<T> terms = Tensor<T>::uninitialised({rows});
     for (std::size_t i = 0; i < rows; ++i)
       terms.mutable_data()[i] = -log_p.data()[i * classes + static_cast<std::size_t>(labels[i])];
-    y = Tensor<T>(kernels::sum(terms.data(), rows) / static_cast<T>(rows));
   }
-  return record("cross_entropy", std::move(y), {logits}, [logits, labels, rows, classes](const Tensor<T>& dy) {
-    Tensor<T> onehot = zeros<T>(logits.shape());
-    for (std::size_t i = 0; i < rows; ++i)
-      onehot.mutable_data()[i * classes + static_cast<std::size_t>(labels[i])] = T(1);
-    // p - 1 = expm1(log p) keeps its digits for a label that is nearly certain.
-    const Tensor<T> log_p = log_softmax(logits, 1);
-    return Gradients(where(onehot, expm1(log_p), exp(log_p)) * (dy / static_cast<T>(rows)));
-  });
+  Tensor<T> y(kernels::sum(terms.data(), rows) / static_cast<T>(rows));
+  return record("cross_entropy", std::move(y), {logits},
+                [logits, labels, shifts, finite, rows, classes](const Tensor<T>& dy) {
+                  if (finite && !Tape::recording()) {
+                    const Tensor<T> dx = Tensor<T>::uninitialised(logits.shape());
+                    kernels::cross_entropy_gradient(logits.data(), labels.begin(), shifts.data(), shifts.data() + rows,
+                                                    dy.item() / static_cast<T>(rows), rows, classes, dx.mutable_data());
+                    return Gradients(dx);
+                  }
+                  Tensor<T> onehot = zeros<T>(logits.shape());
+                  for (std::size_t i = 0; i < rows; ++i)
+                    onehot.mutable_data()[i * classes + static_cast<std::size_t>(labels[i])] = T(1);
+                  // p - 1 = expm1(log p) keeps its digits for a label that is nearly certain.
+                  const Tensor<T> log_p = log_softmax(logits, 1);
+                  return Gradients(where(onehot, expm1(log_p), exp(log_p)) * (dy / static_cast<T>(rows)));
+                });
 }
 
 template <class T> Tensor<T> nll_loss(const Tensor<T>& log_probabilities, const Labels& labels) {

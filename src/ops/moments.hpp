@@ -2,9 +2,11 @@
 // Means and deviations of groups of values, without history.
 
 #include <xtape/detail/loop.hpp>
+#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/reduce.hpp>
 
-#include "common.hpp"
+#include "reduce.hpp"
 
 namespace xtape::detail {
 
@@ -26,19 +28,29 @@ template <class T> struct Centre { Tensor<T> mean, correction; };
 template <class T> Centre<T> centre(const Tensor<T>& x, const Axes& axes) {
   using B = simd::Batch<T>;
   const NoGrad pause;
-  const Tensor<T> m = mean(x, axes, {.keepdims = true});
-  const Tensor<T> deviation = fused<T, 2>({&x, &m}, [](const std::array<B, 2>& v) { return v[0] - v[1]; });
-  return {m, mean(deviation, axes, {.keepdims = true})};
+  const auto [total, size] = sums_of<2>(x, axes, std::array<const Tensor<T>*, 0>{}, [](const auto& v, const auto&) {
+    return std::array<B, 2>{v[0], xsimd::abs(v[0])};
+  });
+  const T n = static_cast<T>(x.size()) / static_cast<T>(total.size());
+  const Tensor<T> m = total / n;
+  // The mean of what is left, which all but cancels. A number far larger than the sum of all sizes cuts off what then
+  // adds up without rounding, and the rest is small.
+  const Tensor<T> far = where(size < std::numeric_limits<T>::max() / 32, size * T(16), 0);
+  const auto [upper, lower] = sums_of<2>(x, axes, std::array{&m, &far}, [](const auto& v, const auto& p) {
+    const B d = v[0] - p[0], cut = (d + p[1]) - p[1];
+    return std::array<B, 2>{cut, d - cut};
+  });
+  return {m, (upper + lower) / n};
 }
 
-// The squares of the deviations from the mean.
-template <class T> Tensor<T> squared_deviations(const Tensor<T>& x, const Centre<T>& centre) {
+// The sums of squared deviations from the mean.
+template <class T> Tensor<T> squared_deviations(const Tensor<T>& x, const Axes& axes, const Centre<T>& centre) {
   using B = simd::Batch<T>;
-  const NoGrad pause;
-  return fused<T, 3>({&x, &centre.mean, &centre.correction}, [](const std::array<B, 3>& v) {
-    const B d = (v[0] - v[1]) - v[2];
-    return d * d;
-  });
+  return std::get<0>(
+      sums_of<1>(x, axes, std::array{&centre.mean, &centre.correction}, [](const auto& v, const auto& p) {
+        const B d = (v[0] - p[0]) - p[1];
+        return std::array<B, 1>{d * d};
+      }));
 }
 
 }  // namespace xtape::detail

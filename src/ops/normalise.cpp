@@ -22,7 +22,8 @@ template <class T> struct Moments {
 template <class T> Moments<T> moments(const Tensor<T>& x, const Axes& axes) {
   const NoGrad pause;
   const detail::Centre<T> centre = detail::centre(x, axes);
-  return {centre, mean(detail::squared_deviations(x, centre), axes, {.keepdims = true})};
+  const T n = static_cast<T>(x.size()) / static_cast<T>(centre.mean.size());
+  return {centre, detail::squared_deviations(x, axes, centre) / n};
 }
 
 template <class T>

@@ -3,6 +3,7 @@
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 
+#include "../kernels/parallel.hpp"
 #include "../kernels/pool.hpp"
 #include "common.hpp"
 
@@ -47,6 +48,16 @@ kernels::PoolSize<kernels::Sliding> pool_size(const Shape& x, const PoolOptions&
   return size;
 }
 
+// Calls f(size of the part, its first image's elements, its first result) for parts of the images, on several threads.
+template <class Axis, class F> void for_images(const kernels::PoolSize<Axis>& size, const F& f) {
+  const std::size_t image = size.image_elements(), results = size.rows.out * size.columns.out;
+  kernels::parallel_for(size.count, kernels::grain(4 * image), [&](std::size_t first, std::size_t last) {
+    kernels::PoolSize<Axis> part = size;
+    part.count = last - first;
+    f(part, first * image, first * results);
+  });
+}
+
 Shape pooled_shape(const Shape& x, std::size_t out_h, std::size_t out_w) { return {x[0], x[1], out_h, out_w}; }
 
 // How averages are taken: what a pullback has to know, under the names of the op and of its transpose.
@@ -60,14 +71,18 @@ template <class T, class Axis> Tensor<T> unpooled(const Tensor<T>& dy, const Ave
 
 template <class T, class Axis> Tensor<T> averaged(const Tensor<T>& x, const Averaging<Axis>& a) {
   Tensor<T> y = Tensor<T>::uninitialised(pooled_shape(a.x_shape, a.size.rows.out, a.size.columns.out));
-  kernels::avg_pool2d(a.size, x.data(), y.mutable_data());
+  for_images(a.size, [&](const auto& part, std::size_t from, std::size_t to) {
+    kernels::avg_pool2d(part, x.data() + from, y.mutable_data() + to);
+  });
   return record(a.op, std::move(y), {x}, [a](const Tensor<T>& dy) { return Gradients(unpooled(dy, a)); });
 }
 
 // Spreads dy evenly over each window: the transpose of averaged.
 template <class T, class Axis> Tensor<T> unpooled(const Tensor<T>& dy, const Averaging<Axis>& a) {
   Tensor<T> dx = zeros<T>(a.x_shape);
-  kernels::avg_unpool2d(a.size, dy.data(), dx.mutable_data());
+  for_images(a.size, [&](const auto& part, std::size_t to, std::size_t from) {
+    kernels::avg_unpool2d(part, dy.data() + from, dx.mutable_data() + to);
+  });
   return record(a.transpose, std::move(dx), {dy}, [a](const Tensor<T>& g) { return Gradients(averaged(g, a)); });
 }
 
@@ -94,10 +109,39 @@ void check_global(const char* op, const Shape& x) {
 template <class T> Tensor<T> max_pool2d(const Tensor<T>& x, const PoolOptions& options) {
   const auto size = pool_size(x.shape(), options, failure("max_pool2d", x.shape(), options));
   Tensor<T> y = Tensor<T>::uninitialised(pooled_shape(x.shape(), size.rows.out, size.columns.out));
-  const detail::Indices at(y.size());
-  kernels::max_pool2d(size, x.data(), y.mutable_data(), at.data());
-  return record("max_pool2d", std::move(y), {x}, [at, shape = x.shape()](const Tensor<T>& dy) {
-    return Gradients(detail::scatter_flat(dy, at, shape));
+  if (!kernels::is_small(size)) {
+    const detail::Indices at(y.size());
+    for_images(size, [&](const auto& part, std::size_t from, std::size_t to) {
+      kernels::max_pool2d(part, x.data() + from, y.mutable_data() + to, at.data() + to);
+      // Counted from the part's start so far.
+      const std::size_t results = part.count * part.rows.out * part.columns.out;
+      for (std::size_t i = 0; from != 0 && i < results; ++i) at.data()[to + i] += static_cast<std::uint32_t>(from);
+    });
+    return record("max_pool2d", std::move(y), {x}, [at, shape = x.shape()](const Tensor<T>& dy) {
+      return Gradients(detail::scatter_flat(dy, at, shape));
+    });
+  }
+  if (!detail::must_record({x})) {
+    for_images(size, [&](const auto& part, std::size_t from, std::size_t to) {
+      kernels::max_windows<false, T>(part, x.data() + from, y.mutable_data() + to, nullptr);
+    });
+    return y;
+  }
+  const Tensor<T> code = Tensor<T>::uninitialised(y.shape());
+  for_images(size, [&](const auto& part, std::size_t from, std::size_t to) {
+    kernels::max_windows<true>(part, x.data() + from, y.mutable_data() + to, code.mutable_data() + to);
+  });
+  return record("max_pool2d", std::move(y), {x}, [code, size, shape = x.shape()](const Tensor<T>& dy) {
+    if (Tape::recording()) {
+      const detail::Indices at(code.size());
+      kernels::places_of_codes(size, code.data(), at.data());
+      return Gradients(detail::scatter_flat(dy, at, shape));
+    }
+    const Tensor<T> dx = zeros<T>(shape);
+    for_images(size, [&](const auto& part, std::size_t to, std::size_t from) {
+      kernels::max_windows_gradient(part, dy.data() + from, code.data() + from, dx.mutable_data() + to);
+    });
+    return Gradients(dx);
   });
 }
 

@@ -5,6 +5,7 @@
 #include <xtape/ops/scan.hpp>
 #include <xtape/ops/softmax.hpp>
 
+#include "../kernels/parallel.hpp"
 #include "../kernels/reduce.hpp"
 #include "../kernels/softmax.hpp"
 #include "../recording.hpp"
@@ -49,6 +50,25 @@ template <bool greater, class T> std::size_t extreme_index(const char* op, const
   return extreme_index<greater>(op, detail::view(x, Shape{x.size()}), 0).flat(0);
 }
 
+// The sum over n, on several threads. Whatever their number, the same parts are summed in the same order.
+template <class T> void sum_group(const T* x, T* y, const detail::Group& group) {
+  const std::size_t n = group.n, row = n * group.inner;
+  constexpr std::size_t stretch = kernels::part_work;
+  if (group.outer == 1 && group.inner == 1 && n > stretch) {
+    const std::size_t stretches = (n - 1) / stretch + 1;
+    const Tensor<T> sums = Tensor<T>::uninitialised({stretches});
+    kernels::parallel_for(stretches, 2, [&](std::size_t first, std::size_t last) {
+      for (std::size_t i = first; i < last; ++i)
+        sums.mutable_data()[i] = kernels::sum(x + i * stretch, std::min(stretch, n - i * stretch));
+    });
+    *y = kernels::sum(sums.data(), stretches);
+    return;
+  }
+  kernels::parallel_for(group.outer, kernels::grain(row), [&](std::size_t first, std::size_t last) {
+    kernels::sum(x + first * row, y + first * group.inner, last - first, n, group.inner);
+  });
+}
+
 // Number of elements reduced to one result.
 template <class T> std::size_t count(const char* op, const Tensor<T>& x, const Axes& axes) {
   const auto reduced = axis_flags(op, axes, x.shape());
@@ -74,23 +94,17 @@ template <class T> Tensor<T> deviation(const Tensor<T>& x, const Tensor<T>& m, c
 
 template <class T> Tensor<T> sum(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   // Axes that are no neighbours are summed one stretch after the other, from the back: no transpose.
-  const auto reduced = axis_flags("sum", axes, x.shape());
-  Axes last, others;
-  bool gap = false;
-  for (std::size_t i = x.dimension(); i-- > 0;) {
-    if (reduced[i])
-      (gap ? others : last).push_back(static_cast<std::ptrdiff_t>(i));
-    else
-      gap = gap || (!last.empty() && x.shape()[i] != 1);
-  }
+  const auto [last, others] = detail::last_stretch(axis_flags("sum", axes, x.shape()), x.shape());
   if (!others.empty()) {
     const Tensor<T> y = sum(sum(x, last, {.keepdims = true}), others, {.keepdims = true});
     return options.keepdims ? y : reshape(y, detail::reduced_shape("sum", x.shape(), axes, false));
   }
   const auto [in, group] = detail::group_axes("sum", x, axes, options.keepdims);
   Tensor<T> y = Tensor<T>::uninitialised(group.kept);
-  kernels::sum(in.data(), y.mutable_data(), group.outer, group.n, group.inner);
+  sum_group(in.data(), y.mutable_data(), group);
   return record("sum", std::move(y), {in}, [from = group.spread, shape = in.shape()](const Tensor<T>& dy) {
+    // A single number stands for all of them, which need not be written down.
+    if (dy.size() == 1 && !Tape::recording()) return Gradients(reshape(dy, from));
     return Gradients(detail::spread(dy, from, shape));
   });
 }
@@ -109,7 +123,11 @@ template <class T> Tensor<T> min(const Tensor<T>& x, const Axes& axes, const Red
 template <class T> Tensor<T> logsumexp(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   const auto [in, group] = detail::group_axes("logsumexp", x, axes, options.keepdims);
   Tensor<T> y = Tensor<T>::uninitialised(group.kept);
-  kernels::logsumexp(in.data(), y.mutable_data(), group.outer, group.n, group.inner);
+  const std::size_t slices = group.n * group.inner, inner = group.inner;
+  kernels::parallel_for(
+      group.outer, kernels::grain(8 * slices), [&, &from = in, n = group.n](std::size_t first, std::size_t last) {
+        kernels::logsumexp(from.data() + first * slices, y.mutable_data() + first * inner, last - first, n, inner);
+      });
   // y as a function of `in` again, so that its derivative is the softmax over the same group.
   return record("logsumexp", std::move(y), {in},
                 [in = in, group = group](const Tensor<T>& dy) {  // named anew for Clang 14
@@ -123,7 +141,8 @@ template <class T> Tensor<T> var(const Tensor<T>& x, const Axes& axes, const Var
   Tensor<T> y;
   {
     const NoGrad pause;
-    y = sum(detail::squared_deviations(x, centre), axes, {.keepdims = options.keepdims}) / divisor;
+    y = detail::view(detail::squared_deviations(x, axes, centre) / divisor,
+                     detail::reduced_shape("var", x.shape(), axes, options.keepdims));
   }
   const Shape from = detail::reduced_shape("var", x.shape(), axes, true);
   return record("var", std::move(y), {x}, [x, from, divisor, axes, m = centre.mean](const Tensor<T>& dy) {
@@ -162,7 +181,15 @@ Tensor<T> euclidean_norm(const Tensor<T>& x, const Axes& axes, const Shape& from
   Tensor<T> y;
   {
     const NoGrad pause;
-    if (x.size() == 0) {
+    // A sum of squares far from both ends of the range has lost nothing.
+    constexpr T small = std::numeric_limits<T>::min() / std::numeric_limits<T>::epsilon();
+    const Tensor<T> squares =
+        std::get<0>(detail::sums_of<1>(x, axes, std::array<const Tensor<T>*, 0>{},
+                                       [](const auto& v, const auto&) { return std::array{v[0] * v[0]}; }));
+    const auto harmless = [](T square) { return square > small && square <= std::numeric_limits<T>::max(); };
+    if (std::ranges::all_of(squares.span(), harmless)) {
+      y = detail::view(sqrt(squares), kept);
+    } else if (x.size() == 0) {
       y = zeros<T>(kept);
     } else {
       // Scaled by the largest element: squares neither overflow nor underflow.
@@ -240,6 +267,11 @@ template <class T> Tensor<T> sum_to(const Tensor<T>& x, const Shape& shape) {
   for (std::size_t i = 0; i < x.dimension(); ++i)
     if (i < offset || (shape[i - offset] == 1 && x.shape()[i] != 1)) axes.push_back(static_cast<std::ptrdiff_t>(i));
   return reshape(sum(x, axes, {.keepdims = true}), shape);
+}
+
+Handle<TensorImpl> spread_to_shape(const Handle<TensorImpl>& gradient, const Shape& shape) {
+  return gradient->dtype == DType::float32 ? broadcast_to(Tensor<float>(gradient), shape).impl()
+                                           : broadcast_to(Tensor<double>(gradient), shape).impl();
 }
 
 Handle<TensorImpl> sum_to_shape(const Handle<TensorImpl>& gradient, const Shape& shape) {

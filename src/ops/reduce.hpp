@@ -4,6 +4,7 @@
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 
+#include "../kernels/terms.hpp"
 #include "common.hpp"
 
 namespace xtape::detail {
@@ -63,6 +64,46 @@ template <class T> Grouped<T> group_axes(const char* op, const Tensor<T>& x, con
     for (std::size_t i = 0; i < order.size(); ++i)
       if (reduced[static_cast<std::size_t>(order[i])]) group.spread[i] = 1;
   }
+  return result;
+}
+
+// Axes to reduce, divided: the last ones that are neighbours, and the others.
+struct Stretches {
+  Axes last, others;
+};
+inline Stretches last_stretch(const std::array<bool, max_rank>& reduced, const Shape& shape) {
+  Stretches result;
+  bool gap = false;
+  for (std::size_t i = shape.size(); i-- > 0;) {
+    if (reduced[i])
+      (gap ? result.others : result.last).push_back(static_cast<std::ptrdiff_t>(i));
+    else
+      gap = gap || (!result.last.empty() && shape[i] != 1);
+  }
+  return result;
+}
+
+// The M sums of f(x_i, p...) over each group of elements, in one pass, without history; with extent 1 along the axes.
+// p: tensors with extent 1 along the axes, as x otherwise.
+template <std::size_t M, class T, std::size_t P, class F>
+std::array<Tensor<T>, M> sums_of(const Tensor<T>& x, const Axes& axes, const std::array<const Tensor<T>*, P>& p,
+                                 const F& f) {
+  const NoGrad pause;
+  const auto [last, others] = last_stretch(axis_flags("sum", axes, x.shape()), x.shape());
+  const Group group = group_axes("sum", x, others.empty() ? axes : last, true).group;
+  std::array<Tensor<T>, P> spread;
+  std::array<const T*, P> numbers;
+  std::ranges::transform(p, spread.begin(), [&](const Tensor<T>* t) { return broadcast_to(*t, group.kept); });
+  std::ranges::transform(spread, numbers.begin(), [](const Tensor<T>& t) { return t.data(); });
+  std::array<Tensor<T>, M> result;
+  std::array<T*, M> out;
+  for (std::size_t m = 0; m < M; ++m) {
+    result[m] = Tensor<T>::uninitialised(group.kept);
+    out[m] = result[m].mutable_data();
+  }
+  kernels::sum_terms<M, T, 1, P>(group.outer, group.n, group.inner, {x.data()}, numbers, out, f);
+  if (!others.empty())
+    for (auto& sums : result) sums = sum(sums, others, {.keepdims = true});
   return result;
 }
 

@@ -1,16 +1,21 @@
 #pragma once
 /// \file detail/loop.hpp  The elementwise loop: broadcast inputs in, contiguous outputs out, SIMD inside.
 
+#include <xtape/detail/parallel.hpp>
 #include <xtape/detail/simd.hpp>
 #include <xtape/shape.hpp>
 
 #include <array>
 #include <cstddef>
+#include <utility>
 
 namespace xtape::detail {
 
 /// At most this many inputs to one elementwise loop.
 inline constexpr std::size_t max_loop_inputs = 8;
+
+/// The least part of a loop over elements that each take a few exponentials.
+inline constexpr std::size_t costly_grain = part_work / 4;
 
 /// A broadcast loop nest with neighbouring axes merged: strides count elements. The last axis is walked
 /// with stride 0 or 1 by every input.
@@ -25,63 +30,98 @@ struct LoopPlan {
 /// Throws ShapeError naming op and shapes.
 LoopPlan plan_loop(const char* op, const Shape* const* inputs, std::size_t count);
 
-/// One contiguous run of n outputs; step[k] is 0 for an input that stands still.
+/// One contiguous run of n outputs; step[k] is 0 for an input that stands still. All of f is inlined: a call would put
+/// vectors onto the stack and back.
 template <class T, std::size_t K, std::size_t M, class F>
-void run_row(std::size_t n, std::array<const T*, K> in, const std::array<std::size_t, K>& step, std::array<T*, M> out,
-             const F& f) {
+[[gnu::flatten]] void run_row(std::size_t n, std::array<const T*, K> in, const std::array<std::size_t, K>& step,
+                              std::array<T*, M> out, const F& given) {
   using B = simd::Batch<T>;
   constexpr std::size_t width = B::size;
-  alignas(64) T still[K][width];
-  for (std::size_t k = 0; k < K; ++k)
-    if (step[k] == 0) {
-      std::fill_n(still[k], width, *in[k]);
-      in[k] = still[k];
-    }
+  const F f = given;  // a copy that no store reaches: what it holds stays in registers
   std::array<B, K> x;
   std::size_t i = 0;
-  for (; i + width <= n; i += width) {
-    for (std::size_t k = 0; k < K; ++k) x[k] = B::load_unaligned(in[k] + i * step[k]);
-    const std::array<B, M> y = f(x);
-    for (std::size_t m = 0; m < M; ++m)
-      if (out[m]) y[m].store_unaligned(out[m] + i);
+  if (n >= width) {
+    alignas(64) T still[K][width];
+    std::array<const T*, K> at = in;
+    std::array<std::size_t, K> advance;
+    for (std::size_t k = 0; k < K; ++k) {
+      advance[k] = width * step[k];
+      if (step[k] == 0) {
+        B(*in[k]).store_aligned(still[k]);
+        at[k] = still[k];
+      }
+    }
+    for (; i + width <= n; i += width) {
+      for (std::size_t k = 0; k < K; ++k) {
+        x[k] = B::load_unaligned(at[k]);
+        at[k] += advance[k];
+      }
+      // Unrolled by hand: indexed by a variable, y would lie in memory.
+      const std::array<B, M> y = f(x);
+      [&]<std::size_t... m>(std::index_sequence<m...>) { ((out[m] ? y[m].store_unaligned(out[m] + i) : void()), ...); }
+      (std::make_index_sequence<M>{});
+    }
   }
   if (i == n) return;
-  // The rest, with the last batch filled up by copies of its last element.
-  alignas(64) T rest[width];
-  for (std::size_t k = 0; k < K; ++k) {
-    for (std::size_t j = 0; j < width; ++j) rest[j] = in[k][(i + j < n ? i + j : n - 1) * step[k]];
-    x[k] = B::load_aligned(rest);
-  }
+  for (std::size_t k = 0; k < K; ++k) x[k] = step[k] == 0 ? B(*in[k]) : simd::load_some(in[k] + i, n - i);
   const std::array<B, M> y = f(x);
   for (std::size_t m = 0; m < M; ++m)
-    if (out[m]) {
-      y[m].store_aligned(rest);
-      std::copy(rest, rest + (n - i), out[m] + i);
-    }
+    if (out[m]) simd::store_some(y[m], out[m] + i, n - i);
 }
 
-/// Runs f on batches over the whole nest: out[m] = f(in[0], ..., in[K-1])[m]; a null output is skipped.
+/// run_row, a long row cut for several threads: into parts of at least `grain` elements.
 template <class T, std::size_t K, std::size_t M, class F>
-void run_loop(const LoopPlan& plan, std::array<const T*, K> in, std::array<T*, M> out, const F& f) {
+void run_long_row(std::size_t n, const std::array<const T*, K>& in, const std::array<std::size_t, K>& step,
+                  const std::array<T*, M>& out, const F& f, std::size_t grain = part_work) {
+  // Whole blocks: no two threads write to one cache line.
+  constexpr std::size_t block = 1024;
+  if (n < 2 * grain) return run_row<T, K, M>(n, in, step, out, f);
+  parallel_for((n - 1) / block + 1, grain / block, [&](std::size_t from, std::size_t to) {
+    const std::size_t first = from * block;
+    std::array<const T*, K> part_in = in;
+    for (std::size_t k = 0; k < K; ++k) part_in[k] += first * step[k];
+    std::array<T*, M> part_out = out;
+    for (auto& o : part_out)
+      if (o) o += first;
+    run_row<T, K, M>(std::min(to * block, n) - first, part_in, step, part_out, f);
+  });
+}
+
+/// Runs f on batches over the whole nest: out[m] = f(in[0], ..., in[K-1])[m]; a null output is skipped. Several threads
+/// take parts of at least `grain` elements.
+template <class T, std::size_t K, std::size_t M, class F>
+void run_loop(const LoopPlan& plan, const std::array<const T*, K>& in, const std::array<T*, M>& out, const F& f,
+              std::size_t grain = part_work) {
   const std::size_t inner = plan.rank - 1, n = plan.extent[inner];
   std::size_t rows = 1;
   for (std::size_t d = 0; d < inner; ++d) rows *= plan.extent[d];
   if (rows == 0 || n == 0) return;
   std::array<std::size_t, K> step;
   for (std::size_t k = 0; k < K; ++k) step[k] = plan.stride[k][inner];
-  std::array<std::size_t, max_rank> index{};
-  for (std::size_t row = 0;;) {
-    run_row<T, K, M>(n, in, step, out, f);
-    if (++row == rows) return;
-    for (auto& o : out)
-      if (o) o += n;
-    for (std::size_t d = inner; d-- > 0;) {
-      for (std::size_t k = 0; k < K; ++k) in[k] += plan.stride[k][d];
-      if (++index[d] < plan.extent[d]) break;
-      for (std::size_t k = 0; k < K; ++k) in[k] -= plan.stride[k][d] * plan.extent[d];
-      index[d] = 0;
+  if (rows == 1) return run_long_row<T, K, M>(n, in, step, out, f, grain);
+  parallel_for(rows, grain / n + 1, [&](std::size_t first, std::size_t last) {
+    std::array<const T*, K> row_in = in;
+    std::array<T*, M> row_out = out;
+    for (auto& o : row_out)
+      if (o) o += first * n;
+    std::array<std::size_t, max_rank> index{};
+    for (std::size_t d = inner, row = first; d-- > 0 && row > 0; row /= plan.extent[d]) {
+      index[d] = row % plan.extent[d];
+      for (std::size_t k = 0; k < K; ++k) row_in[k] += index[d] * plan.stride[k][d];
     }
-  }
+    for (std::size_t row = first;;) {
+      run_row<T, K, M>(n, row_in, step, row_out, f);
+      if (++row == last) return;
+      for (auto& o : row_out)
+        if (o) o += n;
+      for (std::size_t d = inner; d-- > 0;) {
+        for (std::size_t k = 0; k < K; ++k) row_in[k] += plan.stride[k][d];
+        if (++index[d] < plan.extent[d]) break;
+        for (std::size_t k = 0; k < K; ++k) row_in[k] -= plan.stride[k][d] * plan.extent[d];
+        index[d] = 0;
+      }
+    }
+  });
 }
 
 }  // namespace xtape::detail

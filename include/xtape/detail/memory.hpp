@@ -7,6 +7,10 @@
 #include <cstdint>
 #include <utility>
 
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#endif
+
 namespace xtape::detail {
 
 /// A block of at least `bytes` bytes, aligned to 64. Throws Error if the system has no such memory.
@@ -21,14 +25,33 @@ std::size_t system_allocations() noexcept;
 void count_tensors(std::ptrdiff_t change) noexcept;
 void count_bytes(std::ptrdiff_t change) noexcept;
 
-/// Reference count of an object that several threads may hold. Incrementing is an atomic addition; the
-/// last owner sees 1 and needs no atomic subtraction, which is the common case of a temporary.
+/// True if the C library knows that the process has no other thread.
+inline bool single_threaded() noexcept {
+#if __has_include(<sys/single_threaded.h>)
+  return __libc_single_threaded != 0;
+#else
+  return false;
+#endif
+}
+
+/// Reference count of an object that several threads may hold. An atomic addition takes as long as a dozen others, so
+/// it is done only where there are threads, as in std::shared_ptr. The last owner sees 1 and needs no subtraction,
+/// which is the common case of a temporary.
 class RefCount {
  public:
-  void increment() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  void increment() noexcept {
+    if (single_threaded())
+      count_.store(count_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    else
+      count_.fetch_add(1, std::memory_order_relaxed);
+  }
   /// True if that was the last reference.
   bool decrement() noexcept {
-    return count_.load(std::memory_order_acquire) == 1 || count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+    const std::uint32_t count = count_.load(std::memory_order_acquire);
+    if (count == 1) return true;
+    if (!single_threaded()) return count_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+    count_.store(count - 1, std::memory_order_relaxed);
+    return false;
   }
   bool unique() const noexcept { return count_.load(std::memory_order_acquire) == 1; }
 

@@ -12,8 +12,8 @@ template <class T> struct Operand {
   Tensor<T> tensor;  // undefined for a number
   T number{};
 
-  Operand(const Tensor<T>& t) : tensor(t) {
-    if (!t.defined()) throw_undefined();
+  Operand(Tensor<T> t) : tensor(std::move(t)) {
+    if (!tensor.defined()) throw_undefined();
   }
   template <XExpression E> Operand(const E& expression) : tensor(expression) {}
   template <class S>

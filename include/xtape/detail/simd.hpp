@@ -5,12 +5,44 @@
 #include <xsimd/xsimd.hpp>
 
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
 
 namespace xtape::simd {
 
 /// As many numbers as fit a vector register of the machine compiled for.
 template <class T> using Batch = xsimd::batch<T>;
+
+/// The first n numbers at p, n less than a batch, and copies of the last of them in the rest.
+template <class T> Batch<T> load_some(const T* p, std::size_t n) noexcept {
+#if XSIMD_WITH_AVX512F
+  // A masked load touches nothing beyond them.
+  const auto first = static_cast<std::uint16_t>((1U << n) - 1);
+  if constexpr (sizeof(T) == 4)
+    return _mm512_mask_loadu_ps(_mm512_set1_ps(p[n - 1]), first, p);
+  else
+    return _mm512_mask_loadu_pd(_mm512_set1_pd(p[n - 1]), static_cast<std::uint8_t>(first), p);
+#else
+  alignas(64) T values[Batch<T>::size];
+  for (std::size_t i = 0; i < Batch<T>::size; ++i) values[i] = p[i < n ? i : n - 1];
+  return Batch<T>::load_aligned(values);
+#endif
+}
+/// Writes the first n numbers of x to p, n less than a batch.
+template <class T> void store_some(const Batch<T>& x, T* p, std::size_t n) noexcept {
+#if XSIMD_WITH_AVX512F
+  const auto first = static_cast<std::uint16_t>((1U << n) - 1);
+  if constexpr (sizeof(T) == 4)
+    _mm512_mask_storeu_ps(p, first, x);
+  else
+    _mm512_mask_storeu_pd(p, static_cast<std::uint8_t>(first), x);
+#else
+  alignas(64) T values[Batch<T>::size];
+  x.store_aligned(values);
+  for (std::size_t i = 0; i < n; ++i) p[i] = values[i];
+#endif
+}
 
 /// Applies a scalar function to each number: where only the C library is accurate.
 template <class T, class A, class F> xsimd::batch<T, A> each(const xsimd::batch<T, A>& x, F&& f) noexcept {
@@ -29,14 +61,19 @@ xsimd::batch<T, A> each(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y
   return xsimd::batch<T, A>::load_aligned(values);
 }
 
+template <class T, class A>
+[[gnu::noinline, gnu::cold]] xsimd::batch<T, A> exp_by_root(const xsimd::batch<T, A>& x) noexcept {
+  const xsimd::batch<T, A> root = xsimd::exp(x * xsimd::batch<T, A>(T(0.5)));
+  return root * root;
+}
 template <class T, class A> xsimd::batch<T, A> exp(const xsimd::batch<T, A>& x) noexcept {
   using B = xsimd::batch<T, A>;
   const B y = xsimd::exp(x);
   // xsimd gives 0 where the result is subnormal, and inf a little before it overflows.
   const auto far = xsimd::abs(x) > B(sizeof(T) == 4 ? T(87) : T(708));
-  if (!xsimd::any(far)) return y;
-  const B root = xsimd::exp(x * B(T(0.5)));
-  return xsimd::select(far, root * root, y);
+  if (!xsimd::any(far)) [[likely]]
+    return y;
+  return xsimd::select(far, exp_by_root(x), y);
 }
 
 template <class T, class A> xsimd::batch<T, A> expm1(const xsimd::batch<T, A>& x) noexcept {
@@ -78,28 +115,79 @@ template <class T, class A> xsimd::batch<T, A> cbrt(const xsimd::batch<T, A>& x)
   return xsimd::select(subnormal, xsimd::cbrt(x * B(T(0x1p54))) * B(T(0x1p-18)), y);
 }
 
-// xsimd's are off by 2 units and more; exp2 is wrong where the result is subnormal or about to overflow.
+/// A function of double batches on a float batch: rounded from double, right to half a unit.
+template <class A, class F> xsimd::batch<float, A> in_double(const xsimd::batch<float, A>& x, const F& f) noexcept {
+  using D = xsimd::batch<double, A>;
+  constexpr std::size_t width = xsimd::batch<float, A>::size;
+  alignas(64) float values[width];
+  alignas(64) double wide[width];
+  x.store_aligned(values);
+  for (std::size_t i = 0; i < width; ++i) wide[i] = static_cast<double>(values[i]);
+  for (std::size_t i = 0; i < width; i += D::size) f(D::load_aligned(wide + i)).store_aligned(wide + i);
+  for (std::size_t i = 0; i < width; ++i) values[i] = static_cast<float>(wide[i]);
+  return xsimd::batch<float, A>::load_aligned(values);
+}
+
+// In double xsimd's is off by 3 units.
 template <class T, class A> xsimd::batch<T, A> tan(const xsimd::batch<T, A>& x) noexcept {
-  return each(x, [](T v) { return std::tan(v); });
+  if constexpr (sizeof(T) == 4)
+    return in_double(x, [](const auto& v) { return xsimd::tan(v); });
+  else
+    return each(x, [](T v) { return std::tan(v); });
 }
 template <class T, class A> xsimd::batch<T, A> asin(const xsimd::batch<T, A>& x) noexcept {
-  return each(x, [](T v) { return std::asin(v); });
+  if constexpr (sizeof(T) == 4)
+    return in_double(x, [](const auto& v) { return xsimd::asin(v); });
+  else
+    return xsimd::asin(x);
 }
+// For |x| = tan(k pi/4 + s) it is k pi/4 + atan t, t = tan s = n / d, |t| < tan(pi/8), where xsimd's is right; what t
+// and pi/4 are rounded by is added.
 template <class T, class A> xsimd::batch<T, A> atan(const xsimd::batch<T, A>& x) noexcept {
-  return each(x, [](T v) { return std::atan(v); });
+  if constexpr (sizeof(T) == 4) {
+    return in_double(x, [](const auto& v) { return xsimd::atan(v); });
+  } else {
+    using B = xsimd::batch<T, A>;
+    const B size = xsimd::abs(x), zero(0.0), one(1.0);
+    const auto some = size > B(0.41421356237309503), far = size > B(2.4142135623730950);
+    const B below = one - size, above = one + size;
+    const B n = xsimd::select(far, -one, xsimd::select(some, -below, size));
+    const B d = xsimd::select(far, size, xsimd::select(some, above, one));
+    const B n_rest = (one - below) - size, d_rest = size - (above - one);
+    const B inverse = one / d, t = n * inverse;
+    const B whole = xsimd::fma(-t, d, n);
+    const B rest = xsimd::select(far, whole, xsimd::select(some, whole - (n_rest + t * d_rest), zero)) * inverse;
+    const B angle = xsimd::select(far, B(0x1.921fb54442d18p+0), xsimd::select(some, B(0x1.921fb54442d18p-1), zero));
+    const B low = angle * B(0x1.1a62633145c07p-54 / 0x1.921fb54442d18p+0);
+    const B small = xsimd::select(size > B(1e17), zero, rest * (one - t * t)) + low;
+    return (angle + (xsimd::atan(t) + small)) | xsimd::bitofsign(x);
+  }
 }
 template <class T, class A> xsimd::batch<T, A> asinh(const xsimd::batch<T, A>& x) noexcept {
-  return each(x, [](T v) { return std::asinh(v); });
+  if constexpr (sizeof(T) == 4)
+    return in_double(x, [](const auto& v) { return xsimd::asinh(v); });
+  else
+    return xsimd::asinh(x);
 }
+// In double xsimd's is off by 1.3 units, and wrong where the result is subnormal or about to overflow.
 template <class T, class A> xsimd::batch<T, A> exp2(const xsimd::batch<T, A>& x) noexcept {
-  return each(x, [](T v) { return std::exp2(v); });
+  if constexpr (sizeof(T) == 4)
+    return in_double(x, [](const auto& v) { return xsimd::exp2(v); });
+  else
+    return each(x, [](T v) { return std::exp2(v); });
 }
-// xsimd's are off by 2 (float erf) to 1e5 (double erfc) units.
+// xsimd's double ones are off by 70 (erf) to 5e7 (erfc) units, which float does not see.
 template <class T, class A> xsimd::batch<T, A> erf(const xsimd::batch<T, A>& x) noexcept {
-  return each(x, [](T v) { return std::erf(v); });
+  if constexpr (sizeof(T) == 4)
+    return in_double(x, [](const auto& v) { return xsimd::erf(v); });
+  else
+    return each(x, [](T v) { return std::erf(v); });
 }
 template <class T, class A> xsimd::batch<T, A> erfc(const xsimd::batch<T, A>& x) noexcept {
-  return each(x, [](T v) { return std::erfc(v); });
+  if constexpr (sizeof(T) == 4)
+    return in_double(x, [](const auto& v) { return xsimd::erfc(v); });
+  else
+    return each(x, [](T v) { return std::erfc(v); });
 }
 // xsimd's is off by 50 units and more, and pow(0, -1) is 0.
 template <class T, class A> xsimd::batch<T, A> pow(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y) noexcept {

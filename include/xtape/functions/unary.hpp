@@ -8,8 +8,12 @@ namespace xtape::fn {
 /// Marks a pull() that starts from the function's result.
 template <class V> struct Result { const V& y; };
 
+/// A value, and the derivative there.
+template <class B> struct ValueAndSlope { B value, slope; };
+
 struct Negate {
   static constexpr const char* name = "negate";
+  static constexpr bool uses_input = false;
   template <class B> B value(const B& x) const noexcept { return -x; }
   template <class V> V pull(const V& dy, const V&) const { return -dy; }
 };
@@ -37,6 +41,7 @@ struct Abs {
 /// -1, 0 or 1; NaN stays NaN. Its derivative is 0 everywhere, at the jump too.
 struct Sign {
   static constexpr const char* name = "sign";
+  static constexpr bool uses_input = false;
   template <class B> B value(const B& x) const noexcept {
     using T = typename B::value_type;
     return xsimd::select(x > B(T(0)), B(T(1)), xsimd::select(x < B(T(0)), B(T(-1)), x * B(T(0))));
@@ -185,12 +190,14 @@ struct Reciprocal {
 
 struct Floor {
   static constexpr const char* name = "floor";
+  static constexpr bool uses_input = false;
   template <class B> B value(const B& x) const noexcept { return xsimd::floor(x); }
   template <class V> V pull(const V& dy, const V&) const { return dy * 0; }
 };
 
 struct Ceil {
   static constexpr const char* name = "ceil";
+  static constexpr bool uses_input = false;
   template <class B> B value(const B& x) const noexcept { return xsimd::ceil(x); }
   template <class V> V pull(const V& dy, const V&) const { return dy * 0; }
 };
@@ -198,6 +205,7 @@ struct Ceil {
 /// Halves go away from 0, as in std::round and xt::round.
 struct Round {
   static constexpr const char* name = "round";
+  static constexpr bool uses_input = false;
   template <class B> B value(const B& x) const noexcept { return xsimd::round(x); }
   template <class V> V pull(const V& dy, const V&) const { return dy * 0; }
 };
@@ -205,7 +213,19 @@ struct Round {
 /// tanh' = sech^2, not 1 - y^2, which loses all digits where y is near 1.
 struct Tanh {
   static constexpr const char* name = "tanh";
-  template <class B> B value(const B& x) const noexcept { return xsimd::tanh(x); }
+  template <class B> B value(const B& x) const noexcept { return value_and_slope(x).value; }
+  /// With q = 1 / (1 + e^2|x|): |y| = 1 - 2q, y' = 4q (1 - q). Near 0, where 1 - 2q cancels, xsimd has a polynomial,
+  /// and 1 - y^2 does not cancel.
+  template <class B> ValueAndSlope<B> value_and_slope(const B& x) const noexcept {
+    using T = typename B::value_type;
+    const B one(T(1)), size = xsimd::abs(x);
+    const auto small = size < B(T(0.625));
+    const B near = xsimd::tanh(xsimd::select(small, x, B(T(0)))), near_slope = one - near * near;
+    if (xsimd::all(small)) return {near, near_slope};
+    const B e = simd::exp(size * B(T(-2))), q = e / (one + e);
+    return {xsimd::select(small, near, (one - (q + q)) | xsimd::bitofsign(x)),
+            xsimd::select(small, near_slope, B(T(4)) * q * (one - q))};
+  }
   template <class V> V pull(const V& dy, const V& x) const { return dy * sech_squared(x); }
 };
 
@@ -223,10 +243,14 @@ struct SechSquared {
 /// 1 / (1 + e^-x). sigmoid'(x) = sech^2(x/2) / 4, not y (1 - y), which loses digits where y is near 1.
 struct Sigmoid {
   static constexpr const char* name = "sigmoid";
-  template <class B> B value(const B& x) const noexcept {
+  template <class B> B value(const B& x) const noexcept { return value_and_slope(x).value; }
+  /// With e = e^-|x| and r = 1 / (1 + e): y' = e r^2.
+  template <class B> ValueAndSlope<B> value_and_slope(const B& x) const noexcept {
     using T = typename B::value_type;
     const B e = simd::exp(-xsimd::abs(x)), one(T(1));
-    return xsimd::select(x < B(T(0)), e, one) / (one + e);
+    const auto negative = x < B(T(0));
+    const B y = xsimd::select(negative, e, one) / (one + e), r = xsimd::select(negative, one - y, y);
+    return {y, e * r * r};
   }
   template <class V> V pull(const V& dy, const V& x) const { return dy * (0.25 * sech_squared(0.5 * x)); }
 };

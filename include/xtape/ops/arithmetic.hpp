@@ -5,21 +5,23 @@
 
 #include <xtape/detail/operand.hpp>
 
+#include <utility>
+
 namespace xtape {
 namespace detail {
 
-template <class T> Tensor<T> add(const Operand<T>& a, const Operand<T>& b);
-template <class T> Tensor<T> subtract(const Operand<T>& a, const Operand<T>& b);
-template <class T> Tensor<T> multiply(const Operand<T>& a, const Operand<T>& b);
-template <class T> Tensor<T> divide(const Operand<T>& a, const Operand<T>& b);
-template <class T> Tensor<T> pow(const Operand<T>& a, const Operand<T>& b);
+template <class T> Tensor<T> add(Operand<T> a, Operand<T> b);
+template <class T> Tensor<T> subtract(Operand<T> a, Operand<T> b);
+template <class T> Tensor<T> multiply(Operand<T> a, Operand<T> b);
+template <class T> Tensor<T> divide(Operand<T> a, Operand<T> b);
+template <class T> Tensor<T> pow(Operand<T> a, Operand<T> b);
 template <class T> Tensor<T> pow_number(const Tensor<T>& x, double exponent);
-template <class T> Tensor<T> maximum(const Operand<T>& a, const Operand<T>& b);
-template <class T> Tensor<T> minimum(const Operand<T>& a, const Operand<T>& b);
-template <class T> Tensor<T> atan2(const Operand<T>& y, const Operand<T>& x);
-template <class T> Tensor<T> hypot(const Operand<T>& a, const Operand<T>& b);
-template <class T> Tensor<T> logaddexp(const Operand<T>& a, const Operand<T>& b);
-template <class T> Tensor<T> where(const Operand<T>& condition, const Operand<T>& x, const Operand<T>& y);
+template <class T> Tensor<T> maximum(Operand<T> a, Operand<T> b);
+template <class T> Tensor<T> minimum(Operand<T> a, Operand<T> b);
+template <class T> Tensor<T> atan2(Operand<T> y, Operand<T> x);
+template <class T> Tensor<T> hypot(Operand<T> a, Operand<T> b);
+template <class T> Tensor<T> logaddexp(Operand<T> a, Operand<T> b);
+template <class T> Tensor<T> where(Operand<T> condition, Operand<T> x, Operand<T> y);
 
 enum class Comparison { less, less_equal, greater, greater_equal, equal, not_equal };
 template <class T> Tensor<T> compare(Comparison comparison, const Operand<T>& a, const Operand<T>& b);
@@ -31,54 +33,68 @@ template <class T> Tensor<T> compare(Comparison comparison, const Operand<T>& a,
 ///     M + x;  // = [[4, 3, 5], [7, 6, 8]]
 template <class A, class B>
 requires Operands<A, B>
-auto operator+(A&& a, B&& b) { return detail::add<detail::joined_element<A, B>>(a, b); }
+auto operator+(A&& a, B&& b) {
+  return detail::add<detail::joined_element<A, B>>(std::forward<A>(a), std::forward<B>(b));
+}
 /// y = a - b.    da = dy, db = -dy
 ///     10 - x;  // = [7, 9, 8]
 template <class A, class B>
 requires Operands<A, B>
-auto operator-(A&& a, B&& b) { return detail::subtract<detail::joined_element<A, B>>(a, b); }
+auto operator-(A&& a, B&& b) {
+  return detail::subtract<detail::joined_element<A, B>>(std::forward<A>(a), std::forward<B>(b));
+}
 /// y = a b, elementwise.    da = dy b, db = dy a
 ///     x * z;  // = [1.5, 2, -2]
 template <class A, class B>
 requires Operands<A, B>
-auto operator*(A&& a, B&& b) { return detail::multiply<detail::joined_element<A, B>>(a, b); }
+auto operator*(A&& a, B&& b) {
+  return detail::multiply<detail::joined_element<A, B>>(std::forward<A>(a), std::forward<B>(b));
+}
 /// y = a / b.    da = dy / b, db = -dy a / b^2
 ///     x / z;  // = [6, 0.5, -2]
 template <class A, class B>
 requires Operands<A, B>
-auto operator/(A&& a, B&& b) { return detail::divide<detail::joined_element<A, B>>(a, b); }
+auto operator/(A&& a, B&& b) {
+  return detail::divide<detail::joined_element<A, B>>(std::forward<A>(a), std::forward<B>(b));
+}
 /// y = a^b.    da = dy b a^(b-1), db = dy a^b log a; where b = 0 da = 0, where y = 0 db = 0.
 ///     pow(x, 2);  // = [9, 1, 4]
 ///     pow(2, x);  // = [8, 2, 4]
 template <class A, class B>
 requires Operands<A, B>
-auto pow(A&& a, B&& b) { return detail::pow<detail::joined_element<A, B>>(a, b); }
+auto pow(A&& a, B&& b) { return detail::pow<detail::joined_element<A, B>>(std::forward<A>(a), std::forward<B>(b)); }
 /// y = max(a, b); NaN if either is.    da = dy 1[a > b], db = dy 1[b > a], half each where a = b or either is NaN.
 ///     maximum(x, 1.5);  // = [3, 1.5, 2]
 template <class A, class B>
 requires Operands<A, B>
-auto maximum(A&& a, B&& b) { return detail::maximum<detail::joined_element<A, B>>(a, b); }
+auto maximum(A&& a, B&& b) {
+  return detail::maximum<detail::joined_element<A, B>>(std::forward<A>(a), std::forward<B>(b));
+}
 /// y = min(a, b); NaN if either is.    da = dy 1[a < b], db = dy 1[b < a], half each where a = b or either is NaN.
 ///     minimum(x, z);  // = [0.5, 1, -1]
 template <class A, class B>
 requires Operands<A, B>
-auto minimum(A&& a, B&& b) { return detail::minimum<detail::joined_element<A, B>>(a, b); }
+auto minimum(A&& a, B&& b) {
+  return detail::minimum<detail::joined_element<A, B>>(std::forward<A>(a), std::forward<B>(b));
+}
 
 /// The angle of the point (x, y), in [-pi, pi].    dy' = da x / (x^2 + y^2), dx = -da y / (x^2 + y^2), 0 at the origin
 ///     atan2(x, z);  // = [1.40565, 0.463648, 2.03444]
 template <class A, class B>
 requires Operands<A, B>
-auto atan2(A&& y, B&& x) { return detail::atan2<detail::joined_element<A, B>>(y, x); }
+auto atan2(A&& y, B&& x) { return detail::atan2<detail::joined_element<A, B>>(std::forward<A>(y), std::forward<B>(x)); }
 /// y = sqrt(a^2 + b^2), without overflow.    da = dy a / y, db = dy b / y, 0 at the origin
 ///     hypot(x, 4);  // = [5, 4.12311, 4.47214]
 template <class A, class B>
 requires Operands<A, B>
-auto hypot(A&& a, B&& b) { return detail::hypot<detail::joined_element<A, B>>(a, b); }
+auto hypot(A&& a, B&& b) { return detail::hypot<detail::joined_element<A, B>>(std::forward<A>(a), std::forward<B>(b)); }
 /// y = log(e^a + e^b), without overflow.    da = dy sigmoid(a - b), db = dy sigmoid(b - a), NaN at equal infinities
 ///     logaddexp(x, z);  // = [3.07889, 2.31326, 2.04859]
 template <class A, class B>
 requires Operands<A, B>
-auto logaddexp(A&& a, B&& b) { return detail::logaddexp<detail::joined_element<A, B>>(a, b); }
+auto logaddexp(A&& a, B&& b) {
+  return detail::logaddexp<detail::joined_element<A, B>>(std::forward<A>(a), std::forward<B>(b));
+}
 
 /// y = x where the condition is not 0, else y; the three broadcast together.    dx = dy 1[c], dy' = dy 1[not c]
 /// Nothing of the branch not taken gets through, not even NaN; backward it gets exactly 0. An op below with an infinite
@@ -87,12 +103,18 @@ auto logaddexp(A&& a, B&& b) { return detail::logaddexp<detail::joined_element<A
 ///     where(z > 0, log(z), 0);  // = [-0.693147, 0.693147, 0]
 template <class C, class A, class B>
 requires Operands<C, A, B>
-auto where(C&& condition, A&& x, B&& y) { return detail::where<detail::joined_element<A, B, C>>(condition, x, y); }
+auto where(C&& condition, A&& x, B&& y) {
+  return detail::where<detail::joined_element<A, B, C>>(std::forward<C>(condition), std::forward<A>(x),
+                                                        std::forward<B>(y));
+}
 /// where(), under the name that it has inside map().
 ///     select(x > 1, x, -x);  // = [3, -1, 2]
 template <class C, class A, class B>
 requires Operands<C, A, B>
-auto select(C&& condition, A&& x, B&& y) { return detail::where<detail::joined_element<A, B, C>>(condition, x, y); }
+auto select(C&& condition, A&& x, B&& y) {
+  return detail::where<detail::joined_element<A, B, C>>(std::forward<C>(condition), std::forward<A>(x),
+                                                        std::forward<B>(y));
+}
 
 /// 1 where the comparison holds and 0 elsewhere, for where(). Comparisons have no gradient and are not recorded.
 ///     x > z;  // = [1, 0, 1]
