@@ -18,6 +18,9 @@ std::atomic<std::uint64_t> next_serial{1};
 constexpr std::size_t chunk_bytes = std::size_t{1} << 16;
 }  // namespace
 
+// Tapes and NoGrads of static storage end after their thread's state.
+constinit thread_local bool ended = false;
+
 // What a thread knows of tapes.
 struct ThreadState {
   Recording* innermost = nullptr;
@@ -26,6 +29,8 @@ struct ThreadState {
 
   void find_active() noexcept;
   ~ThreadState() {
+    ended = true;
+    pauses = {};
     while (Recording* recording = idle) {
       idle = recording->enclosing_;
       delete recording;
@@ -98,6 +103,10 @@ void Recording::close(Recording* recording) noexcept {
   }
   *link = recording->enclosing_;
   state.find_active();
+  if (ended) {
+    delete recording;
+    return;
+  }
   recording->enclosing_ = state.idle;
   state.idle = recording;
 }
@@ -154,7 +163,7 @@ bool must_record(const Inputs& inputs) {
   const Recording* recording = active;
   if (!recording) return false;
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    if (inputs[i] && recording->needs_gradient(*inputs[i])) return true;
+    if (inputs[i] && recording->needs_gradient(*inputs[i])) return !recording->closed_elsewhere();
   return false;
 }
 
@@ -294,14 +303,14 @@ void Tape::sweep(const Impl& y, const Impl& seed, std::span<Target>* targets, co
 
 NoGrad::NoGrad() noexcept : opened_(detail::next_serial.fetch_add(1, std::memory_order_relaxed)) {
   auto& state = detail::thread_state;
-  state.pauses.push_back(opened_);
+  if (!detail::ended) state.pauses.push_back(opened_);
   detail::active = nullptr;
 }
 NoGrad::~NoGrad() {
   auto& state = detail::thread_state;
-  if (!state.pauses.empty() && state.pauses.back() == opened_)
+  if (!detail::ended && !state.pauses.empty() && state.pauses.back() == opened_)
     state.pauses.pop_back();
-  else
+  else if (!detail::ended)
     std::erase(state.pauses, opened_);
   state.find_active();
 }
