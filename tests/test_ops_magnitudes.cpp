@@ -43,7 +43,8 @@ struct Tally {
 // Of the elements that T can hold; the rest must be infinite, or as good as 0.
 template <class T>
 std::string compare_values(const Tensor<T>& found, const Array& truth, double tolerance, Tally& tally) {
-  if (found.shape() != truth.shape) return fmt::format("shape {}, not {}", to_string(found.shape()), to_string(truth.shape));
+  if (found.shape() != truth.shape)
+    return fmt::format("shape {}, not {}", to_string(found.shape()), to_string(truth.shape));
   Real scale = 0;
   for (const Real y : truth.values)
     if (std::abs(y) < largest<T>) scale = std::max(scale, std::abs(y));
@@ -104,8 +105,8 @@ std::vector<Real> differences(const Reference& f, Arrays x, std::size_t k, std::
   std::vector<Real> result;
   for (std::size_t o = 0; o < here.size(); ++o) {
     const Real a = found[0][o], b = found[1][o];
-    const bool seen = std::abs(a - b) <= 1e-9L * std::abs(a) && a != 0 &&
-                      std::abs(a) * steps[0] >= std::abs(here[o]) * 0x1p-32L;
+    const bool seen =
+        std::abs(a - b) <= 1e-9L * std::abs(a) && a != 0 && std::abs(a) * steps[0] >= std::abs(here[o]) * 0x1p-32L;
     result.push_back(seen ? a : std::numeric_limits<Real>::quiet_NaN());
   }
   return result;
@@ -183,10 +184,11 @@ template <class T, class F> Tensors<T> scaled(const Tensors<double>& x, const F&
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("magnitudes: every op of the table, all inputs or one near the ends of the range", T, double, float) {
+TEST_CASE_TEMPLATE("magnitudes: every op of the table, all inputs or one near the ends of the range", T, double,
+                   float) {
   const bool print = std::getenv("XTAPE_PRINT_MAGNITUDES") != nullptr;
-  const std::vector<int> exponents = sizeof(T) == 4 ? std::vector{-120, -70, -30, 30, 70, 120}
-                                                    : std::vector{-1000, -600, -200, 200, 600, 1000};
+  const std::vector<int> exponents =
+      sizeof(T) == 4 ? std::vector{-120, -70, -30, 30, 70, 120} : std::vector{-1000, -600, -200, 200, 600, 1000};
   Tally all;
   for (const Row& row : op_table()) {
     if (sizeof(T) == 4 && !row.no_float.empty()) continue;
@@ -198,8 +200,7 @@ TEST_CASE_TEMPLATE("magnitudes: every op of the table, all inputs or one near th
       if (s.which == last || elements == 0 || elements > 30) continue;
       last = s.which;
       std::vector<std::vector<bool>> depends;
-      for (std::size_t k = 0; k < s.x.size(); ++k)
-        depends.push_back(dependence(s.which->reference, arrays_of(s.x), k));
+      for (std::size_t k = 0; k < s.x.size(); ++k) depends.push_back(dependence(s.which->reference, arrays_of(s.x), k));
       std::mt19937 random(5);
       for (const int exponent : exponents) {
         const auto check = [&](const std::string& how, const Tensors<T>& x) {

@@ -260,6 +260,9 @@ std::vector<double> points_of(double, const Interval& domain, std::size_t count)
 // Bit patterns at equal distances: all exponents, both signs.
 std::vector<float> points_of(float, const Interval& domain, std::size_t count) {
   std::vector<float> points{0.0F, -0.0F};
+  for (int k = -20'000; k <= 20'000; ++k)
+    if (const auto zero = static_cast<float>(k * (pi<Real> / 2)); zero >= domain.low && zero <= domain.high)
+      points.push_back(zero);
   const auto step = static_cast<std::uint64_t>((std::uint64_t{1} << 32) / count) | 1U;
   for (std::uint64_t bits = 0; bits < (std::uint64_t{1} << 32); bits += step)
     if (const auto x = std::bit_cast<float>(static_cast<std::uint32_t>(bits)); x >= domain.low && x <= domain.high)
