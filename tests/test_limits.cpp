@@ -11,6 +11,7 @@
 
 #include "free_memory.hpp"
 #include "message.hpp"
+#include "op_table.hpp"
 #include "programs.hpp"
 
 using namespace xtape;
@@ -155,6 +156,33 @@ TEST_CASE("limits: sizes that overflow are an error by the op's name") {
   for (const std::size_t extent : {~std::size_t{0}, std::size_t{1} << 63, (std::size_t{1} << 63) - 1})
     for (const Shape& shape : {Shape{extent}, Shape{extent, 2}, Shape{0, extent}, Shape{extent, extent}})
       CHECK_THROWS_AS(zeros<double>(shape), ShapeError);
+}
+
+TEST_CASE("limits: empty tensors with an axis of 2^40: every op ends at once, with a result or an error") {
+  const std::size_t n = std::size_t{1} << 40;
+  const std::vector<Shape> shapes{{n, 0}, {0, n}, {n, 0, 1}, {0, n, 1}, {n, 1, 0}, {1, n, 0}, {0, 0, n}, {2, n, 0, 2}, {0, 3, n, 1}};
+  std::size_t results = 0, errors = 0;
+  for (const auto& row : test::op_table())
+    for (const auto& which : row.cases) {
+      const std::size_t inputs = which.shapes[0].size();
+      for (const Shape& shape : shapes) {
+        const test::Tensors<double> x(inputs, parameter(zeros<double>(shape)));
+        const double seconds = seconds_of([&] {
+          try {
+            Tape tape;
+            const D y = which.op.in_double(x);
+            if (y.requires_grad())
+              for (const D& g : tape.vjp(y, y.detach(), x)) CHECK(g.shape() == shape);
+            ++results;
+          } catch (const Error&) {
+            ++errors;
+          }
+        });
+        CHECK_MESSAGE(seconds < 0.2, fmt::format("{} of {}: {} s", row.name, to_string(shape), seconds));
+      }
+    }
+  CHECK(results > 1000);
+  CHECK(errors > 1000);
 }
 
 TEST_CASE("limits: what Linux would promise without having it is refused") {
