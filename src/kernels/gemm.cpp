@@ -21,12 +21,12 @@ blasint to_blas(std::size_t n) {
   return static_cast<blasint>(n);
 }
 
-[[maybe_unused]] void call(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint n, blasint m, blasint k, const float* a,
-                           blasint lda, const float* b, blasint ldb, float beta, float* c, blasint ldc) {
+void call(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint n, blasint m, blasint k, const float* a, blasint lda,
+          const float* b, blasint ldb, float beta, float* c, blasint ldc) {
   cblas_sgemm(CblasRowMajor, ta, tb, n, m, k, 1.0F, a, lda, b, ldb, beta, c, ldc);
 }
-[[maybe_unused]] void call(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint n, blasint m, blasint k, const double* a,
-                           blasint lda, const double* b, blasint ldb, double beta, double* c, blasint ldc) {
+void call(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint n, blasint m, blasint k, const double* a, blasint lda,
+          const double* b, blasint ldb, double beta, double* c, blasint ldc) {
   cblas_dgemm(CblasRowMajor, ta, tb, n, m, k, 1.0, a, lda, b, ldb, beta, c, ldc);
 }
 void call(CBLAS_TRANSPOSE t, blasint rows, blasint columns, const float* a, const float* x, float beta, float* y) {
@@ -41,10 +41,12 @@ constexpr std::size_t block = 8;
 // Multiplications that take two to five microseconds: what a part has at least.
 constexpr std::size_t part_products = 1 << 18;
 
-// With registers of 64 bytes our products take as long as any BLAS's and half as long as those of an OpenBLAS that
-// takes the processor for an older one, as 0.3.21 does with every AMD processor. With smaller registers BLAS is as
-// good.
-template <class T> constexpr bool own_product = sizeof(simd::Batch<T>) == 64;
+// With registers of 64 bytes our products of 16 to 64 rows take from two thirds to all of OpenBLAS's time, and of more
+// rows as long. Of fewer, or with fewer products to add up, and with smaller registers, OpenBLAS is faster or as fast.
+template <class T> bool own_product(std::size_t n, std::size_t k) {
+  constexpr std::size_t fewest = 12;
+  return sizeof(simd::Batch<T>) == 64 && n >= fewest && k >= fewest;
+}
 
 // C = a b^T + beta C, of two vectors: each row is written once, and nothing need be laid out for that.
 template <class T> void outer_product(std::size_t n, std::size_t m, const T* a, const T* b, T beta, T* c) {
@@ -64,7 +66,7 @@ template <class T> void outer_product(std::size_t n, std::size_t m, const T* a, 
 template <class T>
 void matrix_product(bool ta, bool tb, std::size_t n, std::size_t m, std::size_t k, const T* a, const T* b, T beta,
                     T* c) {
-  const bool by_rows = n >= m;
+  const bool by_rows = n >= m, own = own_product<T>(n, k);
   const std::size_t length = by_rows ? n : m, other = by_rows ? m : n, lda = ta ? n : k, ldb = tb ? k : m;
   parallel_for((length - 1) / block + 1, part_products / (block * other) / k + 1,
                [&](std::size_t from, std::size_t to) {
@@ -73,7 +75,7 @@ void matrix_product(bool ta, bool tb, std::size_t n, std::size_t m, std::size_t 
                  const T* const a_part = by_rows ? a + first * (ta ? 1 : k) : a;
                  const T* const b_part = by_rows ? b : b + first * (tb ? k : 1);
                  T* const c_part = c + first * (by_rows ? m : 1);
-                 if constexpr (own_product<T>)
+                 if (own)
                    simd_gemm(ta, tb, rows, columns, k, a_part, lda, b_part, ldb, beta, c_part, m);
                  else
                    call(ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, to_blas(rows), to_blas(columns),

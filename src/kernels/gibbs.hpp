@@ -25,7 +25,7 @@ void half_step(const T* x, const T* bias, std::size_t rows, std::size_t units, T
   const std::size_t columns = std::min(units, tile), stride = (columns + block - 1) / block * block;
   const std::size_t height = columns == 0 ? rows : std::max<std::size_t>(tile / stride, 1);
   const B factor(scale);
-  const auto f = [&](const std::array<B, 3>& v) {
+  const auto f = [factor](const std::array<B, 3>& v) {
     const B p = fn::Sigmoid{}.value(factor * v[0] + v[1]);
     const B on = xsimd::select(v[2] < p, B(T(1)), B(T(0)));
     return std::array<B, 2>{p, on + (p - p)};
