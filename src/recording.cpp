@@ -42,6 +42,12 @@ thread_local ThreadState thread_state;
 constinit thread_local Recording* active = nullptr;
 
 void ThreadState::find_active() noexcept {
+  while (innermost && innermost->closed_elsewhere()) {
+    Recording* const left = innermost;
+    innermost = left->enclosing_;
+    left->enclosing_ = idle;
+    idle = left;
+  }
   const std::uint64_t paused = pauses.empty() ? 0 : pauses.back();
   active = innermost && innermost->opened() > paused ? innermost : nullptr;
 }
@@ -277,7 +283,7 @@ void Tape::clear() {
   recording_->clear();
 }
 std::size_t Tape::size() const noexcept { return recording_->nodes().size(); }
-bool Tape::recording() noexcept { return detail::active != nullptr; }
+bool Tape::recording() noexcept { return detail::active && !detail::active->closed_elsewhere(); }
 
 std::vector<std::string_view> Tape::op_names() const {
   std::vector<std::string_view> names;
