@@ -4,10 +4,15 @@
 
 #include "recording.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <bit>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <limits>
 #include <new>
-#include <string>
 #include <utility>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -98,6 +103,45 @@ FreeLists* free_lists() noexcept { return lists ? lists : make_lists(); }
 
 constinit thread_local MemoryUse counts;
 
+constexpr std::size_t unknown = std::numeric_limits<std::size_t>::max();
+
+// The number after `label` in a file of the system, or alone in it if the label is empty; `unknown` if there is none.
+std::size_t read_number(const char* path, const char* label) noexcept {
+  std::FILE* const file = std::fopen(path, "re");
+  if (!file) return unknown;
+  char line[128];
+  unsigned long long number = 0;
+  bool found = false;
+  while (!found && std::fgets(line, sizeof(line), file))
+    if (std::strncmp(line, label, std::strlen(label)) == 0)
+      found = std::sscanf(line + std::strlen(label), "%llu", &number) == 1;
+  std::fclose(file);
+  return found ? static_cast<std::size_t>(number) : unknown;
+}
+
+// What Linux can give without taking it from another process, in bytes; at most a container's limit.
+std::size_t available_memory() noexcept {
+  const std::size_t free = read_number("/proc/meminfo", "MemAvailable:"),
+                    swap = read_number("/proc/meminfo", "SwapFree:");
+  const std::size_t limit = read_number("/sys/fs/cgroup/memory.max", "");
+  if (free == unknown) return limit;
+  return std::min((free + (swap == unknown ? 0 : swap)) * 1024, limit);
+}
+
+// Linux promises memory that it does not have, and ends the process that touches it. So the system is asked what there
+// is, once for each 64 MiB: that costs little beside touching them. Null if there is not enough.
+void* from_system(std::size_t bytes) noexcept {
+  constexpr std::size_t interval = std::size_t{1} << 26;
+  static constinit std::atomic<std::size_t> since_check{0};
+  if (bytes >= interval || since_check.fetch_add(bytes, std::memory_order_relaxed) + bytes >= interval) {
+    since_check.store(0, std::memory_order_relaxed);
+    if (const std::size_t available = available_memory();
+        available != unknown && bytes > available - std::min(available, interval))
+      return nullptr;
+  }
+  return std::aligned_alloc(64, bytes);
+}
+
 }  // namespace
 
 void count_tensors(std::ptrdiff_t change) noexcept { counts.tensors += change; }
@@ -116,8 +160,16 @@ void* allocate(std::size_t bytes) {
     }
   }
   system_calls.fetch_add(1, std::memory_order_relaxed);
-  void* block = bytes < size.bytes + 1 ? std::aligned_alloc(64, size.bytes) : nullptr;
-  if (!block) throw Error("out of memory: " + std::to_string(bytes) + " bytes asked for");
+  void* block = bytes <= size.bytes ? from_system(size.bytes) : nullptr;
+  if (!block && lists && bytes <= size.bytes) {
+    lists->trim();  // blocks of other sizes
+    block = from_system(size.bytes);
+  }
+  if (!block) {
+    const std::size_t available = available_memory();
+    throw MemoryError(fmt::format("out of memory: {} bytes asked for{}", bytes,
+                                  available == unknown ? "" : fmt::format(", {} available", available)));
+  }
   return block;
 }
 

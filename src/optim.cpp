@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace xtape::optim {
@@ -33,8 +34,17 @@ void check(const AdamOptions& o) {
 
 template <class T> void check_parameters(const char* optimiser, const std::vector<Tensor<T>>& parameters) {
   for (std::size_t i = 0; i < parameters.size(); ++i)
-    if (!parameters[i].defined() || !parameters[i].requires_grad())
-      throw TapeError(fmt::format("{}: tensor {} is not a parameter", optimiser, i));
+    if (!parameters[i].defined() || !parameters[i].impl()->requires_grad)
+      throw TapeError(fmt::format("{}: tensor {} is not a parameter; make it with parameter()", optimiser, i));
+}
+
+// Parameters that a loss does not depend on have no gradient, and stay; if none has any, a sweep was forgotten.
+template <class T> void check_gradients(const char* optimiser, const std::vector<Tensor<T>>& parameters) {
+  if (!parameters.empty() && std::ranges::none_of(parameters, [](const auto& p) { return p.grad().defined(); }))
+    throw TapeError(
+        fmt::format("{}: no parameter has a gradient; call backward() of a loss that depends on them "
+                    "before each step()",
+                    optimiser));
 }
 
 // A handle of its own on the elements: whoever writes one of the two leaves the other alone.
@@ -67,6 +77,7 @@ Sgd<T>::Sgd(std::vector<Tensor<T>> parameters, const SgdOptions& sgd_options)
 template <class T> void Sgd<T>::step() {
   using B = simd::Batch<T>;
   check(options);
+  check_gradients("sgd", parameters_);
   const B rate(static_cast<T>(options.learning_rate)), momentum(static_cast<T>(options.momentum));
   const B decay(static_cast<T>(options.weight_decay));
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -121,6 +132,7 @@ Adam<T>::Adam(std::vector<Tensor<T>> parameters, const AdamOptions& adam_options
 template <class T> void Adam<T>::step() {
   using B = simd::Batch<T>;
   check(options);
+  check_gradients("adam", parameters_);
   const auto lane = [](double x) { return B(static_cast<T>(x)); };
   const B b1 = lane(options.beta1), c1 = lane(1 - options.beta1), b2 = lane(options.beta2),
           c2 = lane(1 - options.beta2);
@@ -130,10 +142,11 @@ template <class T> void Adam<T>::step() {
     const Tensor<T> g = p.grad();
     if (!g.defined()) continue;
     Moments& m = moments_[i];
-    if (m.steps++ == 0) {
+    if (m.steps == 0) {
       m.mean = zeros<T>(p.shape());
       m.square = zeros<T>(p.shape());
     }
+    ++m.steps;
     const auto t = static_cast<double>(m.steps);
     // The corrections for the moments' start at 0, in double: 1 - beta2^t is small at first.
     const B rate = lane(options.learning_rate / (1 - std::pow(options.beta1, t)));

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <chrono>
 #include <map>
+#include <new>
 
 namespace xtape {
 namespace detail {
@@ -57,7 +58,10 @@ ProfiledPullback::~ProfiledPullback() {
   event_.duration = end - event_.start;
   event_.own_duration = event_.duration - profiler_.inside_;
   profiler_.inside_ = inside_before_ + event_.duration;
-  if (returned_) profiler_.profile_.events.push_back(std::move(event_));
+  try {
+    if (returned_) profiler_.profile_.events.push_back(std::move(event_));
+  } catch (const std::bad_alloc&) {  // without memory the event is lost, not the program
+  }
   profiler_.last_ = now();
 }
 

@@ -18,6 +18,9 @@ std::atomic<std::uint64_t> next_serial{1};
 constexpr std::size_t chunk_bytes = std::size_t{1} << 16;
 }  // namespace
 
+// Tapes and NoGrads of static storage end after their thread's state.
+constinit thread_local bool ended = false;
+
 // What a thread knows of tapes.
 struct ThreadState {
   Recording* innermost = nullptr;
@@ -26,6 +29,8 @@ struct ThreadState {
 
   void find_active() noexcept;
   ~ThreadState() {
+    ended = true;
+    pauses = {};
     while (Recording* recording = idle) {
       idle = recording->enclosing_;
       delete recording;
@@ -37,6 +42,12 @@ thread_local ThreadState thread_state;
 constinit thread_local Recording* active = nullptr;
 
 void ThreadState::find_active() noexcept {
+  while (innermost && innermost->closed_elsewhere()) {
+    Recording* const left = innermost;
+    innermost = left->enclosing_;
+    left->enclosing_ = idle;
+    idle = left;
+  }
   const std::uint64_t paused = pauses.empty() ? 0 : pauses.back();
   active = innermost && innermost->opened() > paused ? innermost : nullptr;
 }
@@ -98,6 +109,10 @@ void Recording::close(Recording* recording) noexcept {
   }
   *link = recording->enclosing_;
   state.find_active();
+  if (ended) {
+    delete recording;
+    return;
+  }
   recording->enclosing_ = state.idle;
   state.idle = recording;
 }
@@ -154,7 +169,7 @@ bool must_record(const Inputs& inputs) {
   const Recording* recording = active;
   if (!recording) return false;
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    if (inputs[i] && recording->needs_gradient(*inputs[i])) return true;
+    if (inputs[i] && recording->needs_gradient(*inputs[i])) return !recording->closed_elsewhere();
   return false;
 }
 
@@ -268,7 +283,7 @@ void Tape::clear() {
   recording_->clear();
 }
 std::size_t Tape::size() const noexcept { return recording_->nodes().size(); }
-bool Tape::recording() noexcept { return detail::active != nullptr; }
+bool Tape::recording() noexcept { return detail::active && !detail::active->closed_elsewhere(); }
 
 std::vector<std::string_view> Tape::op_names() const {
   std::vector<std::string_view> names;
@@ -294,14 +309,14 @@ void Tape::sweep(const Impl& y, const Impl& seed, std::span<Target>* targets, co
 
 NoGrad::NoGrad() noexcept : opened_(detail::next_serial.fetch_add(1, std::memory_order_relaxed)) {
   auto& state = detail::thread_state;
-  state.pauses.push_back(opened_);
+  if (!detail::ended) state.pauses.push_back(opened_);
   detail::active = nullptr;
 }
 NoGrad::~NoGrad() {
   auto& state = detail::thread_state;
-  if (!state.pauses.empty() && state.pauses.back() == opened_)
+  if (!detail::ended && !state.pauses.empty() && state.pauses.back() == opened_)
     state.pauses.pop_back();
-  else
+  else if (!detail::ended)
     std::erase(state.pauses, opened_);
   state.find_active();
 }

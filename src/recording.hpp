@@ -114,6 +114,8 @@ class Recording {
   // A parameter, or recorded here or on an enclosing tape.
   bool needs_gradient(const TensorImpl& impl) const noexcept;
   void clear() noexcept;
+  // Its tape was destroyed by another thread, whose business it was not: nothing more is recorded.
+  bool closed_elsewhere() const noexcept { return serial_ == 0; }
   bool sweeping() const noexcept { return sweeps_ > 0; }
   // Throws TapeError on another thread than the one that opened it.
   void check_thread(const char* op) const;

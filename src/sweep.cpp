@@ -120,7 +120,8 @@ void Recording::check_root(const Tape::Impl& y, const Tape::Impl& seed, const st
   if (!links(*y) && !y->requires_grad)
     throw TapeError(
         fmt::format("{}: the tensor to differentiate was not recorded on this tape: it depends on no "
-                    "parameter, was computed outside the tape's scope, or the tape was cleared since",
+                    "parameter, was computed outside the tape's scope, or the tape was cleared since; compute it "
+                    "from a parameter() while this tape is the innermost",
                     op));
   if (!seed && y->size != 1)
     throw TapeError(
@@ -128,7 +129,8 @@ void Recording::check_root(const Tape::Impl& y, const Tape::Impl& seed, const st
                     "gradient of the loss with respect to it",
                     op, to_string(y->shape)));
   if (seed && (seed->shape != y->shape || seed->dtype != y->dtype))
-    throw TapeError(fmt::format("{}: the seed's shape {} is not {}", op, to_string(seed->shape), to_string(y->shape)));
+    throw TapeError(fmt::format("{}: the seed's shape {} is not {}, that of the tensor to differentiate", op,
+                                to_string(seed->shape), to_string(y->shape)));
   // A graph of the sweep can only go onto the tape that ops are being recorded on.
   if (options.create_graph && this != active_recording())
     throw TapeError(fmt::format("{}: create_graph needs the innermost tape, not paused by NoGrad", op));

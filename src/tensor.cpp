@@ -12,7 +12,11 @@ Handle<TensorImpl> TensorImpl::make(DType dtype, const Shape& shape) {
   const std::size_t elements = shape.elements();
   Handle<TensorImpl> impl(new (allocate(sizeof(TensorImpl))) TensorImpl(dtype, shape, elements));
   count_tensors(1);
-  impl->storage = Storage::make(impl->size * impl->element_bytes());
+  try {
+    impl->storage = Storage::make(impl->size * impl->element_bytes());
+  } catch (const MemoryError& error) {
+    throw MemoryError(fmt::format("{}, for a tensor of shape {}", error.what(), to_string(shape)));
+  }
   impl->data = impl->storage->data();
   return impl;
 }
@@ -27,17 +31,29 @@ Handle<TensorImpl> TensorImpl::view(const TensorImpl& of, const Shape& shape, st
 }
 
 void destroy(TensorImpl* impl) noexcept {
-  impl->~TensorImpl();
-  deallocate(impl, sizeof(TensorImpl));
-  count_tensors(-1);
+  // A gradient may have a gradient, and so on: without recursion.
+  while (impl) {
+    TensorImpl* const gradient = impl->grad.detach();
+    impl->~TensorImpl();
+    deallocate(impl, sizeof(TensorImpl));
+    count_tensors(-1);
+    impl = gradient && gradient->refs.decrement() ? gradient : nullptr;
+  }
 }
 
 void throw_not_scalar(const Shape& shape) {
   throw ShapeError(fmt::format("item: a tensor of one element is needed, got shape {}", to_string(shape)));
 }
-void throw_undefined() { throw Error("tensor: undefined (default-constructed) tensor used"); }
+void throw_undefined() {
+  throw Error(
+      "tensor: undefined (default-constructed) tensor used; grad() of a tensor that no sweep has reached is one");
+}
 void throw_element_count(const Shape& shape, std::size_t given) {
   throw ShapeError(fmt::format("tensor: shape {} needs {} values, got {}", to_string(shape), shape.elements(), given));
+}
+void throw_grad_shape(const Shape& tensor, const Shape& given) {
+  throw ShapeError(fmt::format("set_grad: a tensor of shape {} cannot have a gradient of shape {}", to_string(tensor),
+                               to_string(given)));
 }
 void throw_assign_shape(const Shape& leaf, const Shape& given) {
   throw ShapeError(
@@ -45,7 +61,10 @@ void throw_assign_shape(const Shape& leaf, const Shape& given) {
 }
 
 void prepare_assign(TensorImpl& leaf, bool keep_values) {
-  if (is_recorded(leaf)) throw TapeError("assign: only leaves change; this tensor is the result of a recorded op");
+  if (is_recorded(leaf))
+    throw TapeError(
+        "assign: only leaves change; this tensor is the result of a recorded op: use detach() for a copy without "
+        "history, or compute a new tensor");
   if (!leaf.storage->refs.unique()) {
     const Handle<Storage> old = leaf.storage;
     const std::size_t bytes = leaf.size * leaf.element_bytes();

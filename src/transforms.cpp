@@ -122,6 +122,7 @@ template <class T> Tensor<T> jacobian_of(const char* name, const FunctionOf<T>& 
   Shape shape = y.shape();
   for (const std::size_t extent : x.shape()) shape.push_back(extent);
   if (shape.elements() == 0) return zeros<T>(shape);
+  static_cast<void>(result_of<T>(name, shape));  // refused at once, not after as many sweeps as there is memory for
 
   Tensors<T> rows;
   for (std::size_t i = 0; i < y.size(); ++i) {

@@ -22,12 +22,34 @@
 
 namespace {
 constinit std::atomic<std::size_t> calls{0};
-}
+constinit std::atomic<Failures> wanted_failures{Failures::none};
+constinit std::atomic<std::size_t> first_failure{0};  // the number of a call
+constinit std::atomic<bool> failed{false};
+}  // namespace
 
 const bool allocations_are_counted = COUNTED;
 std::size_t allocations() noexcept { return calls.load(std::memory_order_relaxed); }
 
+void fail_allocations(Failures failures, std::size_t successes) noexcept {
+  failed = false;
+  first_failure = calls + successes;
+  wanted_failures = failures;
+}
+bool allocation_failed() noexcept { return failed; }
+
 #if COUNTED
+namespace {
+// Counts a call, and says whether it may succeed.
+bool succeeds() noexcept {
+  const std::size_t call = calls.fetch_add(1, std::memory_order_relaxed);
+  const Failures failures = wanted_failures.load(std::memory_order_relaxed);
+  if (failures == Failures::none || call < first_failure || (failures == Failures::one && failed)) return true;
+  failed = true;
+  errno = ENOMEM;
+  return false;
+}
+}  // namespace
+
 extern "C" {
 
 void* __libc_malloc(std::size_t bytes);
@@ -36,21 +58,11 @@ void* __libc_realloc(void* block, std::size_t bytes);
 void* __libc_memalign(std::size_t alignment, std::size_t bytes);
 
 // free() stays the C library's, which the blocks come from.
-void* malloc(std::size_t bytes) {
-  calls.fetch_add(1, std::memory_order_relaxed);
-  return __libc_malloc(bytes);
-}
-void* calloc(std::size_t count, std::size_t bytes) {
-  calls.fetch_add(1, std::memory_order_relaxed);
-  return __libc_calloc(count, bytes);
-}
-void* realloc(void* block, std::size_t bytes) {
-  calls.fetch_add(1, std::memory_order_relaxed);
-  return __libc_realloc(block, bytes);
-}
+void* malloc(std::size_t bytes) { return succeeds() ? __libc_malloc(bytes) : nullptr; }
+void* calloc(std::size_t count, std::size_t bytes) { return succeeds() ? __libc_calloc(count, bytes) : nullptr; }
+void* realloc(void* block, std::size_t bytes) { return succeeds() ? __libc_realloc(block, bytes) : nullptr; }
 void* memalign(std::size_t alignment, std::size_t bytes) {
-  calls.fetch_add(1, std::memory_order_relaxed);
-  return __libc_memalign(alignment, bytes);
+  return succeeds() ? __libc_memalign(alignment, bytes) : nullptr;
 }
 void* aligned_alloc(std::size_t alignment, std::size_t bytes) { return memalign(alignment, bytes); }
 int posix_memalign(void** block, std::size_t alignment, std::size_t bytes) {

@@ -4,6 +4,7 @@
 
 #include "op_table.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 
@@ -132,8 +133,17 @@ inline constexpr auto mean_of = []<class E>(const std::vector<E>& v) {
 inline constexpr auto logsumexp_of = []<class E>(const std::vector<E>& v) {
   using std::exp, std::log;
   E s = 0;
-  for (const E& e : v) s += exp(e);
-  return log(s);
+  if constexpr (std::is_same_v<E, Real>) {  // numbers of any size
+    Real most = v.empty() ? 0 : v[0];
+    for (const Real e : v) most = std::max(most, e);
+    for (const Real e : v) s += exp(e - most);
+    return most + log(s);
+  } else {
+    for (const E& e : v) s += exp(e);
+    return log(s);
+  }
 };
+/// log(1 + e^x)
+inline Real log1p_exp(Real x) { return std::max(x, 0.0L) + std::log1p(std::exp(-std::abs(x))); }
 
 }  // namespace xtape::test

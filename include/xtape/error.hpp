@@ -32,6 +32,12 @@ class AnomalyError : public Error {
   using Error::Error;
 };
 
+/// More memory than there is: the message says how much was asked for, and how much there was.
+class MemoryError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A parameter outside its range: a dropout rate of 2, a label of 12 among 10 classes.
 class ValueError : public Error {
  public:

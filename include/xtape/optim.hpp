@@ -22,7 +22,8 @@ template <class T> class Sgd {
   /// Throws ValueError on options outside their range, TapeError on a tensor that is not a parameter.
   Sgd(std::vector<Tensor<T>> parameters, const SgdOptions& options = {});
 
-  /// Updates every parameter that has a gradient, and clears the gradients. Throws ValueError on bad options.
+  /// Updates every parameter that has a gradient, and clears the gradients. Throws ValueError on bad options, TapeError
+  /// if no parameter has a gradient: no sweep has reached any.
   void step();
   void zero_grad();
   SgdOptions options;
@@ -58,7 +59,8 @@ template <class T> class Adam {
   /// Throws ValueError on options outside their range, TapeError on a tensor that is not a parameter.
   Adam(std::vector<Tensor<T>> parameters, const AdamOptions& options = {});
 
-  /// Updates every parameter that has a gradient, and clears the gradients. Throws ValueError on bad options.
+  /// Updates every parameter that has a gradient, and clears the gradients. Throws ValueError on bad options, TapeError
+  /// if no parameter has a gradient: no sweep has reached any.
   void step();
   void zero_grad();
   AdamOptions options;

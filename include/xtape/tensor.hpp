@@ -34,6 +34,7 @@ using XArray = xt::xarray_container<xt::uvector<V, std::allocator<V>>, xt::layou
 [[noreturn]] void throw_not_scalar(const Shape& shape);
 [[noreturn]] void throw_undefined();
 [[noreturn]] void throw_element_count(const Shape& shape, std::size_t given);
+[[noreturn]] void throw_grad_shape(const Shape& tensor, const Shape& given);
 [[noreturn]] void throw_assign_shape(const Shape& leaf, const Shape& given);
 /// Makes the elements of a leaf writable, without changing what others see, and counts the change.
 /// Throws TapeError if the tensor was recorded as an op's result.
@@ -108,7 +109,7 @@ template <class T> class Tensor {
   /// What backward() has accumulated; undefined if nothing.
   Tensor grad() const { return Tensor(get().grad); }
   void set_grad(const Tensor& gradient) {
-    if (gradient.defined() && gradient.shape() != shape()) detail::throw_assign_shape(shape(), gradient.shape());
+    if (gradient.defined() && gradient.shape() != shape()) detail::throw_grad_shape(shape(), gradient.shape());
     get().grad = gradient.impl_;
   }
   void zero_grad() { get().grad = {}; }

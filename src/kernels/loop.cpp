@@ -49,7 +49,11 @@ LoopPlan plan_loop(const char* op, const Shape* const* inputs, std::size_t count
       plan.out[offset + i] = m == 1 ? n : m;
     }
   }
-  static_cast<void>(plan.out.elements());  // throws if the broadcast shape is too large
+  try {
+    static_cast<void>(plan.out.elements());
+  } catch (const ShapeError& error) {
+    throw ShapeError(fmt::format("{}: {}", op, error.what()));
+  }
 
   // Strides of each input along each axis of the output; 0 where it is broadcast.
   std::array<std::array<std::size_t, max_rank>, max_loop_inputs> full{};

@@ -33,8 +33,20 @@ template <class F> void for_scan(std::size_t outer, std::size_t n, std::size_t i
       scan(o * n * inner + j, inner, std::min(scan_tile, inner - j), std::integral_constant<std::size_t, 1>{});
 }
 
-// Running sums. What each addition rounds off is kept (Knuth's two-sum) and added up beside.
-template <class T> void cumsum(const T* x, T* y, std::size_t outer, std::size_t n, std::size_t inner, bool reverse) {
+// Running sums. Those of float are kept in double; of those of double what each addition rounds off (Knuth's two-sum)
+// is added up beside.
+inline void cumsum(const float* x, float* y, std::size_t outer, std::size_t n, std::size_t inner, bool reverse) {
+  double sums[scan_tile];
+  for_scan(outer, n, inner, reverse, [&](std::size_t at, std::size_t, bool first, std::size_t columns, auto apart) {
+    if (first) std::fill_n(sums, columns, 0.0);
+    for (std::size_t c = 0; c < columns; ++c) {
+      sums[c] += static_cast<double>(x[at + c * apart]);
+      y[at + c * apart] = static_cast<float>(sums[c]);
+    }
+  });
+}
+inline void cumsum(const double* x, double* y, std::size_t outer, std::size_t n, std::size_t inner, bool reverse) {
+  using T = double;
   T sums[scan_tile], lost[scan_tile];
   for_scan(outer, n, inner, reverse, [&](std::size_t at, std::size_t, bool first, std::size_t columns, auto apart) {
     if (first) std::fill_n(sums, columns, T(0)), std::fill_n(lost, columns, T(0));

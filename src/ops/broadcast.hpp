@@ -17,7 +17,7 @@ Tensor<T> broadcast_loop(const char* op, const std::array<const Operand<T>*, K>&
     data[k] = x[k]->data();
   }
   const LoopPlan plan = plan_loop(op, shapes.data(), K);
-  Tensor<T> y = Tensor<T>::uninitialised(plan.out);
+  Tensor<T> y = result_of<T>(op, plan.out);
   run_loop<T, K, 1>(plan, data, {y.mutable_data()}, [&f](const std::array<B, K>& v) { return std::array<B, 1>{f(v)}; });
   return y;
 }

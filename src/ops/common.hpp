@@ -53,6 +53,16 @@ inline bool is_addressable(const Shape& shape) {
     return false;
   }
 }
+// A tensor for an op's result. If memory cannot hold it, the error begins with the op's name.
+template <class T> Tensor<T> result_of(const char* op, const Shape& shape) {
+  try {
+    return Tensor<T>::uninitialised(shape);
+  } catch (const MemoryError& error) {
+    throw MemoryError(fmt::format("{}: {}", op, error.what()));
+  } catch (const ShapeError& error) {
+    throw ShapeError(fmt::format("{}: {}", op, error.what()));
+  }
+}
 inline constexpr const char* too_many_elements = "more elements than memory can address";
 
 // dy, reduced to `shape` by summing what was broadcast.

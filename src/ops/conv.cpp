@@ -167,7 +167,7 @@ ConvTranspose2dOptions of_one_row(const ConvTranspose1dOptions& options) {
 
 template <class T> Tensor<T> conv2d(const Tensor<T>& x, const Tensor<T>& w, const Conv2dOptions& options) {
   const auto size = conv_size(x.shape(), w.shape(), options, failure("conv2d", x.shape(), w.shape(), options));
-  Tensor<T> y = Tensor<T>::uninitialised(result_shape(size, x.shape(), w.shape()));
+  Tensor<T> y = detail::result_of<T>("conv2d", result_shape(size, x.shape(), w.shape()));
   kernels::conv2d(size, x.data(), w.data(), y.mutable_data());
   return record("conv2d", std::move(y), {x, w},
                 [x = detail::kept_for(w, x), w = detail::kept_for(x, w), x_shape = x.shape(), w_shape = w.shape(),
@@ -191,7 +191,7 @@ Tensor<T> conv2d_input_gradient(const Tensor<T>& dy, const Tensor<T>& w, const S
   const auto fail = failure("conv2d_input_gradient", x_shape, w.shape(), options);
   const auto size = conv_size(x_shape, w.shape(), options, fail);
   check_output_gradient(size, x_shape, w.shape(), dy.shape(), fail);
-  Tensor<T> dx = Tensor<T>::uninitialised(x_shape);
+  Tensor<T> dx = detail::result_of<T>("conv2d_input_gradient", x_shape);
   kernels::conv2d_input_gradient(size, dy.data(), w.data(), dx.mutable_data());
   return record("conv2d_input_gradient", std::move(dx), {dy, w}, [dy, w, options](const Tensor<T>& g, Wanted wanted) {
     return wanted.gradients([&] { return conv2d(g, w, options); },
@@ -205,7 +205,7 @@ Tensor<T> conv2d_weight_gradient(const Tensor<T>& x, const Tensor<T>& dy, const 
   const auto fail = failure("conv2d_weight_gradient", x.shape(), w_shape, options);
   const auto size = conv_size(x.shape(), w_shape, options, fail);
   check_output_gradient(size, x.shape(), w_shape, dy.shape(), fail);
-  Tensor<T> dw = Tensor<T>::uninitialised(w_shape);
+  Tensor<T> dw = detail::result_of<T>("conv2d_weight_gradient", w_shape);
   kernels::conv2d_weight_gradient(size, x.data(), dy.data(), dw.mutable_data());
   return record("conv2d_weight_gradient", std::move(dw), {x, dy}, [x, dy, options](const Tensor<T>& g, Wanted wanted) {
     return wanted.gradients([&] { return conv2d_input_gradient(dy, g, x.shape(), options); },

@@ -56,7 +56,7 @@ Tensor<T> add_slices(const Tensor<T>& source, std::size_t axis, const Integers& 
 
 template <class T> Tensor<T> take_slices(const Tensor<T>& x, std::size_t axis, const Integers& rows) {
   const auto [outer, n, inner] = detail::around(x.shape(), axis);
-  Tensor<T> y = Tensor<T>::uninitialised(detail::with_extent(x.shape(), axis, rows.size()));
+  Tensor<T> y = detail::result_of<T>("index_select", detail::with_extent(x.shape(), axis, rows.size()));
   kernels::take_rows(outer, n, inner, rows.begin(), rows.size(), x.data(), y.mutable_data());
   return record("index_select", std::move(y), {x}, [axis, rows, shape = x.shape()](const Tensor<T>& dy) {
     return Gradients(add_slices(dy, axis, rows, shape));
@@ -147,7 +147,8 @@ template <class T> Tensor<T> one_hot(const Integers& labels, std::size_t classes
   if (!detail::is_addressable(shape))
     throw ShapeError(fmt::format("one_hot: {}: {} classes for labels of shape {}", detail::too_many_elements, classes,
                                  to_string(labels.shape())));
-  const Tensor<T> y = zeros<T>(shape);
+  const Tensor<T> y = detail::result_of<T>("one_hot", shape);
+  std::fill_n(y.mutable_data(), y.size(), T(0));
   for (std::size_t i = 0; i < labels.size(); ++i) {
     if (labels[i] < 0 || static_cast<std::uint64_t>(labels[i]) >= classes)
       throw ValueError(fmt::format("one_hot: label {} at place {} is not one of {} classes", labels[i], i, classes));

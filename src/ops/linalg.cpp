@@ -43,7 +43,7 @@ template <class T> Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b, cons
   const std::size_t m = b_vector ? 1 : extent(sb, !tb);
   if (extent(sb, b_vector || tb) != k) fail("inner dimensions differ");
   if (sa.size() == 2 && sb.size() == 2) {
-    Tensor<T> y = Tensor<T>::uninitialised({n, m});
+    Tensor<T> y = detail::result_of<T>("matmul", {n, m});
     kernels::gemm(ta, tb, n, m, k, a.data(), b.data(), T(0), y.mutable_data());
     return record_product(std::move(y), a, b, ta, tb);
   }
@@ -63,7 +63,7 @@ template <class T> Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b, cons
   if (sb.size() == 2 && !ta)
     return reshape(matmul(reshape(a, Shape{pair->shape.elements() * n, k}), b, options),
                    detail::extended(pair->shape, {n, m}));
-  Tensor<T> y = Tensor<T>::uninitialised(detail::extended(pair->shape, {n, m}));
+  Tensor<T> y = detail::result_of<T>("matmul", detail::extended(pair->shape, {n, m}));
   if (y.size() > 0)
     pair->for_each([&](std::size_t i, std::size_t ia, std::size_t ib) {
       kernels::gemm(ta, tb, n, m, k, a.data() + ia * n * k, b.data() + ib * k * m, T(0), y.mutable_data() + i * n * m);

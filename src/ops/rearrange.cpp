@@ -264,7 +264,7 @@ template <class T> Tensor<T> repeat(const Tensor<T>& x, std::size_t count, std::
   if (count > largest_extent / std::max<std::size_t>(n, 1) || !detail::is_addressable(copies))
     throw ShapeError(fmt::format("repeat: {}: {} times along axis {} of shape {}", detail::too_many_elements, count, a,
                                  to_string(x.shape())));
-  Tensor<T> y = Tensor<T>::uninitialised(with_extent(x.shape(), a, n * count));
+  Tensor<T> y = detail::result_of<T>("repeat", with_extent(x.shape(), a, n * count));
   const std::size_t rows = y.size() == 0 ? 0 : outer * n;
   const T* in = x.data();
   T* out = y.mutable_data();

@@ -149,7 +149,7 @@ template <class T> Tensor<T> broadcast_to(const Tensor<T>& x, const Shape& shape
     throw ShapeError(
         fmt::format("broadcast_to: {}: {} to {}", detail::too_many_elements, to_string(x.shape()), to_string(shape)));
   const detail::LoopPlan plan = detail::plan_loop("broadcast_to", shapes.data(), 2);
-  Tensor<T> y = Tensor<T>::uninitialised(shape);
+  Tensor<T> y = detail::result_of<T>("broadcast_to", shape);
   detail::run_loop<T, 1, 1>(plan, {x.data()}, {y.mutable_data()}, [](const std::array<B, 1>& v) { return v; });
   return record("broadcast_to", std::move(y), {x}, [](const Tensor<T>& dy) { return Gradients(dy); });
 }
@@ -166,8 +166,9 @@ template <class T> Tensor<T> concatenate(const std::vector<Tensor<T>>& tensors, 
       throw ShapeError(fmt::format("concatenate: shapes {} and {} differ beyond axis {}", to_string(tensors[0].shape()),
                                    to_string(tensor.shape()), at));
     shape[at] += tensor.shape()[at];
+    static_cast<void>(shape.elements());  // empty tensors may have extents whose sum overflows
   }
-  Tensor<T> y = Tensor<T>::uninitialised(shape);
+  Tensor<T> y = detail::result_of<T>("concatenate", shape);
   const auto [outer, n, inner] = detail::around(shape, at);
   std::size_t start = 0;
   for (const auto& tensor : tensors) {
@@ -235,7 +236,7 @@ namespace detail {
 
 template <class T> Tensor<T> read_strided(const Tensor<T>& x, const Strided& s) {
   if (s.shape.elements() > 0 && is_contiguous(s)) return view(x, s.shape, static_cast<std::size_t>(s.offset));
-  Tensor<T> y = Tensor<T>::uninitialised(s.shape);
+  Tensor<T> y = result_of<T>("slice", s.shape);
   kernels::copy_from(s, x.data(), y.mutable_data());
   return y;
 }

@@ -13,7 +13,7 @@
 
 namespace xtape::detail {
 
-/// A block of at least `bytes` bytes, aligned to 64. Throws Error if the system has no such memory.
+/// A block of at least `bytes` bytes, aligned to 64. Throws MemoryError if the system has no such memory.
 void* allocate(std::size_t bytes);
 /// Gives a block back to the calling thread's free list; `bytes` as asked for.
 void deallocate(void* block, std::size_t bytes) noexcept;

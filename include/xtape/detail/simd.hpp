@@ -83,6 +83,34 @@ template <class T, class A> xsimd::batch<T, A> expm1(const xsimd::batch<T, A>& x
   return xsimd::any(large) ? xsimd::select(large, simd::exp(x), y) : y;
 }
 
+// Near multiples of pi/2 beyond pi/4 the argument that xsimd reduces has lost digits that a result near 0 needs.
+template <class T, class A> auto lost_digits(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y) noexcept {
+  using B = xsimd::batch<T, A>;
+  return (xsimd::abs(y) < B(sizeof(T) == 4 ? T(1e-4) : T(1e-10))) && (xsimd::abs(x) > B(T(1)));
+}
+template <class T, class A>
+[[gnu::noinline, gnu::cold]] xsimd::batch<T, A> sin_each(const xsimd::batch<T, A>& x) noexcept {
+  return each(x, [](T v) { return std::sin(v); });
+}
+template <class T, class A>
+[[gnu::noinline, gnu::cold]] xsimd::batch<T, A> cos_each(const xsimd::batch<T, A>& x) noexcept {
+  return each(x, [](T v) { return std::cos(v); });
+}
+template <class T, class A> xsimd::batch<T, A> sin(const xsimd::batch<T, A>& x) noexcept {
+  const xsimd::batch<T, A> y = xsimd::sin(x);
+  const auto lost = lost_digits(x, y);
+  if (!xsimd::any(lost)) [[likely]]
+    return y;
+  return xsimd::select(lost, sin_each(x), y);
+}
+template <class T, class A> xsimd::batch<T, A> cos(const xsimd::batch<T, A>& x) noexcept {
+  const xsimd::batch<T, A> y = xsimd::cos(x);
+  const auto lost = lost_digits(x, y);
+  if (!xsimd::any(lost)) [[likely]]
+    return y;
+  return xsimd::select(lost, cos_each(x), y);
+}
+
 /// A logarithm f, mended for subnormal numbers; log_2 is f(2).
 template <class T, class A, class F>
 xsimd::batch<T, A> logarithm(const xsimd::batch<T, A>& x, const F& f, long double log_2) noexcept {

@@ -81,13 +81,13 @@ struct Log1p {
 
 struct Sin {
   static constexpr const char* name = "sin";
-  template <class B> B value(const B& x) const noexcept { return xsimd::sin(x); }
+  template <class B> B value(const B& x) const noexcept { return simd::sin(x); }
   template <class V> V pull(const V& dy, const V& x) const { return dy * cos(x); }
 };
 
 struct Cos {
   static constexpr const char* name = "cos";
-  template <class B> B value(const B& x) const noexcept { return xsimd::cos(x); }
+  template <class B> B value(const B& x) const noexcept { return simd::cos(x); }
   template <class V> V pull(const V& dy, const V& x) const { return -(dy * sin(x)); }
 };
 
@@ -166,11 +166,12 @@ struct Log2 {
   template <class V> V pull(const V& dy, const V& x) const { return log2_e * (dy / x); }
 };
 
+/// In this order: 1 / x may overflow where the slope does not.
 struct Log10 {
   static constexpr const char* name = "log10";
   static constexpr double log10_e = 0.43429448190325182765;
   template <class B> B value(const B& x) const noexcept { return simd::log10(x); }
-  template <class V> V pull(const V& dy, const V& x) const { return log10_e * (dy / x); }
+  template <class V> V pull(const V& dy, const V& x) const { return (log10_e * dy) / x; }
 };
 
 /// The real cube root, of negative numbers too. The derivative at 0 is inf, as the limit is.

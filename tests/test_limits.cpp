@@ -1,0 +1,426 @@
+// Limits of memory, of length and of lifetime: an error or the right result, never a crash.
+
+#include <xtape/xtape.hpp>
+
+#include <unistd.h>
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "free_memory.hpp"
+#include "message.hpp"
+#include "op_table.hpp"
+#include "programs.hpp"
+
+using namespace xtape;
+
+namespace {
+
+using D = Tensor<double>;
+
+std::size_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::size_t total = 0, resident = 0;
+  file >> total >> resident;
+  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+double seconds_of(const std::function<void()>& f) {
+  const auto start = std::chrono::steady_clock::now();
+  f();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// A call, and how its message begins.
+struct Huge {
+  std::string begins;
+  std::function<void()> call;
+};
+
+}  // namespace
+
+TEST_CASE("limits: a result larger than memory is an error by the op's name, at once, and the tape stays usable") {
+  // The results have 2^40 elements, the inputs a million.
+  const std::size_t n = std::size_t{1} << 20, all = n * n;
+  const D one = parameter(ones<double>({1})), row = parameter(ones<double>({n}));
+  const D column = reshape(row.detach(), {n, 1}), image = ones<double>({1, 1, 1, 1});
+  const Huge huge[] = {
+      {"", [&] { zeros<double>({all}); }},
+      {"",
+       [&] {
+         full<float>({n, n}, 1.0F);
+       }},
+      {"", [&] { Tensor<double>::uninitialised({all}); }},
+      {"add: ", [&] { row + column; }},
+      {"multiply: ", [&] { column* row; }},
+      {"pow: ", [&] { pow(row, column); }},
+      {"logaddexp: ", [&] { logaddexp(row, column); }},
+      {"less: ", [&] { row < column; }},
+      {"where: ", [&] { where(column > 0, row, 0); }},
+      {"", [&] { map([](auto a, auto b) { return a * b; }, row, column); }},
+      {"matmul: ",
+       [&] {
+         matmul(column, reshape(row, {1, n}));
+       }},
+      {"", [&] { outer(row, row); }},
+      {"",
+       [&] {
+         einsum("i,j->ij", std::vector{row, row});
+       }},
+      {"broadcast_to: ",
+       [&] {
+         broadcast_to(row, {n, n});
+       }},
+      {"broadcast_to: ",
+       [&] {
+         broadcast_to(one, {n, n});
+       }},
+      {"",
+       [&] {
+         broadcast_tensors<double>({row, column});
+       }},
+      {"",
+       [&] {
+         meshgrid(std::vector{row, row});
+       }},
+      {"",
+       [&] {
+         tile(row, {n, 1});
+       }},
+      {"repeat: ", [&] { repeat(row, n, 0); }},
+      {"",
+       [&] {
+         pad(one, {{static_cast<std::ptrdiff_t>(all), 0}});
+       }},
+      {"",
+       [&] {
+         pad(row, {{static_cast<std::ptrdiff_t>(n - 1), 0}}, {.mode = PadMode::reflect}) + column;
+       }},
+      {"", [&] { diag(row); }},
+      {"one_hot: ",
+       [&] {
+         one_hot<double>({1, 2, 3}, all);
+       }},
+      {"",
+       [&] {
+         conv2d(image, ones<double>({1, 1, 1, 1}), {.padding = n / 2});
+       }},
+      {"",
+       [&] {
+         conv_transpose2d(ones<double>({1, 1, 2, 2}), image, {.stride = n});
+       }},
+      {"",
+       [&] {
+         adaptive_avg_pool2d(image, {n, n});
+       }},
+      {"",
+       [&] {
+         Rng rng(1);
+         init::normal<double>({all}, 0.0, 1.0, rng);
+       }},
+      {"jacobian: ", [&] { jacobian([](const D& x) { return x * x; }, row.detach()); }},
+  };
+  Tape tape;
+  for (std::size_t i = 0; i < std::size(huge); ++i) {
+    CAPTURE(i);
+    const auto before = memory_use();
+    std::string text;
+    const double seconds = seconds_of([&] { text = message<Error>(huge[i].call); });
+    CHECK_MESSAGE(text.starts_with(huge[i].begins), text);
+    CHECK_MESSAGE((text.find("out of memory: ") != std::string::npos ||
+                   text.find("than memory can address") != std::string::npos),
+                  text);
+    CHECK_MESSAGE(seconds < 10, fmt::format("{}: {} s", text, seconds));
+    tape.clear();
+    CHECK(memory_use().bytes == before.bytes);
+    CHECK(memory_use().tensors == before.tensors);
+    CHECK(tape.gradient(sum(row * row), {row})[0].data()[n - 1] == 2);
+    tape.clear();
+  }
+}
+
+TEST_CASE("limits: sizes that overflow are an error by the op's name") {
+  const std::size_t n = std::size_t{1} << 20;
+  const D none = zeros<double>({n, 0}), other = zeros<double>({n, 1, 0}), third = zeros<double>({n, 1, 1, 0});
+  // Each is empty, but what they broadcast to cannot be counted.
+  CHECK(message<ShapeError>([&] { third + (other + none); }).starts_with("add: "));
+  CHECK(message<ShapeError>([&] { maximum(third, other + none); }).starts_with("maximum: "));
+  CHECK(message<ShapeError>([&] {
+          matmul(third, reshape(none, {0, n}));
+        }).find("memory can address") != std::string::npos);
+  // 64 times 2^58 is 2^64.
+  const std::vector<D> many(64, zeros<double>({std::size_t{1} << 58, 0}));
+  CHECK(message<ShapeError>([&] { concatenate(many, 0); }).find("memory can address") != std::string::npos);
+  for (const std::size_t extent : {~std::size_t{0}, std::size_t{1} << 63, (std::size_t{1} << 63) - 1})
+    for (const Shape& shape : {Shape{extent}, Shape{extent, 2}, Shape{0, extent}, Shape{extent, extent}})
+      CHECK_THROWS_AS(zeros<double>(shape), ShapeError);
+}
+
+TEST_CASE("limits: empty tensors with an axis of 2^40: every op ends at once, with a result or an error") {
+  const std::size_t n = std::size_t{1} << 40;
+  const std::vector<Shape> shapes{{n, 0},    {0, n},    {n, 0, 1},    {0, n, 1},   {n, 1, 0},
+                                  {1, n, 0}, {0, 0, n}, {2, n, 0, 2}, {0, 3, n, 1}};
+  std::size_t results = 0, errors = 0;
+  for (const auto& row : test::op_table())
+    for (const auto& which : row.cases) {
+      const std::size_t inputs = which.shapes[0].size();
+      for (const Shape& shape : shapes) {
+        const test::Tensors<double> x(inputs, parameter(zeros<double>(shape)));
+        const double seconds = seconds_of([&] {
+          try {
+            Tape tape;
+            const D y = which.op.in_double(x);
+            if (y.requires_grad())
+              for (const D& g : tape.vjp(y, y.detach(), x)) CHECK(g.shape() == shape);
+            ++results;
+          } catch (const Error&) {
+            ++errors;
+          }
+        });
+        CHECK_MESSAGE(seconds < 10, fmt::format("{} of {}: {} s", row.name, to_string(shape), seconds));
+      }
+    }
+  CHECK(results > 1000);
+  CHECK(errors > 1000);
+}
+
+TEST_CASE("limits: what Linux would promise without having it is refused") {
+  const std::size_t total = meminfo("MemTotal"), available = meminfo("MemAvailable") + meminfo("SwapFree");
+  if (total < available + (std::size_t{1} << 29)) {
+    MESSAGE("skipped: nearly all memory is available, or /proc/meminfo is missing");
+    return;
+  }
+  // malloc gives it; touching it would be the end. Not initialised, so that this test is safe if it fails.
+  const std::size_t bytes = available + (total - available) / 2;
+  const std::string text = message<MemoryError>([&] { Tensor<float>::uninitialised({bytes / 4}); });
+  CHECK_MESSAGE(text.starts_with("out of memory: "), text);
+  CHECK_MESSAGE(text.find(" available") != std::string::npos, text);
+  CHECK_MESSAGE(text.find("for a tensor of shape (") != std::string::npos, text);
+}
+
+TEST_CASE("limits: under a limit of the system's, memory ends in an error, and what is given back is found again") {
+  const Run run_under_limit = run("../tests/xtape_limits", "memory");
+  CHECK_MESSAGE(run_under_limit.status == 0, run_under_limit.err);
+}
+
+TEST_CASE("limits: tensors, tapes and NoGrads of static storage may end after their thread") {
+  const Run run_static = run("../tests/xtape_limits", "static");
+  CHECK_MESSAGE(run_static.status == 0, run_static.err);
+  CHECK(run_static.out == "6 12\n");
+}
+
+TEST_CASE("limits: 100,000 steps of training hold no more memory than a thousand") {
+  Rng rng(1);
+  const auto w = parameter(init::normal<float>({6, 4}, 0.F, 0.5F, rng)), b = parameter(zeros<float>({4}));
+  const auto v = parameter(init::normal<float>({4, 1}, 0.F, 0.5F, rng));
+  const auto x = init::normal<float>({8, 6}, 0.F, 1.F, rng);
+  optim::Adam adam{{w, b, v}, {.learning_rate = 1e-3}};
+  const auto layer = [&](const Tensor<float>& t) { return tanh(matmul(t, w) + b); };
+  std::size_t resident = 0, blocks = 0;
+  MemoryUse held, now;
+  float first = 0, last = 0;
+  for (int i = 0; i < 100'000; ++i) {
+    Tape tape;
+    // By turns a checkpoint, dropout, and the gradient of a gradient.
+    const auto h = i % 10 == 3 ? checkpoint(layer, x) : i % 10 == 5 ? dropout(layer(x), 0.1, rng) : layer(x);
+    auto loss = mean(square(matmul(h, v) - 1));
+    if (i % 10 == 7) loss = loss + 0.01 * sum(square(tape.gradient(loss, {w}, {.create_graph = true})[0]));
+    last = loss.item();
+    if (i == 0) first = last;
+    tape.backward(loss);
+    adam.step();
+    if (i == 1000) resident = resident_bytes(), blocks = detail::system_allocations(), held = memory_use();
+    if (i == 99'990) now = memory_use();
+  }
+  CHECK(detail::system_allocations() == blocks);
+  CHECK(now.bytes == held.bytes);
+  CHECK(now.tensors == held.tensors);
+  CHECK(resident_bytes() < resident + (std::size_t{1} << 20));
+  CHECK_MESSAGE(last < first / 10, first, " to ", last);
+}
+
+TEST_CASE("limits: exceptions from a user's code leak nothing, and the next gradient is right") {
+  const D x = parameter(D({2}, {1, 2}));
+  struct Planted : std::runtime_error {
+    Planted() : std::runtime_error("planted") {}
+  };
+  bool armed = false;
+  const auto fail = [&] {
+    if (armed) throw Planted();
+  };
+  const auto cube = [&](const D& t) {  // a custom op, which may fail before and after it is recorded
+    fail();
+    return record("cube", t * t.detach() * t.detach(), {t}, [t](const D& dy) { return Gradients(dy * 3 * t * t); });
+  };
+  const std::pair<const char*, std::function<void(Tape&)>> all[] = {
+      {"pullback",
+       [&](Tape& tape) {
+         const D y = record("bad", x * x.detach(), {x}, [&, x](const D& dy) {
+           const D held = dy * x;
+           fail();
+           return Gradients(2.0 * held);
+         });
+         tape.backward(sum(exp(y) * y));
+       }},
+      {"hook",
+       [&](Tape& tape) {
+         const D y = x * x;
+         tape.hook(y, [&](const D& g) {
+           fail();
+           return g * 2.0;
+         });
+         tape.backward(sum(y * x));
+       }},
+      {"hook on a parameter",
+       [&](Tape& tape) {
+         tape.hook(x, [&](const D&) { fail(); });
+         tape.backward(sum(x * x * x));
+       }},
+      {"custom op", [&](Tape& tape) { tape.backward(sum(cube(x * x))); }},
+      {"map",
+       [&](Tape& tape) {
+         const D y = x * x;
+         tape.backward(sum(map(
+             [&](auto t) {
+               fail();
+               return t * t;
+             },
+             y)));
+       }},
+      {"checkpoint, when it runs again",
+       [&](Tape& tape) {
+         int runs = 0;
+         const D y = checkpoint(
+             [&](const D& t) {
+               if (++runs > 1) fail();
+               return t * t * t;
+             },
+             x * x);
+         tape.backward(sum(y));
+       }},
+      {"the gradient of a gradient",
+       [&](Tape& tape) {
+         const D y = record("bad", x * x.detach(), {x}, [&, x](const D& dy) {
+           return Gradients(record("worse", 2.0 * dy.detach(), {dy}, [&](const D& g) {
+             fail();
+             return Gradients(2.0 * g);
+           }));
+         });
+         const D g = tape.gradient(sum(y * y), {x}, {.create_graph = true})[0];
+         tape.backward(sum(g * g));
+       }},
+      {"transform", [&](Tape&) { hessian([&](const D& t) { return sum(cube(t)); }, x.detach()); }},
+      {"a tape in a pullback",
+       [&](Tape& tape) {
+         const D y = record("nested", x * x.detach(), {x}, [&](const D& dy) {
+           Tape inner;
+           const D t = parameter(x.detach()), u = sum(t * t);
+           fail();
+           return Gradients(dy * inner.gradient(u, {t})[0]);
+         });
+         tape.backward(sum(y));
+       }},
+  };
+  for (const auto& [what, step] : all) {
+    CAPTURE(what);
+    MemoryUse held;
+    for (int i = 0; i < 300; ++i) {
+      {
+        armed = true;
+        Tape tape;
+        CHECK_THROWS_AS(step(tape), Planted);
+        // The same tape goes on.
+        armed = false;
+        D(x).zero_grad();
+        tape.backward(sum(x * x));
+        CHECK(x.grad().data()[1] == 4);
+        D(x).zero_grad();
+        CHECK_NOTHROW(step(tape));
+      }
+      D(x).zero_grad();
+      CHECK(!Tape::recording());
+      if (i == 2) held = memory_use();
+    }
+    CHECK(memory_use().bytes == held.bytes);
+    CHECK(memory_use().tensors == held.tensors);
+  }
+}
+
+TEST_CASE("limits: a thread ends, and another trains on, with its tensors, and frees them") {
+  std::vector<D> parameters;
+  D loss;
+  for (int t = 0; t < 8; ++t)
+    std::thread([&] {
+      Rng rng(static_cast<std::uint64_t>(t));
+      D w = parameter(init::normal<double>({50, 50}, 0.0, 1.0, rng));
+      Tape tape;
+      loss = sum(w * w);
+      tape.backward(loss);
+      parameters.push_back(w);
+    }).join();
+  CHECK(!loss.requires_grad());  // a constant: its tape has ended
+  optim::Sgd sgd{parameters, {.learning_rate = 0.25}};
+  const double before = parameters[7].data()[0];
+  sgd.step();
+  CHECK(parameters[7].data()[0] == before - 0.25 * 2 * before);
+  for (int i = 0; i < 3; ++i) {
+    Tape tape;
+    D all = sum(parameters[0] * parameters[0]);
+    for (std::size_t p = 1; p < parameters.size(); ++p) all = all + sum(parameters[p] * parameters[p]);
+    tape.backward(all);
+    sgd.step();
+  }
+  CHECK(parameters[7].data()[0] == doctest::Approx(before / 16));
+}
+
+TEST_CASE("limits: a tape that another thread destroys, or that outlives its thread, records no more") {
+  const D x = parameter(ones<double>({1000}));
+  {
+    auto tape = std::make_unique<Tape>();
+    const D y = x * x;
+    std::thread([&] { tape.reset(); }).join();
+    CHECK(!(x * x).requires_grad());
+    const auto before = memory_use();
+    for (int i = 0; i < 1000; ++i) x* x;
+    CHECK(memory_use().bytes == before.bytes);
+    Tape next;
+    CHECK(next.gradient(sum(x * x), {x})[0].data()[0] == 2);
+  }
+  std::unique_ptr<Tape> tape;
+  D y;
+  std::thread([&] {
+    tape = std::make_unique<Tape>();
+    y = x * x;
+  }).join();
+  CHECK(message<TapeError>([&] { tape->backward(sum(y)); }).find("thread that made it") != std::string::npos);
+  CHECK(tape->size() == 1);
+  tape.reset();
+  CHECK(!Tape::recording());
+}
+
+TEST_CASE("limits: a million gradients of gradients, and a long tape that is never swept, end without recursion") {
+  {
+    D x = D(0.0);
+    for (int i = 0; i < 1'000'000; ++i) {
+      D next(1.0);
+      next.set_grad(x);
+      x = next;
+    }
+  }
+  const auto before = memory_use();
+  {
+    const D x = parameter(D(1.0));
+    Tape tape;
+    std::vector<D> kept;
+    for (int i = 0; i < 250'000; ++i) kept.push_back(exp(sin(kept.empty() ? x : kept.back())) - 1.0);
+    CHECK(tape.size() == 750'000);
+    // The gradient with a history of its own, as long again.
+    const D g = tape.gradient(kept.back(), {x}, {.create_graph = true})[0];
+    CHECK(std::isfinite(g.item()));
+    CHECK(tape.size() > 1'400'000);
+  }
+  CHECK(memory_use().tensors == before.tensors);
+  detail::trim_memory();
+}
