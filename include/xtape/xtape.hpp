@@ -3,6 +3,7 @@
 
 #include <xtape/data/batches.hpp>
 #include <xtape/data/digits.hpp>
+#include <xtape/data/model.hpp>
 #include <xtape/data/npy.hpp>
 #include <xtape/data/readers.hpp>
 #include <xtape/data/safetensors.hpp>

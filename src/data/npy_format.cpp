@@ -318,10 +318,12 @@ template <class T> Tensor<T> read_array(ByteSource& source, const NumpyReadOptio
 }
 
 Integers read_integer_array(ByteSource& source) {
-  const auto [header, dtype] = open_array(source);
-  if (dtype.kind == 'f') source.fail(fmt::format("is of dtype {}, expected integers or bool", quote(header.dtype)));
+  const Array array = open_array(source);
+  const Header& header = array.header;
+  if (array.dtype.kind == 'f')
+    source.fail(fmt::format("is of dtype {}, expected integers or bool", quote(header.dtype)));
   std::vector<std::int64_t> values(header.shape.elements());
-  read_integer_elements(source, dtype, std::span(values), false);
+  read_integer_elements(source, array.dtype, std::span(values), false);
   return {header.shape, [&, &shape = header.shape](std::size_t i) {
             if (!header.fortran_order) return values[i];
             // Where the element lies with the first axis running fastest.
