@@ -5,6 +5,7 @@
 #include <xtape/data/digits.hpp>
 #include <xtape/data/model.hpp>
 #include <xtape/data/npy.hpp>
+#include <xtape/data/prefetch.hpp>
 #include <xtape/data/readers.hpp>
 #include <xtape/data/safetensors.hpp>
 #include <xtape/energy/ais.hpp>
