@@ -1,3 +1,4 @@
+#include <xtape/data/npy.hpp>
 #include <xtape/data/readers.hpp>
 #include <xtape/data/safetensors.hpp>
 #include <xtape/data/training_state.hpp>
@@ -41,17 +42,38 @@ template <class F> void allowed_to_refuse(const F& read) {
   }
 }
 
+template <class T> void check_same(const char* what, const Tensor<T>& a, const Tensor<T>& b) {
+  if (a.shape() != b.shape() || (a.size() > 0 && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) != 0))
+    wrong(std::string(what) + ": a tensor changed");
+}
+
 template <class T> void round_trip(const std::string& path, const std::string& copy) {
   allowed_to_refuse([&] {
     const auto file = data::read_safetensors<T>(path);
     data::write_safetensors(copy, file);
     const auto again = data::read_safetensors<T>(copy);
     if (again.metadata != file.metadata || again.tensors.size() != file.tensors.size()) wrong("safetensors: names");
-    for (const auto& [name, tensor] : file.tensors) {
-      const auto& other = again.tensors.at(name);
-      if (other.shape() != tensor.shape() ||
-          (tensor.size() > 0 && std::memcmp(other.data(), tensor.data(), tensor.size() * sizeof(T)) != 0))
-        wrong("safetensors: a tensor changed");
+    for (const auto& [name, tensor] : file.tensors) check_same("safetensors", tensor, again.tensors.at(name));
+  });
+}
+
+template <class T> void round_trip_npy(const std::string& path, const std::string& copy, bool rounding) {
+  allowed_to_refuse([&] {
+    const auto tensor = data::read_npy<T>(path, {.rounding = rounding});
+    data::write_npy(copy, tensor);
+    check_same("npy", tensor, data::read_npy<T>(copy));
+  });
+}
+
+template <class T> void round_trip_npz(const std::string& path, const std::string& copy, bool compressed) {
+  allowed_to_refuse([&] {
+    const auto arrays = data::read_npz<T>(path, {.rounding = true});
+    data::write_npz(copy, arrays, {.compressed = compressed});
+    const auto again = data::read_npz<T>(copy);
+    if (again.size() != arrays.size()) wrong("npz: names");
+    for (const auto& [name, tensor] : arrays) {
+      check_same("npz", tensor, again.at(name));
+      check_same("npz", tensor, data::read_npz<T>(copy, name));
     }
   });
 }
@@ -97,6 +119,25 @@ void safetensors(Bytes bytes, const std::string& folder) {
   round_trip<double>(path, folder + "/double.safetensors");
   round_trip<float>(path, folder + "/float.safetensors");
   allowed_to_refuse([&] { data::TrainingState().read(path); });
+}
+
+void npy(Bytes bytes, const std::string& folder) {
+  const std::string path = write(folder, "file.npy", bytes), copy = folder + "/copy.npy";
+  round_trip_npy<double>(path, copy, false);
+  round_trip_npy<float>(path, copy, true);
+  allowed_to_refuse([&] {
+    const Integers integers = data::read_npy_integers(path);
+    data::write_npy(copy, integers);
+    const Integers again = data::read_npy_integers(copy);
+    if (again.shape() != integers.shape() || !std::equal(again.begin(), again.end(), integers.begin()))
+      wrong("npy: integers changed");
+  });
+}
+
+void npz(Bytes bytes, const std::string& folder) {
+  const std::string path = write(folder, "file.npz", bytes), copy = folder + "/copy.npz";
+  round_trip_npz<double>(path, copy, true);
+  round_trip_npz<float>(path, copy, false);
 }
 
 void png(Bytes bytes, const std::string& folder) {

@@ -19,11 +19,13 @@ void idx(Bytes bytes, const std::string& folder);          ///< read_idx; the fi
 void course(Bytes bytes, const std::string& folder);       ///< read_course, of plain text
 void gzip(Bytes bytes, const std::string& folder);         ///< the same readers, of a compressed file
 void safetensors(Bytes bytes, const std::string& folder);  ///< read_safetensors; what is read must survive writing
+void npy(Bytes bytes, const std::string& folder);          ///< read_npy, likewise
+void npz(Bytes bytes, const std::string& folder);          ///< read_npz, likewise
 void png(Bytes bytes, const std::string& folder);          ///< read_png, with checksums put right; and write_png
 void ops(Bytes bytes, const std::string& folder);          ///< a program of ops with any shapes, axes and options
 
 inline constexpr Target targets[] = {{"idx", idx}, {"course", course}, {"gzip", gzip}, {"safetensors", safetensors},
-                                     {"png", png}, {"ops", ops}};
+                                     {"npy", npy}, {"npz", npz},       {"png", png},   {"ops", ops}};
 
 /// Reports a wrong answer: throws a std::logic_error, which no target may let out.
 [[noreturn]] void wrong(const std::string& what);

@@ -11,11 +11,15 @@
 namespace xtape::nn {
 namespace {
 
-template <class T> std::vector<Tensor<T>> defined(std::initializer_list<Tensor<T>> tensors) {
+template <class T> std::vector<Tensor<T>> without_names(const NamedTensors<T>& named) {
   std::vector<Tensor<T>> result;
-  for (const auto& tensor : tensors)
-    if (tensor.defined()) result.push_back(tensor);
+  for (const auto& [name, tensor] : named) result.push_back(tensor);
   return result;
+}
+template <class T> NamedTensors<T> weight_and_bias(const Tensor<T>& weight, const Tensor<T>& bias) {
+  NamedTensors<T> named{{"weight", weight}};
+  if (bias.defined()) named.emplace_back("bias", bias);
+  return named;
 }
 
 }  // namespace
@@ -27,7 +31,8 @@ template <class T> Tensor<T> Linear<T>::operator()(const Tensor<T>& x) const {
   const auto y = matmul(x, weight);
   return bias.defined() ? y + bias : y;
 }
-template <class T> std::vector<Tensor<T>> Linear<T>::parameters() const { return defined({weight, bias}); }
+template <class T> NamedTensors<T> Linear<T>::named_parameters() const { return weight_and_bias(weight, bias); }
+template <class T> std::vector<Tensor<T>> Linear<T>::parameters() const { return without_names(named_parameters()); }
 
 template <class T>
 Conv2d<T>::Conv2d(std::size_t inputs, std::size_t outputs, Pair kernel, Rng& rng, const Conv2dOptions& with)
@@ -39,7 +44,8 @@ Conv2d<T>::Conv2d(std::size_t inputs, std::size_t outputs, Pair kernel, Rng& rng
 template <class T> Tensor<T> Conv2d<T>::operator()(const Tensor<T>& x) const {
   return bias.defined() ? conv2d(x, weight, bias, options) : conv2d(x, weight, options);
 }
-template <class T> std::vector<Tensor<T>> Conv2d<T>::parameters() const { return defined({weight, bias}); }
+template <class T> NamedTensors<T> Conv2d<T>::named_parameters() const { return weight_and_bias(weight, bias); }
+template <class T> std::vector<Tensor<T>> Conv2d<T>::parameters() const { return without_names(named_parameters()); }
 
 template <class T>
 BatchNorm<T>::BatchNorm(std::size_t channels)

@@ -125,6 +125,17 @@ TEST_CASE("data: image, subset, shuffled") {
     CHECK(all.labels[j] == mixed.labels[i]);
   }
 
+  for (const std::size_t count : {0U, 20U, 50U}) {
+    const auto [first, rest] = split(all, count);
+    CHECK(same(first, head(all, count)));
+    CHECK(rest.size() == 50 - count);
+    for (std::size_t i = count; i < 50; ++i) {
+      CHECK(rest.labels[i - count] == all.labels[i]);
+      CHECK(std::ranges::equal(rest.image(i - count), all.image(i)));
+    }
+  }
+  CHECK_THROWS_WITH_AS(split(all, 51), "split: 51 of 50 pictures", ValueError);
+
   set.pixels.pop_back();
   CHECK_THROWS_AS(subset(set, picked), ValueError);
   CHECK_THROWS_AS(set.image(2), ValueError);

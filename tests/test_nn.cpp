@@ -190,6 +190,41 @@ TEST_CASE("nn: Sequential runs layers, lambdas and ops in order, and switches th
   CHECK(equal_bits(nn::Sequential<double>{}(x), x));
 }
 
+TEST_CASE("nn: parameters and buffers have names") {
+  Rng rng{18};
+  struct Pair {  // a layer of a user's, without names
+    nn::Linear<double> a, b;
+    D operator()(const D& x) const { return a(x) + b(x); }
+    std::vector<D> parameters() const { return {a.weight, b.weight}; }
+  };
+  nn::Linear<double> plain(3, 3, rng), bare(3, 2, rng);
+  bare.bias = {};
+  const nn::BatchNorm<double> norm(3);
+  const nn::Sequential<double> inner{tanh<double>, bare};
+  const nn::Sequential<double> net{plain, relu<double>, norm, Pair{plain, bare}, inner};
+  const auto check = [](const nn::NamedTensors<double>& named, const std::vector<D>& tensors,
+                        const std::vector<std::string>& names) {
+    REQUIRE(named.size() == names.size());
+    REQUIRE(tensors.size() == names.size());
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      CHECK(named[i].first == names[i]);
+      CHECK(named[i].second.impl().get() == tensors[i].impl().get());  // the very tensors
+    }
+  };
+  const std::vector<std::string> parameters{"0.weight", "0.bias", "2.gamma", "2.beta", "3.0", "3.1", "4.1.weight"};
+  check(net.named_parameters(), net.parameters(), parameters);
+  check(net.named_parameters(),
+        {plain.weight, plain.bias, norm.gamma, norm.beta, plain.weight, bare.weight, bare.weight}, parameters);
+  check(net.named_buffers(), {norm.state.mean, norm.state.variance}, {"2.mean", "2.variance"});
+  auto all = parameters;
+  all.insert(all.end(), {"2.mean", "2.variance"});
+  std::vector<D> tensors = net.parameters();
+  for (const auto& buffer : net.buffers()) tensors.push_back(buffer);
+  check(net.named_tensors(), tensors, all);
+  nn::Conv2d<double> convolution(1, 1, 3, rng);
+  check(convolution.named_parameters(), {convolution.weight, convolution.bias}, {"weight", "bias"});
+}
+
 TEST_CASE("nn: a small convolutional net learns which half of an image is brighter") {
   Rng rng{16};
   nn::Sequential<float> net{nn::Conv2d<float>(1, 4, 3, rng, {.padding = 1}), relu<float>,

@@ -6,7 +6,11 @@
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/tape.hpp>
+#include <xtensor/xadapt.hpp>
+#include <xtensor/xbuilder.hpp>
+#include <xtensor/xfixed.hpp>
 #include <xtensor/xmath.hpp>
+#include <xtensor/xstrided_view.hpp>
 #include <xtensor/xtensor.hpp>
 #include <xtensor/xview.hpp>
 
@@ -15,6 +19,7 @@
 #include <cmath>
 #include <limits>
 #include <thread>
+#include <vector>
 
 #include "flags_other.hpp"
 
@@ -49,6 +54,41 @@ TEST_CASE("tensor: made from any xtensor expression") {
   static_assert(std::is_same_v<decltype(deduced), const D>);
   const Tensor single = xt::xarray<float>{1.0F};
   static_assert(std::is_same_v<decltype(single), const Tensor<float>>);
+}
+
+TEST_CASE("tensor: views, adaptors and generators in; containers, views and spans out") {
+  std::vector<float> buffer{1, 2, 3, 4, 5, 6};
+  CHECK(holds(D(xt::adapt(buffer, {2, 3})), {2, 3}, {1, 2, 3, 4, 5, 6}));
+  CHECK(
+      holds(D(xt::adapt(buffer.data(), 4, xt::no_ownership(), std::vector<std::size_t>{2, 2})), {2, 2}, {1, 2, 3, 4}));
+  CHECK(holds(D(xt::adapt<xt::layout_type::column_major>(buffer, {2, 3})), {2, 3}, {1, 3, 5, 2, 4, 6}));
+  CHECK(holds(D(xt::strided_view(xt::adapt(buffer, {2, 3}), {1, xt::range(2, xt::placeholders::_, -2)})), {2}, {6, 4}));
+  CHECK(holds(D(xt::xtensor_fixed<double, xt::xshape<2>>{7, 8}), {2}, {7, 8}));
+  CHECK(holds(D(xt::arange<int>(3)), {3}, {0, 1, 2}));
+  CHECK(holds(D(xt::broadcast(xt::xarray<double>{1, 2}, {2, 2})), {2, 2}, {1, 2, 1, 2}));
+  CHECK(holds(D(xt::xarray<bool>{true, false}), {2}, {1, 0}));
+  CHECK(holds(D(xt::where(xt::xarray<double>{1, -1} > 0, 2.0, 3.0)), {2}, {2, 3}));
+
+  const Tensor<double> t({2, 2}, {1, 2, 3, 4});
+  const xt::xtensor<float, 2> fixed = t.array();
+  CHECK(fixed(1, 0) == 3);
+  const xt::xarray<double, xt::layout_type::column_major> columns = xt::transpose(t.array());
+  CHECK(columns(1, 0) == 2);
+  xt::xarray<double> whole = xt::zeros<double>({2, 3});
+  xt::view(whole, xt::all(), xt::range(1, 3)) = t.array();
+  CHECK(whole(1, 2) == 4);
+  xt::adapt(buffer, {2, 3}) += whole;
+  CHECK(buffer == std::vector<float>{1, 3, 5, 4, 8, 10});
+  // Without a copy.
+  CHECK(t.span().data() == t.data());
+  CHECK(t.span().size() == 4);
+  CHECK(t.array().data() == t.data());
+  const Tensor<double> again = t;
+  CHECK(again.data() == t.data());
+  const std::vector<double> values{5, 6, 7};
+  CHECK(holds(D({3}, values), {3}, {5, 6, 7}));
+  CHECK(holds(D({2}, {values.data() + 1, 2}), {2}, {6, 7}));
+  CHECK_THROWS_AS(D({2}, values), ShapeError);
 }
 
 TEST_CASE("tensor: array() is an xtensor expression without a copy, and outlives its tensor") {

@@ -13,10 +13,15 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace xtape::nn {
+
+/// Tensors and what they are called, in a model's order.
+template <class T> using NamedTensors = std::vector<std::pair<std::string, Tensor<T>>>;
 
 /// y = x W + b        x: (n, inputs), W: (inputs, outputs), b: (outputs,), y: (n, outputs)
 /// W starts by init::he_normal, b at 0. Without bias: set `bias = {}`. Throws as matmul does.
@@ -26,6 +31,7 @@ template <class T> struct Linear {
   Linear(std::size_t inputs, std::size_t outputs, Rng& rng);
   Tensor<T> operator()(const Tensor<T>& x) const;
   std::vector<Tensor<T>> parameters() const;
+  NamedTensors<T> named_parameters() const;  ///< weight, bias
 };
 
 /// conv2d with weights (outputs, inputs / groups, kh, kw) and a bias for each output channel.
@@ -37,6 +43,7 @@ template <class T> struct Conv2d {
   Conv2d(std::size_t inputs, std::size_t outputs, Pair kernel, Rng& rng, const Conv2dOptions& options = {});
   Tensor<T> operator()(const Tensor<T>& x) const;
   std::vector<Tensor<T>> parameters() const;
+  NamedTensors<T> named_parameters() const;  ///< weight, bias
 };
 
 /// batch_norm: by the batch's statistics while `training`, which the state remembers, else by the state's.
@@ -52,6 +59,8 @@ template <class T> struct BatchNorm {
   std::vector<Tensor<T>> parameters() const { return {gamma, beta}; }
   /// The running statistics: no optimiser updates them, but they belong into a saved model.
   std::vector<Tensor<T>> buffers() const { return {state.mean, state.variance}; }
+  NamedTensors<T> named_parameters() const { return {{"gamma", gamma}, {"beta", beta}}; }
+  NamedTensors<T> named_buffers() const { return {{"mean", state.mean}, {"variance", state.variance}}; }
 };
 
 /// dropout while `training`, else x as it is. Draws from a generator of its own, split from the one given; copies draw
@@ -68,7 +77,9 @@ template <class T> struct Dropout {
 };
 
 /// Layers one after the other. A layer is anything called with a tensor: a struct of this page, a lambda, or the
-/// name of an op, `relu<float>`.
+/// name of an op, `relu<float>`. It is asked for named_parameters() and named_buffers(), or if it has none for
+/// parameters() and buffers(), which are called 0, 1, ... In front of a name stands the layer's number: "0.weight", and
+/// "2.0.weight" in a Sequential within.
 template <class T> class Sequential {
  public:
   Sequential() = default;
@@ -77,10 +88,14 @@ template <class T> class Sequential {
     (add(std::move(layers)), ...);
   }
   template <class Layer> void add(Layer layer) {
-    if constexpr (requires { layer.parameters(); })
-      for (const Tensor<T>& parameter : layer.parameters()) parameters_.push_back(parameter);
-    if constexpr (requires { layer.buffers(); })
-      for (const Tensor<T>& buffer : layer.buffers()) buffers_.push_back(buffer);
+    if constexpr (requires { layer.named_parameters(); })
+      add_named(layer.named_parameters(), parameters_, named_parameters_);
+    else if constexpr (requires { layer.parameters(); })
+      add_named(numbered(layer.parameters()), parameters_, named_parameters_);
+    if constexpr (requires { layer.named_buffers(); })
+      add_named(layer.named_buffers(), buffers_, named_buffers_);
+    else if constexpr (requires { layer.buffers(); })
+      add_named(numbered(layer.buffers()), buffers_, named_buffers_);
     const auto shared = std::make_shared<Layer>(std::move(layer));
     if constexpr (requires { shared->training; })
       modes_.push_back([shared](bool training) { shared->training = training; });
@@ -97,15 +112,37 @@ template <class T> class Sequential {
   /// Of all layers, in their order.
   const std::vector<Tensor<T>>& parameters() const noexcept { return parameters_; }
   const std::vector<Tensor<T>>& buffers() const noexcept { return buffers_; }
+  const NamedTensors<T>& named_parameters() const noexcept { return named_parameters_; }
+  const NamedTensors<T>& named_buffers() const noexcept { return named_buffers_; }
+  /// Parameters and buffers: what a saved model consists of, see data/model.hpp.
+  NamedTensors<T> named_tensors() const {
+    NamedTensors<T> all = named_parameters_;
+    all.insert(all.end(), named_buffers_.begin(), named_buffers_.end());
+    return all;
+  }
   /// Tells the layers that behave differently then (Dropout, BatchNorm) whether they are being trained.
   void set_training(bool training) {
     for (const auto& set : modes_) set(training);
   }
 
  private:
+  static NamedTensors<T> numbered(const std::vector<Tensor<T>>& tensors) {
+    NamedTensors<T> named;
+    for (const auto& tensor : tensors) named.emplace_back(std::to_string(named.size()), tensor);
+    return named;
+  }
+  // Of the layer that comes next.
+  void add_named(const NamedTensors<T>& tensors, std::vector<Tensor<T>>& all, NamedTensors<T>& all_named) const {
+    for (const auto& [name, tensor] : tensors) {
+      all.push_back(tensor);
+      all_named.emplace_back(std::to_string(layers_.size()) + "." + name, tensor);
+    }
+  }
+
   std::vector<std::function<Tensor<T>(const Tensor<T>&)>> layers_;
   std::vector<std::function<void(bool)>> modes_;
   std::vector<Tensor<T>> parameters_, buffers_;
+  NamedTensors<T> named_parameters_, named_buffers_;
 };
 
 }  // namespace xtape::nn

@@ -1,8 +1,13 @@
 #pragma once
 /// \file xtape.hpp  Everything.
 
+#include <xtape/data/augment.hpp>
 #include <xtape/data/batches.hpp>
 #include <xtape/data/digits.hpp>
+#include <xtape/data/model.hpp>
+#include <xtape/data/normalisation.hpp>
+#include <xtape/data/npy.hpp>
+#include <xtape/data/prefetch.hpp>
 #include <xtape/data/readers.hpp>
 #include <xtape/data/safetensors.hpp>
 #include <xtape/data/training_state.hpp>

@@ -44,6 +44,13 @@ Dataset head(const Dataset& set, std::size_t count) {
   return subset(set, order);
 }
 
+std::pair<Dataset, Dataset> split(const Dataset& set, std::size_t count) {
+  if (count > set.size()) throw ValueError(fmt::format("split: {} of {} pictures", count, set.size()));
+  std::vector<std::size_t> rest(set.size() - count);
+  std::iota(rest.begin(), rest.end(), count);
+  return {head(set, count), subset(set, rest)};
+}
+
 Dataset binarised(const Dataset& set, float threshold) {
   Dataset out = set;
   for (float& pixel : out.pixels) pixel = pixel >= threshold ? 1.0F : 0.0F;

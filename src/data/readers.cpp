@@ -249,15 +249,6 @@ std::array<std::string, N> all_or_fail(const std::string& directory, std::string
   return paths;
 }
 
-Dataset slice(const Dataset& set, std::size_t first, std::size_t last) {
-  const auto at = [](auto& values, std::size_t i) { return values.begin() + static_cast<std::ptrdiff_t>(i); };
-  return {.pixels = {at(set.pixels, first * set.features()), at(set.pixels, last * set.features())},
-          .labels = {at(set.labels, first), at(set.labels, last)},
-          .rows = set.rows,
-          .cols = set.cols,
-          .classes = set.classes};
-}
-
 }  // namespace
 
 Dataset read_idx(const std::string& images_path, const std::string& labels_path, std::size_t classes) {
@@ -348,7 +339,8 @@ Splits load(const std::string& directory) {
       throw DataError(fmt::format("load: {}: {} x {} pictures, but {} has {} x {}", paths[2], test.rows, test.cols,
                                   paths[0], all.rows, all.cols));
     const std::size_t n_train = all.size() - std::min<std::size_t>(10000, all.size() / 6);
-    return {slice(all, 0, n_train), slice(all, n_train, all.size()), std::move(test), name()};
+    auto [train, valid] = split(all, n_train);
+    return {std::move(train), std::move(valid), std::move(test), name()};
   }
 
   const std::array text{find_file(folder, {"digitstrain.txt"}), find_file(folder, {"digitsvalid.txt"}),

@@ -3,6 +3,8 @@
 
     ```cpp                statements; each such block is a test case of its own
     ```cpp declarations   functions and types at namespace scope, seen by the page's later blocks
+    ```cpp needs NAME     statements for which a library is needed that may not be there: seen if XTAPE_TESTS_NAME is
+                          defined, in capitals
     ```cpp program        a whole program, which a test of its own covers; skipped here
 
 A statement `expression;  // = text` claims that the expression, printed, reads as the text. The comment stands on the
@@ -62,8 +64,11 @@ def main():
             kept = [text for text in lines if not text.startswith(("#include <xtape/", "using namespace xtape"))]
             code += [f'#line {line} "{page.name}"', *kept]
         else:
-            code += [f'TEST_CASE("docs: {page.name}, line {line}") {{', f'#line {line} "{page.name}"',
-                     *statements(lines), "}"]
+            case = [f'TEST_CASE("docs: {page.name}, line {line}") {{', f'#line {line} "{page.name}"',
+                    *statements(lines), "}"]
+            if "needs" in info:
+                case = [f"#ifdef XTAPE_TESTS_{info[info.index('needs') + 1].upper()}", *case, "#endif"]
+            code += case
     code += ["}  // namespace", ""]
     out.write_text("\n".join(code))
 

@@ -9,8 +9,14 @@
 #include <xtensor/xarray.hpp>
 #include <xtensor/xmath.hpp>
 #include <xtensor/xtensor.hpp>
+#include <xtensor/xview.hpp>
+#ifdef XTAPE_TESTS_EIGEN
+#include <Eigen/Core>
+#endif
 
 #include <filesystem>
+#include <numeric>
+#include <span>
 #include <string>
 #include <thread>
 #include <type_traits>

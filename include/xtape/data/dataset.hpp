@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace xtape::data {
@@ -33,6 +34,9 @@ Dataset shuffled(const Dataset& set, Rng& rng);
 
 /// The first `count` pictures, or all if there are fewer.
 Dataset head(const Dataset& set, std::size_t count);
+
+/// The first `count` pictures and the others: split(shuffled(set, rng), n). Throws ValueError if there are fewer.
+std::pair<Dataset, Dataset> split(const Dataset& set, std::size_t count);
 
 /// Every pixel made 0 or 1: 1 where it is at least `threshold`.
 Dataset binarised(const Dataset& set, float threshold = 0.5F);
