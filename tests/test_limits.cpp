@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <chrono>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -163,8 +164,13 @@ TEST_CASE("limits: empty tensors with an axis of 2^40: every op ends at once, wi
   const std::vector<Shape> shapes{{n, 0},    {0, n},    {n, 0, 1},    {0, n, 1},   {n, 1, 0},
                                   {1, n, 0}, {0, 0, n}, {2, n, 0, 2}, {0, 3, n, 1}};
   std::size_t results = 0, errors = 0;
+  // Their rows make well-conditioned matrices in loops of their own.
+  const std::set<std::string> of_matrices{"solve", "triangular_solve", "cholesky_solve", "cholesky", "cholesky_log_det",
+                                          "det",   "slogdet",          "inverse",        "qr",       "svd",
+                                          "eigh",  "eigvalsh"};
   for (const auto& row : test::op_table())
     for (const auto& which : row.cases) {
+      if (of_matrices.contains(row.name)) continue;
       const std::size_t inputs = which.shapes[0].size();
       for (const Shape& shape : shapes) {
         const test::Tensors<double> x(inputs, parameter(zeros<double>(shape)));

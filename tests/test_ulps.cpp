@@ -161,7 +161,7 @@ std::vector<Line> lines() {
           [](auto x) { return -2 * sech2_of(x) * std::tanh(x); }, {4, 8}, {4, 8}),
       line(
           "sigmoid", [](const auto& x) { return sigmoid(x); }, [](auto x) { return sigmoid_of(x); },
-          [](auto x) { return sech2_of(x / 2) / 4; }, {3, 4}, {3, 4}),
+          [](auto x) { return sech2_of(x / 2) / 4; }, {3, 4}, {3, 5}),
       line(
           "log_sigmoid", [](const auto& x) { return log_sigmoid(x); }, [](auto x) { return -softplus_of(-x); },
           [](auto x) { return sigmoid_of(-x); }, {3, 3}, {3, 3}),

@@ -24,6 +24,7 @@ template <class F> void for_scan(std::size_t outer, std::size_t n, std::size_t i
       before = at;
     }
   };
+  if (n == 0 || inner == 0) return;  // of whatever number of empty slices
   if (inner == 1) {
     for (std::size_t o = 0; o < outer; o += scan_rows) scan(o * n, 1, std::min(scan_rows, outer - o), n);
     return;

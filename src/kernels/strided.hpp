@@ -122,6 +122,7 @@ void transpose_matrix(const T* in, std::ptrdiff_t step, T* out, std::size_t pitc
 // out = in, gathered. Where elements that follow each other in `in` lie along another axis than the last, matrices of
 // these two axes are transposed.
 template <class T> void copy_from(const Strided& from, const T* in, T* out) {
+  if (from.shape.elements() == 0) return;  // else an axis without elements beside a long one takes its time
   const Strided s = merged(from);
   const std::size_t rank = s.shape.size();
   for (std::size_t d = 0; d + 1 < rank; ++d) {
@@ -156,6 +157,7 @@ template <class T> void copy_from(const Strided& from, const T* in, T* out) {
 
 // out, scattered, = in. Places not visited keep what they hold.
 template <class T> void copy_to(const Strided& to, const T* in, T* out) {
+  if (to.shape.elements() == 0) return;
   const Strided s = merged(to);
   const std::size_t rank = s.shape.size();
   const std::size_t n = rank == 0 ? 1 : s.shape[rank - 1];

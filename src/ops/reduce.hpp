@@ -54,6 +54,7 @@ template <class T> Grouped<T> group_axes(const char* op, const Tensor<T>& x, con
     else
       group.outer *= shape[i];
   }
+  if (group.inner == 0) group.outer = 0;  // no results, whatever the number of empty rows
   if (!together) {
     Axes order;  // kept axes first, each kind in its order, so that "first in row-major order" stays so
     for (const bool pass : {false, true})

@@ -12,6 +12,7 @@ namespace {
 // The softmax of each slice of a group, on several threads.
 template <kernels::Softmax kind, class T> void softmax_of(const T* x, T* y, const detail::Group& group) {
   const std::size_t slices = group.n * group.inner;
+  if (slices == 0) return;
   kernels::parallel_for(group.outer, kernels::grain(8 * slices), [&](std::size_t first, std::size_t last) {
     kernels::softmax<kind>(x + first * slices, y + first * slices, last - first, group.n, group.inner);
   });
@@ -22,6 +23,7 @@ template <kernels::Softmax kind, class T>
 Tensor<T> fused_gradient(const Tensor<T>& dy, const Tensor<T>& s, const detail::Group& group) {
   Tensor<T> dx = Tensor<T>::uninitialised(s.shape());
   const std::size_t slices = group.n * group.inner;
+  if (slices == 0) return dx;
   kernels::parallel_for(group.outer, kernels::grain(4 * slices), [&](std::size_t first, std::size_t last) {
     const std::size_t at = first * slices;
     kernels::softmax_gradient<kind>(dy.data() + at, s.data() + at, dx.mutable_data() + at, last - first, group.n,

@@ -18,7 +18,8 @@ inline std::array<std::ptrdiff_t, max_rank> strides_of(const Shape& shape) {
   return strides;
 }
 
-// A shape seen from one of its axes: (outer, n, inner).
+// A shape seen from one of its axes: (outer, n, inner). Without elements outer is 0: no loop walks empty slices, of which
+// there may be any number.
 struct Around {
   std::size_t outer = 1, n = 1, inner = 1;
 };
@@ -26,6 +27,7 @@ inline Around around(const Shape& shape, std::size_t axis) {
   Around result;
   for (std::size_t i = 0; i < shape.size(); ++i)
     (i < axis ? result.outer : i == axis ? result.n : result.inner) *= shape[i];
+  if (result.n == 0 || result.inner == 0) result.outer = 0;
   return result;
 }
 inline Shape with_extent(Shape shape, std::size_t axis, std::size_t extent) {
