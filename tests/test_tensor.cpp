@@ -61,7 +61,8 @@ TEST_CASE("tensor: views, adaptors and generators in; containers, views and span
   CHECK(holds(D(xt::adapt(buffer, {2, 3})), {2, 3}, {1, 2, 3, 4, 5, 6}));
   CHECK(
       holds(D(xt::adapt(buffer.data(), 4, xt::no_ownership(), std::vector<std::size_t>{2, 2})), {2, 2}, {1, 2, 3, 4}));
-  CHECK(holds(D(xt::adapt<xt::layout_type::column_major>(buffer, {2, 3})), {2, 3}, {1, 3, 5, 2, 4, 6}));
+  CHECK(holds(D(xt::adapt<xt::layout_type::column_major>(buffer, std::vector<std::size_t>{2, 3})), {2, 3},
+              {1, 3, 5, 2, 4, 6}));
   CHECK(holds(D(xt::strided_view(xt::adapt(buffer, {2, 3}), {1, xt::range(2, xt::placeholders::_, -2)})), {2}, {6, 4}));
   CHECK(holds(D(xt::xtensor_fixed<double, xt::xshape<2>>{7, 8}), {2}, {7, 8}));
   CHECK(holds(D(xt::arange<int>(3)), {3}, {0, 1, 2}));
