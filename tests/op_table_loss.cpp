@@ -164,20 +164,19 @@ std::vector<Row> loss_rows() {
                    {[](const auto& x) { return hinge_loss(x[0], x[1]); }, {{2, 3}, {3, 2}}}}},
       {.name = "bernoulli_log_likelihood",
        .domains = {{.low = -3, .high = 3, .kinks = {0}}, probability},
-       .cases =
-           {{[](const auto& x) { return bernoulli_log_likelihood(x[0], x[1]); },
-             each([](Real x, Real t) { return t * x - log1p_exp(x); }),
-             {{{2, 3}, {2, 3}}, {{2, 3}, {3}}, {{3}, {2, 1}}, {{}, {}}, {{19}, {}}, {{0, 3}, {3}}}},
-            {[](const auto& x) { return bernoulli_log_likelihood(x[0], 1); },
-             each([](Real x) { return x - log1p_exp(x); }),
-             {{{2, 3}}, {{}}}},
-            {[](const auto& x) {
-               return bernoulli_log_likelihood(x[0], xt::xarray<double>{0, 1, 1} * 1.0);
-             },
-             [](const Arrays& x) {
-               return each([](Real v, Real t) { return t * v - log1p_exp(v); })({x[0], {{3}, {0, 1, 1}}});
-             },
-             {{{2, 3}}}}},
+       .cases = {{[](const auto& x) { return bernoulli_log_likelihood(x[0], x[1]); },
+                  each([](Real x, Real t) { return t * x - log1p_exp(x); }),
+                  {{{2, 3}, {2, 3}}, {{2, 3}, {3}}, {{3}, {2, 1}}, {{}, {}}, {{19}, {}}, {{0, 3}, {3}}}},
+                 {[](const auto& x) { return bernoulli_log_likelihood(x[0], 1); },
+                  each([](Real x) { return x - log1p_exp(x); }),
+                  {{{2, 3}}, {{}}}},
+                 {[](const auto& x) {
+                    return bernoulli_log_likelihood(x[0], xt::xarray<double>{0, 1, 1} * 1.0);
+                  },
+                  [](const Arrays& x) {
+                    return each([](Real v, Real t) { return t * v - log1p_exp(v); })({x[0], {{3}, {0, 1, 1}}});
+                  },
+                  {{{2, 3}}}}},
        .flags = elementwise | broadcasting,
        .refused = {{[](const auto& x) { return bernoulli_log_likelihood(x[0], x[1]); }, {{2, 3}, {2}}}}},
       {.name = "gaussian_log_likelihood",

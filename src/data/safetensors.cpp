@@ -7,10 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <cstdint>
-#include <cstdio>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -20,38 +17,21 @@
 #include <utility>
 #include <vector>
 
-#include "../output_file.hpp"
+#include "bytes.hpp"
+#include "input_file.hpp"
 #include "safetensors_any.hpp"
 
 namespace xtape::data {
 namespace {
 
-using detail::File, detail::OutputFile, detail::system_message;
+using detail::OutputFile;
 
 constexpr std::uint64_t longest_header = 100'000'000;  // the limit of the format's own library
 constexpr std::string_view metadata_key = "__metadata__";
 constexpr std::size_t chunk_elements = std::size_t{1} << 13;
 
-// Byte by byte, so that it holds on every machine; compilers make one instruction of it.
-template <class U> void store_little_endian(U value, unsigned char* bytes) {
-  for (std::size_t i = 0; i < sizeof(U); ++i) bytes[i] = static_cast<unsigned char>(value >> (8 * i));
-}
-template <class U> U load_little_endian(const unsigned char* bytes) {
-  U value = 0;
-  for (std::size_t i = 0; i < sizeof(U); ++i) value |= static_cast<U>(bytes[i]) << (8 * i);
-  return value;
-}
-template <class F> using Bits = std::conditional_t<sizeof(F) == 4, std::uint32_t, std::uint64_t>;
-
 std::uint32_t extend_crc(std::uint32_t crc, const void* bytes, std::size_t count) {
   return static_cast<std::uint32_t>(crc32_z(crc, static_cast<const Bytef*>(bytes), count));
-}
-
-/// Text of the file, fit for a message.
-std::string quote(std::string_view text) {
-  std::string result = "'";
-  for (const char c : text.substr(0, 40)) result += c >= ' ' && c <= '~' ? c : '?';
-  return result + (text.size() > 40 ? "...'" : "'");
 }
 
 // ---- writing ----
@@ -149,45 +129,18 @@ void write_file(OutputFile& out, std::vector<Named> tensors, const std::map<std:
 
 // ---- reading ----
 
-/// A file read from front to back that knows its size, and the CRC-32 of what has been read.
-class InputFile {
+/// A file read from front to back, and the CRC-32 of what has been read.
+class CheckedFile : public InputFile {
  public:
-  InputFile(std::string_view function, std::string path) : function_(function), path_(std::move(path)) {
-    namespace fs = std::filesystem;
-    std::error_code error;
-    const auto status = fs::status(path_, error);
-    if (fs::is_directory(status)) fail("is a folder, expected a file");
-    if (fs::exists(status) && !fs::is_regular_file(status)) fail("is not a regular file");
-    errno = 0;
-    file_.reset(std::fopen(path_.c_str(), "rbe"));
-    if (!file_) fail(fmt::format("cannot be opened: {}", system_message(errno)));
-    size_ = fs::file_size(path_, error);
-    if (error) fail(error.message());
-  }
+  using InputFile::InputFile;
 
   void read(void* out, std::size_t bytes) {
-    errno = 0;
-    const std::size_t got = std::fread(out, 1, bytes, file_.get());
-    offset_ += got;
-    crc_ = extend_crc(crc_, out, got);
-    if (got == bytes) return;
-    if (std::ferror(file_.get()) != 0)
-      fail(fmt::format("cannot be read at byte {}: {}", offset_, system_message(errno)));
-    fail(fmt::format("truncated at byte {} while it was read", offset_));
+    InputFile::read(out, bytes);
+    crc_ = extend_crc(crc_, out, bytes);
   }
-
-  std::uint64_t size() const { return size_; }
   std::uint32_t crc() const { return crc_; }
 
-  [[noreturn]] void fail(std::string_view what) const {
-    throw DataError(fmt::format("{}: {}: {}", function_, path_, what));
-  }
-
  private:
-  std::string_view function_;
-  std::string path_;
-  File file_;
-  std::uint64_t size_ = 0, offset_ = 0;
   std::uint32_t crc_ = 0;
 };
 
@@ -204,7 +157,7 @@ struct Entry {
 /// than the format has it, so no header can exhaust the stack. The functions' names and results are the parser's.
 class HeaderReader {
  public:
-  explicit HeaderReader(const InputFile& file) : file_(file) {}
+  explicit HeaderReader(const CheckedFile& file) : file_(file) {}
 
   std::vector<Entry> take_entries() { return std::move(entries_); }
   std::map<std::string, std::string> take_metadata() { return std::move(metadata_); }
@@ -309,7 +262,7 @@ class HeaderReader {
     }
   }
 
-  const InputFile& file_;
+  const CheckedFile& file_;
   Place place_ = Place::outside;
   std::string key_;
   std::set<std::string> names_;
@@ -318,7 +271,7 @@ class HeaderReader {
 };
 
 /// Sorts the entries by their place and makes sure that they fill the `data_bytes` bytes exactly.
-void check_layout(const InputFile& file, std::vector<Entry>& entries, std::uint64_t data_bytes) {
+void check_layout(const CheckedFile& file, std::vector<Entry>& entries, std::uint64_t data_bytes) {
   std::ranges::sort(entries, {}, [](const Entry& e) { return std::tuple(e.begin(), e.end()); });
   std::uint64_t place = 0;
   for (const Entry& entry : entries) {
@@ -348,7 +301,7 @@ void check_layout(const InputFile& file, std::vector<Entry>& entries, std::uint6
 }
 
 /// Elements stored as Stored, read as T.
-template <class Stored, class T> void read_elements(InputFile& file, std::span<T> values) {
+template <class Stored, class T> void read_elements(CheckedFile& file, std::span<T> values) {
   std::vector<unsigned char> bytes(std::min(values.size(), chunk_elements) * sizeof(Stored));
   while (!values.empty()) {
     const auto part = values.first(std::min(values.size(), chunk_elements));
@@ -360,7 +313,7 @@ template <class Stored, class T> void read_elements(InputFile& file, std::span<T
   }
 }
 
-std::string read_header(InputFile& file) {
+std::string read_header(CheckedFile& file) {
   if (file.size() == 0) file.fail("empty file");
   std::array<unsigned char, 8> bytes{};
   if (file.size() < bytes.size())
@@ -382,7 +335,7 @@ std::string read_header(InputFile& file) {
 }
 
 /// The tensors in the order of their elements, and the metadata.
-std::pair<std::vector<Entry>, std::map<std::string, std::string>> read_description(InputFile& file) {
+std::pair<std::vector<Entry>, std::map<std::string, std::string>> read_description(CheckedFile& file) {
   const std::string header = read_header(file);
   HeaderReader reader(file);
   nlohmann::json::sax_parse(header, &reader);
@@ -391,7 +344,7 @@ std::pair<std::vector<Entry>, std::map<std::string, std::string>> read_descripti
   return {std::move(entries), reader.take_metadata()};
 }
 
-template <class T> Tensor<T> read_tensor(InputFile& file, const Entry& entry) {
+template <class T> Tensor<T> read_tensor(CheckedFile& file, const Entry& entry) {
   Tensor<T> tensor = Tensor<T>::uninitialised(*entry.shape);
   const std::span<T> values(tensor.mutable_data(), tensor.size());
   if constexpr (sizeof(T) == 8) {
@@ -415,7 +368,7 @@ void write_any(detail::OutputFile& out, const AnyTensorFile& file) {
 }
 
 AnyTensorFile read_any(std::string_view function, const std::string& path, std::string_view format, unsigned version) {
-  InputFile file(function, path);
+  CheckedFile file(function, path);
   AnyTensorFile result;
   auto [entries, metadata] = read_description(file);
   const auto text = [&, &metadata = metadata](const char* name) {
@@ -451,7 +404,7 @@ template <class T> void write_safetensors(const std::string& path, const TensorF
 }
 
 template <class T> TensorFile<T> read_safetensors(const std::string& path) {
-  InputFile file("read_safetensors", path);
+  CheckedFile file("read_safetensors", path);
   TensorFile<T> result;
   auto [entries, metadata] = read_description(file);
   for (const Entry& entry : entries)

@@ -18,8 +18,8 @@ inline std::array<std::ptrdiff_t, max_rank> strides_of(const Shape& shape) {
   return strides;
 }
 
-// A shape seen from one of its axes: (outer, n, inner). Without elements outer is 0: no loop walks empty slices, of which
-// there may be any number.
+// A shape seen from one of its axes: (outer, n, inner). Without elements outer is 0: no loop walks empty slices, of
+// which there may be any number.
 struct Around {
   std::size_t outer = 1, n = 1, inner = 1;
 };
