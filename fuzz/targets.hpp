@@ -22,10 +22,12 @@ void safetensors(Bytes bytes, const std::string& folder);  ///< read_safetensors
 void npy(Bytes bytes, const std::string& folder);          ///< read_npy, likewise
 void npz(Bytes bytes, const std::string& folder);          ///< read_npz, likewise
 void png(Bytes bytes, const std::string& folder);          ///< read_png, with checksums put right; and write_png
+void options(Bytes bytes, const std::string& folder);      ///< a command line of the programs that train
 void ops(Bytes bytes, const std::string& folder);          ///< a program of ops with any shapes, axes and options
 
 inline constexpr Target targets[] = {{"idx", idx}, {"course", course}, {"gzip", gzip}, {"safetensors", safetensors},
-                                     {"npy", npy}, {"npz", npz},       {"png", png},   {"ops", ops}};
+                                     {"npy", npy}, {"npz", npz},       {"png", png},   {"options", options},
+                                     {"ops", ops}};
 
 /// Reports a wrong answer: throws a std::logic_error, which no target may let out.
 [[noreturn]] void wrong(const std::string& what);
