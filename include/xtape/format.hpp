@@ -28,6 +28,8 @@ template <class V> struct TextFormatter {
 }  // namespace detail
 }  // namespace xtape
 
+/// \cond
 template <class T> struct fmt::formatter<xtape::Tensor<T>> : xtape::detail::TextFormatter<xtape::Tensor<T>> {};
 template <> struct fmt::formatter<xtape::Shape> : xtape::detail::TextFormatter<xtape::Shape> {};
 template <> struct fmt::formatter<xtape::Tape> : xtape::detail::TextFormatter<xtape::Tape> {};
+/// \endcond

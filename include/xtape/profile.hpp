@@ -62,4 +62,6 @@ std::string to_string(const Profile& profile);
 
 }  // namespace xtape
 
+/// \cond
 template <> struct fmt::formatter<xtape::Profile> : xtape::detail::TextFormatter<xtape::Profile> {};
+/// \endcond

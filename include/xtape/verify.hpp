@@ -84,5 +84,7 @@ std::string to_string(const GradcheckReport& report);
 
 }  // namespace xtape
 
+/// \cond
 template <> struct fmt::formatter<xtape::GradientReport> : xtape::detail::TextFormatter<xtape::GradientReport> {};
 template <> struct fmt::formatter<xtape::GradcheckReport> : xtape::detail::TextFormatter<xtape::GradcheckReport> {};
+/// \endcond
