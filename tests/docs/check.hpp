@@ -5,16 +5,14 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <xtape/xtape.hpp>
-#include <xtensor/xadapt.hpp>
-#include <xtensor/xarray.hpp>
-#include <xtensor/xmath.hpp>
-#include <xtensor/xtensor.hpp>
 
 #include <filesystem>
 #include <string>
 #include <thread>
 #include <type_traits>
 #include <vector>
+
+#include "../xtensor_headers.hpp"
 
 using namespace xtape;
 
