@@ -48,3 +48,4 @@
 #include <xtape/threads.hpp>
 #include <xtape/transforms.hpp>
 #include <xtape/verify.hpp>
+#include <xtape/version.hpp>
