@@ -5,11 +5,11 @@
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/reduce.hpp>
 #include <xtape/verify.hpp>
-#include <xtensor/xmath.hpp>
 
 #include <memory>
 
 #include "message.hpp"
+#include "xtensor_headers.hpp"
 
 using namespace xtape;
 using D = Tensor<double>;

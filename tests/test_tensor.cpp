@@ -6,13 +6,6 @@
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/tape.hpp>
-#include <xtensor/xadapt.hpp>
-#include <xtensor/xbuilder.hpp>
-#include <xtensor/xfixed.hpp>
-#include <xtensor/xmath.hpp>
-#include <xtensor/xstrided_view.hpp>
-#include <xtensor/xtensor.hpp>
-#include <xtensor/xview.hpp>
 
 #include <fmt/format.h>
 
@@ -22,6 +15,7 @@
 #include <vector>
 
 #include "flags_other.hpp"
+#include "xtensor_headers.hpp"
 
 using namespace xtape;
 using D = Tensor<double>;
@@ -189,6 +183,24 @@ TEST_CASE("tensor: a user's compiler flags change no public type") {
   const IndexArray from_there = other_flags::places(D({2, 2}, {1, 9, 7, 3}));
   CHECK(from_there(0) == 1);
   CHECK(from_there(1) == 0);
+}
+
+TEST_CASE("tensor: map in files of different flags, and on numbers of both at once") {
+  for (std::size_t n : {1U, 3U, 4U, 7U, 8U, 15U, 16U, 33U, 100U}) {
+    const Tensor<float> x = parameter(full<float>({n}, 0.25F));
+    Tape tape;
+    const auto y = sum(other_flags::fused(x)) + sum(other_flags::fused_there(x) * 2.0F);
+    const double e = std::exp(0.25), root = std::sqrt(e + 1), t = std::tanh(0.25);
+    const auto count = static_cast<double>(n);
+    CHECK(y.item() == doctest::Approx(3 * count * root * t).epsilon(1e-6));
+    tape.backward(y);
+    for (const float g : x.grad().span())
+      CHECK(g == doctest::Approx(3 * (e / (2 * root) * t + root * (1 - t * t))).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("tensor: xtensor's headers at their new places") {
+  CHECK(holds(other_flags::from_new_headers(), {2}, {4, 5}));
 }
 
 TEST_CASE("tensor: as text, in NumPy's notation") {

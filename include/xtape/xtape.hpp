@@ -54,3 +54,4 @@
 #include <xtape/threads.hpp>
 #include <xtape/transforms.hpp>
 #include <xtape/verify.hpp>
+#include <xtape/version.hpp>

@@ -5,11 +5,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <xtape/xtape.hpp>
-#include <xtensor/xadapt.hpp>
-#include <xtensor/xarray.hpp>
-#include <xtensor/xmath.hpp>
-#include <xtensor/xtensor.hpp>
-#include <xtensor/xview.hpp>
 #ifdef XTAPE_TESTS_EIGEN
 #include <Eigen/Core>
 #endif
@@ -21,6 +16,8 @@
 #include <thread>
 #include <type_traits>
 #include <vector>
+
+#include "../xtensor_headers.hpp"
 
 using namespace xtape;
 

@@ -175,6 +175,10 @@ template <class T, class A> xsimd::batch<T, A> atan(const xsimd::batch<T, A>& x)
   if constexpr (sizeof(T) == 4) {
     return in_double(x, [](const auto& v) { return xsimd::atan(v); });
   } else {
+#if !defined(__FMA__) && !defined(__ARM_FEATURE_FMA)
+    // xsimd's fma is a product and a sum here, and what a product is rounded by is not to be had.
+    return each(x, [](T v) { return std::atan(v); });
+#else
     using B = xsimd::batch<T, A>;
     const B size = xsimd::abs(x), zero(0.0), one(1.0);
     const auto some = size > B(0.41421356237309503), far = size > B(2.4142135623730950);
@@ -189,6 +193,7 @@ template <class T, class A> xsimd::batch<T, A> atan(const xsimd::batch<T, A>& x)
     const B low = angle * B(0x1.1a62633145c07p-54 / 0x1.921fb54442d18p+0);
     const B small = xsimd::select(size > B(1e17), zero, rest * (one - t * t)) + low;
     return (angle + (xsimd::atan(t) + small)) | xsimd::bitofsign(x);
+#endif
   }
 }
 template <class T, class A> xsimd::batch<T, A> asinh(const xsimd::batch<T, A>& x) noexcept {

@@ -1,0 +1,4 @@
+// Stands for xtensor 0.26, which keeps it here.
+#define XTENSOR_FROM_ITS_NEW_PLACE
+#include <xtensor/xarray.hpp>
+#undef XTENSOR_FROM_ITS_NEW_PLACE
