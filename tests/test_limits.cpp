@@ -417,7 +417,7 @@ TEST_CASE("limits: tapes that other threads destroy, before or after theirs has 
     if (i % 100 == 99) detail::trim_memory();  // what was made there is free here
     if (i == 199) before = resident_bytes();
   }
-#ifndef __SANITIZE_ADDRESS__  // which keeps freed memory, and finds leaks itself
+#ifndef __SANITIZE_ADDRESS__                                   // which keeps freed memory, and finds leaks itself
   CHECK(resident_bytes() < before + (std::size_t{20} << 20));  // what one tape holds is some 100 KiB
 #endif
 }
