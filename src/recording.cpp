@@ -31,6 +31,14 @@ struct ThreadState {
   ~ThreadState() {
     ended = true;
     pauses = {};
+    for (Recording** link = &innermost; Recording* const recording = *link;) {
+      if (recording->whose_.exchange(Recording::Whose::thread_ended) == Recording::Whose::closed_elsewhere) {
+        *link = recording->enclosing_;
+        delete recording;
+      } else {  // a tape that another thread may close
+        link = &recording->enclosing_;
+      }
+    }
     while (Recording* recording = idle) {
       idle = recording->enclosing_;
       delete recording;
@@ -90,6 +98,7 @@ Recording* Recording::open(const TapeOptions& options) {
   else
     recording = new Recording;
   recording->watch_ = std::move(watch);
+  recording->whose_.store(Whose::thread, std::memory_order_relaxed);
   recording->serial_ = recording->opened_ = next_serial.fetch_add(1, std::memory_order_relaxed);
   recording->thread_ = std::this_thread::get_id();
   recording->enclosing_ = state.innermost;
@@ -103,8 +112,8 @@ void Recording::close(Recording* recording) noexcept {
   ThreadState& state = thread_state;
   Recording** link = &state.innermost;
   while (*link && *link != recording) link = &(*link)->enclosing_;
-  if (!*link) {  // made by another thread, whose list still names it: leave it alone
-    recording->serial_ = 0;
+  if (!*link) {  // made by another thread, whose list still names it, unless that has ended
+    if (recording->whose_.exchange(Whose::closed_elsewhere) == Whose::thread_ended) delete recording;
     return;
   }
   *link = recording->enclosing_;

@@ -3,6 +3,7 @@
 
 #include <xtape/tape.hpp>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <thread>
@@ -115,7 +116,7 @@ class Recording {
   bool needs_gradient(const TensorImpl& impl) const noexcept;
   void clear() noexcept;
   // Its tape was destroyed by another thread, whose business it was not: nothing more is recorded.
-  bool closed_elsewhere() const noexcept { return serial_ == 0; }
+  bool closed_elsewhere() const noexcept { return whose_.load(std::memory_order_acquire) == Whose::closed_elsewhere; }
   bool sweeping() const noexcept { return sweeps_ > 0; }
   // Throws TapeError on another thread than the one that opened it.
   void check_thread(const char* op) const;
@@ -168,6 +169,9 @@ class Recording {
   std::uint64_t serial_ = 0, opened_ = 0;
   Recording* enclosing_ = nullptr;  // the next older recording of this thread
   std::thread::id thread_;
+  // Its thread deletes it, or uses it again; or another thread that closes it after that one has ended.
+  enum class Whose { thread, closed_elsewhere, thread_ended };
+  std::atomic<Whose> whose_{Whose::thread};
   std::vector<Node> nodes_;
   std::vector<Edge> edges_;
   std::vector<ConstantInput> constants_;

@@ -403,6 +403,25 @@ TEST_CASE("limits: a tape that another thread destroys, or that outlives its thr
   CHECK(!Tape::recording());
 }
 
+TEST_CASE("limits: tapes that other threads destroy, before or after theirs has ended, leave nothing behind") {
+  const D x = parameter(ones<double>({4}));
+  std::size_t before = 0;
+  for (int i = 0; i < 2000; ++i) {
+    std::unique_ptr<Tape> tape;
+    std::thread([&] {
+      tape = std::make_unique<Tape>();
+      for (int op = 0; op < 500; ++op) static_cast<void>(x * x);
+      if (i % 2 == 0) std::thread([&] { tape.reset(); }).join();
+    }).join();
+    tape.reset();
+    if (i % 100 == 99) detail::trim_memory();  // what was made there is free here
+    if (i == 199) before = resident_bytes();
+  }
+#ifndef __SANITIZE_ADDRESS__                                   // which keeps freed memory, and finds leaks itself
+  CHECK(resident_bytes() < before + (std::size_t{20} << 20));  // what one tape holds is some 100 KiB
+#endif
+}
+
 TEST_CASE("limits: a million gradients of gradients, and a long tape that is never swept, end without recursion") {
   {
     D x = D(0.0);

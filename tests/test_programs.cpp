@@ -85,6 +85,10 @@ TEST_CASE("train_classifier: learns the built-in digits, writes its files, and r
         run("train_classifier", fmt::format("--model mlp --epochs 2 --seed 5 --out '{}'", folder.string()));
     REQUIRE_MESSAGE(result.status == 0, result.err);
     for (const char* file : {"metrics.csv", "filters.png", "confusion.png"}) CHECK(fs::file_size(folder / file) > 100);
+    const std::string page = content_of(folder / "report.html");
+    CHECK(page.find("\"x\":[1.0,2.0]") != std::string::npos);  // a point for each epoch
+    CHECK(page.find("<td>--seed</td><td class=\"number\">5</td>") != std::string::npos);
+    CHECK(page.find("confusion matrix of the test images") != std::string::npos);
     // All columns but the last, the time.
     std::istringstream csv(content_of(folder / "metrics.csv"));
     double accuracy = 0;
@@ -96,6 +100,19 @@ TEST_CASE("train_classifier: learns the built-in digits, writes its files, and r
     CHECK(lines(figure) == 3);
   }
   CHECK(figures[0] == figures[1]);
+}
+
+TEST_CASE("train_classifier: a port that nobody has, or a number that is none, for --serve") {
+  const Folder folder;
+  const std::string common = fmt::format("--model mlp --epochs 1 --out '{}' --serve ", folder.string());
+  const Run served = run("train_classifier", common + "0");
+  if (served.err.find("built without cpp-httplib") != std::string::npos) {
+    MESSAGE("skipped: " << served.err);
+    return;
+  }
+  CHECK_MESSAGE(served.status == 0, served.err);
+  CHECK_MESSAGE(served.out.find("report: http://127.0.0.1:") != std::string::npos, served.out);
+  CHECK(run("train_classifier", common + "65536").status == 2);
 }
 
 TEST_CASE("train_classifier: the convolutional net does what a linear classifier cannot") {
