@@ -10,6 +10,7 @@
 
 #include "autoencoder.hpp"
 #include "machine.hpp"
+#include "page.hpp"
 #include "pictures.hpp"
 
 namespace {
@@ -20,6 +21,7 @@ const std::vector<std::string> all_methods = {"none", "rbm", "autoencoder", "den
 
 struct Options : examples::CommonOptions {
   examples::ResumeOptions resume;
+  examples::PageOptions page;
   std::vector<std::string> methods = all_methods;
   std::vector<double> rates = {0.1, 0.5};
   std::vector<std::size_t> pretrain_epochs = {10};
@@ -138,7 +140,24 @@ Outcome outcome_at(const std::vector<double>& figures, std::size_t index, std::s
   return {static_cast<std::size_t>(at[0]), at[1], at[2], {at + 3, at + 3 + epochs}};
 }
 
-std::vector<Trial> run_trials(const Options& options, const data::Splits& data) {
+// Mean and standard error, as printed.
+std::string text(const std::vector<double>& values) {
+  if (values.empty()) return "";
+  const auto [mean, error] = examples::mean_error(values);
+  return values.size() > 1 ? fmt::format("{:.2f} +- {:.2f}", mean, error) : fmt::format("{:.2f}", mean);
+}
+
+void show(examples::Page& page, const std::vector<Trial>& trials) {
+  std::vector<std::vector<std::string>> rows;
+  for (const Trial& trial : trials)
+    rows.push_back({trial.method, fmt::format("{}", trial.pretrain_epochs), fmt::format("{}", trial.rate),
+                    fmt::format("{}", trial.outcomes.size()), text(trial.each(&Outcome::valid)),
+                    text(trial.each(&Outcome::test))});
+  page.table("methods", {"pretraining", "its epochs", "learning rate", "seeds", "validation %", "test %"}, rows);
+  page.write();
+}
+
+std::vector<Trial> run_trials(const Options& options, const data::Splits& data, examples::Page& page) {
   std::vector<Trial> trials;
   for (const auto& method : options.methods)
     for (const std::size_t epochs : method == "none" ? std::vector<std::size_t>{0} : options.pretrain_epochs)
@@ -169,6 +188,7 @@ std::vector<Trial> run_trials(const Options& options, const data::Splits& data) 
     run.state.keep(fmt::format("b {} {}", which.first, which.second), layer.b);
   }
   const std::size_t done_before = done;
+  show(page, trials);
   while (done < runs) {
     const std::uint64_t seed = options.seed + done / trials.size();
     Trial& trial = trials[done % trials.size()];
@@ -180,6 +200,7 @@ std::vector<Trial> run_trials(const Options& options, const data::Splits& data) 
                            static_cast<double>(outcome.best_epoch), outcome.valid, outcome.test, watch.seconds()});
     append(figures, outcome);
     trial.outcomes.push_back(outcome);
+    show(page, trials);
     if (++done % trials.size() == 0) {
       progress.finish(fmt::format("seed {} of {} done", done / trials.size(), options.seeds));
       for (auto& [which, layer] : layers) layer = {};
@@ -202,11 +223,7 @@ std::vector<double> differences(const std::vector<double>& a, const std::vector<
   return result;
 }
 
-void report(const Options& options, const std::vector<Trial>& trials) {
-  const auto text = [](const std::vector<double>& values) {
-    const auto [mean, error] = examples::mean_error(values);
-    return values.size() > 1 ? fmt::format("{:.2f} +- {:.2f}", mean, error) : fmt::format("{:.2f}", mean);
-  };
+void report(const Options& options, const std::vector<Trial>& trials, examples::Page& page) {
   // The best of each method on validation data.
   std::map<std::string, const Trial*> chosen;
   for (const Trial& trial : trials) {
@@ -258,7 +275,13 @@ void report(const Options& options, const std::vector<Trial>& trials) {
                           .x_label = "epoch of fine-tuning",
                           .y_label = "validation accuracy, %",
                           .series = curves});
-  fmt::print("\nwritten to {}: metrics.csv, summary.csv\n", options.out);
+  for (std::size_t epoch = 0; epoch < options.epochs; ++epoch) {
+    std::vector<double> values;
+    for (const auto& curve : curves) values.push_back(curve.y[epoch]);
+    page.add(values);
+  }
+  page.write();
+  fmt::print("\nwritten to {}: metrics.csv, summary.csv, report.html\n", options.out);
 }
 
 int compare(const Options& options) {
@@ -269,7 +292,10 @@ int compare(const Options& options) {
   fmt::print("{}: {} training, {} validation, {} test images; {}-{}-{}, {} seeds\n", data.name, data.train.size(),
              data.valid.size(), data.test.size(), data.train.features(), options.hidden, data.train.classes,
              options.seeds);
-  report(options, run_trials(options, data));
+  std::vector<std::string> labels;
+  for (const auto& method : options.methods) labels.push_back(method == "none" ? "random" : method);
+  examples::Page page(options, options.page, {{"validation accuracy, mean of the seeds", "%", labels}});
+  report(options, run_trials(options, data, page), page);
   return 0;
 }
 
@@ -307,5 +333,6 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--batch", options.batch, "images in a step")->check(CLI::Range(1, 1000000))->capture_default_str();
   options.resume.add_to(app);
+  options.page.add_to(app);
   return examples::run(app, argc, argv, options, [&] { return compare(options); });
 }
