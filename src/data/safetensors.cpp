@@ -362,8 +362,8 @@ template <class T> Tensor<T> read_tensor(CheckedFile& file, const Entry& entry) 
 void write_any(detail::OutputFile& out, const AnyTensorFile& file) {
   // Doubles first, so that all elements are aligned.
   std::vector<Named> tensors(file.tensors.begin(), file.tensors.end());
-  std::ranges::stable_partition(tensors,
-                                [](const Named& t) { return std::holds_alternative<Tensor<double>>(t.second); });
+  std::stable_partition(tensors.begin(), tensors.end(),
+                        [](const Named& t) { return std::holds_alternative<Tensor<double>>(t.second); });
   write_file(out, std::move(tensors), file.metadata, true);
 }
 
