@@ -10,6 +10,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -167,9 +168,11 @@ std::string out_path(const CommonOptions& options, const std::string& file) {
   return options.writes ? (fs::path(options.out) / file).string() : "";
 }
 
+bool on_terminal() { return isatty(STDOUT_FILENO) != 0 && !std::getenv("OMPI_COMM_WORLD_SIZE"); }
+
 void Progress::update(const std::string& line) {
   const auto now = std::chrono::steady_clock::now();
-  if (!isatty(STDOUT_FILENO) || now - last_ < std::chrono::milliseconds(100)) return;
+  if (!on_terminal() || now - last_ < std::chrono::milliseconds(100)) return;
   last_ = now;
   winsize size{};
   const std::size_t width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1U : 79U;
@@ -178,7 +181,7 @@ void Progress::update(const std::string& line) {
 }
 
 void Progress::finish(const std::string& line) {
-  fmt::print("{}{}\n", isatty(STDOUT_FILENO) ? "\r\033[K" : "", line);
+  fmt::print("{}{}\n", on_terminal() ? "\r\033[K" : "", line);
   std::fflush(stdout);
 }
 

@@ -63,7 +63,7 @@ void catch_signals(const std::string& program, int argc, char** argv, const xtap
   const auto message = [&](const char* signal) {
     // On a terminal, a line of progress has no end yet.
     return fmt::format(
-        "{}{}: interrupted by {}; to go on: {}\n", isatty(STDOUT_FILENO) ? "\n" : "", program, signal,
+        "{}{}: interrupted by {}; to go on: {}\n", on_terminal() ? "\n" : "", program, signal,
         (world.size() > 1 ? fmt::format("mpirun -n {} ", world.size()) : "") + resuming_command(argc, argv));
   };
   if (world.first()) {
