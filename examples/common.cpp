@@ -64,7 +64,10 @@ int run(CLI::App& app, int argc, char** argv, CommonOptions& options,
     return report_interruption(e.signal);
   } catch (const std::exception& e) {
     const auto message = fmt::format("{}: {}", app.get_name(), e.what());
-    if (world && world->size() > 1) world->fail(message, 2);
+    if (world && world->size() > 1) {
+      ignore_signals();
+      world->fail(message, 2);
+    }
     fmt::print(stderr, "{}\n", message);
     return 2;
   }

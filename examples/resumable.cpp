@@ -81,9 +81,12 @@ void catch_signals(const std::string& program, int argc, char** argv, const xtap
   }
 }
 
-int report_interruption(int signal) {
-  // It is on its way out: mpirun, which sees one process go, sends the others another signal.
+void ignore_signals() {
   for (const int number : {SIGINT, SIGTERM}) std::signal(number, SIG_IGN);
+}
+
+int report_interruption(int signal) {
+  ignore_signals();
   const std::string& message = signal == SIGINT ? interrupted_by_int : interrupted_by_term;
   // Nothing is left to be done if stderr is gone.
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());

@@ -31,6 +31,8 @@ struct ResumeOptions {
 void catch_signals(const std::string& program, int argc, char** argv, const xtape::mpi::World& world);
 // Says so, and returns the status.
 int report_interruption(int signal);
+// For a process on its way out: mpirun, which sees another one go, sends it a signal.
+void ignore_signals();
 
 // Thrown after a step when a signal has come and everything is on the disk; run() reports it.
 struct Interrupted : std::exception {

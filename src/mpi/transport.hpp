@@ -11,7 +11,11 @@ namespace xtape::mpi::transport {
 bool available() noexcept;
 // False if somebody has joined already, who will also leave.
 bool join();
+// For good?
+bool ended();
 void leave();
+// Do all processes call this within a second? Others may be anywhere, waiting for this one's part in something else.
+bool all_call();
 [[noreturn]] void abort(int status);
 std::size_t rank();
 std::size_t size();

@@ -8,7 +8,9 @@ namespace xtape::mpi::transport {
 
 bool available() noexcept { return false; }
 bool join() { return false; }
+bool ended() { return false; }
 void leave() {}
+bool all_call() { return true; }
 void abort(int status) { std::_Exit(status); }
 std::size_t rank() { return 0; }
 std::size_t size() { return 1; }

@@ -7,7 +7,9 @@
 #include <mpi.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 #include <vector>
 
 namespace xtape::mpi::transport {
@@ -15,6 +17,9 @@ namespace {
 
 // MPI counts in int.
 constexpr std::size_t most = std::size_t{1} << 30;
+
+// For all_call(), whose messages meet no others.
+MPI_Comm aside = MPI_COMM_NULL;
 
 template <class T> MPI_Datatype type_of();
 template <> MPI_Datatype type_of<float>() { return MPI_FLOAT; }
@@ -27,12 +32,30 @@ bool available() noexcept { return true; }
 bool join() {
   int joined = 0;
   MPI_Initialized(&joined);
-  if (joined != 0) return false;
-  int provided = 0;
-  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
-  return true;
+  if (joined == 0) {
+    int provided = 0;
+    MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
+  }
+  if (aside == MPI_COMM_NULL) MPI_Comm_dup(MPI_COMM_WORLD, &aside);
+  return joined == 0;
+}
+bool ended() {
+  int ended = 0;
+  MPI_Finalized(&ended);
+  return ended != 0;
 }
 void leave() { MPI_Finalize(); }
+bool all_call() {
+  MPI_Request request = MPI_REQUEST_NULL;
+  MPI_Ibarrier(aside, &request);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  int done = 0;
+  while (done == 0 && std::chrono::steady_clock::now() < end) {
+    MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return done != 0;
+}
 void abort(int status) {
   MPI_Abort(MPI_COMM_WORLD, status);
   std::_Exit(status);

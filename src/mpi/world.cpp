@@ -4,19 +4,14 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <numeric>
 #include <string_view>
-#include <thread>
 
 namespace xtape::mpi {
 namespace {
-
-// Long enough for the first process to end all by a message of its own.
-void let_the_first_speak() { std::this_thread::sleep_for(std::chrono::seconds(1)); }
 
 std::string place(std::size_t rank, std::size_t size) { return fmt::format("process {} of {}", rank, size); }
 
@@ -34,6 +29,7 @@ World::World() : exceptions_(std::uncaught_exceptions()) {
     if (one_of_several) throw MpiError("mpi: one of several processes, but xtape was built without MPI");
     return;
   }
+  if (transport::ended()) throw MpiError("mpi: MPI has ended, which begins once in a process only");
   joined_ = transport::join();
   rank_ = transport::rank();
   size_ = transport::size();
@@ -46,8 +42,7 @@ const World& World::alone() {
 
 World::~World() {
   if (size_ > 1 && std::uncaught_exceptions() > exceptions_) {
-    if (!first()) let_the_first_speak();
-    fmt::print(stderr, "{}: an exception has ended its part\n", place(rank_, size_));
+    fmt::print(stderr, "{}: ended by an exception\n", place(rank_, size_));
     transport::abort(1);
   }
   if (joined_) transport::leave();
@@ -102,10 +97,12 @@ template <class T> Tensor<T> World::gather(const Tensor<T>& x) const {
 
 void World::fail(const std::string& message, int status) const {
   std::fflush(stdout);
-  if (!first()) let_the_first_speak();
-  fmt::print(stderr, "{}{}\n", first() ? "" : place(rank_, size_) + ": ", message);
-  std::fflush(stderr);
-  if (size_ > 1 || joined_) transport::abort(status);
+  if (first()) fmt::print(stderr, "{}\n", message);
+  if (size_ > 1 && !transport::all_call()) {
+    if (!first()) fmt::print(stderr, "{}: {}\n", place(rank_, size_), message);
+    transport::abort(status);
+  }
+  if (joined_) transport::leave();
   std::exit(status);
 }
 

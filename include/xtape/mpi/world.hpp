@@ -62,8 +62,8 @@ class World {
   /// with an n of its own on each process.
   template <class T> Tensor<T> gather(const Tensor<T>& x) const;
 
-  /// Prints a line on stderr and ends all processes, this one and so mpirun with that status. A line that the first
-  /// process prints, too, the others leave to it: they wait a second, in which it ends them.
+  /// Prints a line on stderr and ends all processes, this one and so mpirun with that status. If all processes call it
+  /// within a second, as they do where all find the same wrong, the first one alone prints.
   [[noreturn]] void fail(const std::string& message, int status = 1) const;
 
  private:
