@@ -19,12 +19,12 @@ namespace {
 
 constexpr std::size_t side = 28, classes = 10;
 
-// The shortest of many short rounds, in seconds a step, each as long as the slowest process's: others' work on the machine
-// makes some longer.
+// The shortest of many short rounds, in seconds a step, each as long as the slowest process's: others' work on the
+// machine makes some longer.
 double seconds_a_step(const mpi::World& world, std::size_t steps, const std::function<void()>& step) {
   double best = 1e9;
   std::vector<double> times(world.size());
-  for (int round = -2; round < 60; ++round) {
+  for (int round = -2; round < 30; ++round) {
     world.sum(times);  // together
     const auto begin = std::chrono::steady_clock::now();
     for (std::size_t i = 0; i < steps; ++i) step();
