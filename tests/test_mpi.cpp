@@ -149,16 +149,25 @@ const std::string mpirun = XTAPE_SANITIZED ? "" : XTAPE_MPIRUN;
     return;                                                                                    \
   }
 
-// mpirun refuses root and more processes than processors unless told; and processes that wait shall let others work.
-const bool told = [] {
-  for (const char* variable : {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
-                               "OMPI_MCA_rmaps_base_oversubscribe", "OMPI_MCA_mpi_yield_when_idle"})
-    setenv(variable, "1", 0);
-  return true;
-}();
+// Is it Open MPI's? That refuses root and more processes than processors unless told; and processes that wait shall let
+// others work.
+bool open_mpi() {
+  static const bool is = [] {
+    for (const char* variable : {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
+                                 "OMPI_MCA_rmaps_base_oversubscribe", "OMPI_MCA_mpi_yield_when_idle"})
+      setenv(variable, "1", 0);
+    return std::system((mpirun + " --version 2>&1 | grep -q 'Open MPI'").c_str()) == 0;
+  }();
+  return is;
+}
 
-std::vector<std::string> on(std::size_t processes, const std::string& program, const std::string& arguments) {
-  std::vector<std::string> words{mpirun, "-n", std::to_string(processes), program};
+// What mpirun ends it kills after a second, or, to save the tests' time, at once.
+enum class Grace { none, second };
+std::vector<std::string> on(std::size_t processes, const std::string& program, const std::string& arguments,
+                            Grace grace = Grace::none) {
+  std::vector<std::string> words{mpirun, "-n", std::to_string(processes)};
+  if (open_mpi() && grace == Grace::none) words.insert(words.end(), {"--mca", "odls_base_sigkill_timeout", "0"});
+  words.push_back(program);
   std::istringstream text(arguments);
   for (std::string word; text >> word;) words.push_back(word);
   return words;
@@ -274,17 +283,14 @@ TEST_CASE("mpi: train_rbm has the loss curve of one process, persistent or not")
   for (const auto& [kind, processes] : {std::pair("", 2U), {" --persistent --k 2", 4U}}) {
     CAPTURE(kind);
     const std::string arguments = std::string("--epochs 2 --batch 501 --hidden 50 --sample-steps 0") + kind + " --out ";
-    const Folder alone, other_seed;
+    const Folder alone, folder;
     const Run one = run("train_rbm", arguments + alone.string());
     REQUIRE_MESSAGE(one.status == 0, one.err);
-    REQUIRE(run("train_rbm", arguments + other_seed.string() + " --seed 2").status == 0);
-    CHECK(std::abs(column(alone.string(), 2)[1] - column(other_seed.string(), 2)[1]) > 0.5);
-    const Folder folder;
     const Run several = run_on(processes, training("train_rbm"), arguments + folder.string());
     REQUIRE_MESSAGE(several.status == 0, several.err);
     CHECK(lines(several.out) == lines(one.out));
     for (const std::size_t error : {2U, 3U, 4U})
-      check_close(column(folder.string(), error), column(alone.string(), error), 0.02);
+      check_close(column(folder.string(), error), column(alone.string(), error), 0.02);  // another seed: some nats
   }
 }
 
@@ -318,7 +324,7 @@ Run interrupted(const std::vector<std::string>& command, const std::string& chec
 TEST_CASE("mpi: a process that is killed ends the run with an error, which goes on to the bits of one that was not") {
   SKIP_WITHOUT_MPIRUN
   const std::pair<const char*, const char*> trainings[] = {
-      {"train_classifier", "--model mlp --epochs 12 --batch 50"},
+      {"train_classifier", "--model mlp --epochs 6 --batch 50"},
       {"train_rbm", "--persistent --hidden 30 --epochs 6 --batch 41 --sample-steps 0"}};
   for (const auto& [program, arguments] : trainings) {
     CAPTURE(program);
@@ -338,12 +344,12 @@ TEST_CASE("mpi: a process that is killed ends the run with an error, which goes 
 TEST_CASE("mpi: a signal ends all after the same step, with the command to go on; on other numbers of processes, too") {
   SKIP_WITHOUT_MPIRUN
   const Folder whole, folder;
-  const std::string arguments = "--model mlp --epochs 12 --batch 50 --checkpoint-every 0.05 --out ";
+  const std::string arguments = "--model mlp --epochs 8 --batch 50 --checkpoint-every 0.05 --out ";
   const std::string program = training("train_classifier"), checkpoint = folder / "checkpoint.safetensors";
   REQUIRE(run("train_classifier", arguments + whole.string()).status == 0);
   std::string more = arguments + folder.string();
   for (const bool all : {false, true}) {
-    const Run stopped = interrupted(on(2, program, more), checkpoint, SIGTERM, all);
+    const Run stopped = interrupted(on(2, program, more, Grace::second), checkpoint, SIGTERM, all);
     CHECK(stopped.status != 0);
     CHECK_MESSAGE(
         lines_of(stopped.err, "train_classifier: interrupted by SIGTERM; to go on: mpirun -n 2 " + program) == 1,
