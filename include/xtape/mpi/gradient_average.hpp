@@ -50,9 +50,9 @@ template <class T> class GradientAverage {
 
   /// Before the sweep that completes a step's gradients: each sets off from within the sweep, by a hook. What was in
   /// grad() before goes with it, so that gradients may be summed over several sweeps; the last one alone is announced.
-  /// The tape is not swept once this object has ended. Until finish(), nothing else of World is called: the processes are
-  /// not in step.
-  /// Throws TapeError if it was called before and finish() was not; in a sweep, if that is the second one on the tape.
+  /// The tape is not swept once this object has ended. Until finish(), nothing else of World is called: the processes
+  /// are not in step. Throws TapeError if it was called before and finish() was not; in a sweep, if that is the second
+  /// one on the tape.
   void start(Tape& tape, double weight);
   /// By all, once a step; by a process that had nothing to do, without start(). What has not set off does so now, with
   /// the weight given to start(), or 1: gradients that were written into grad() by other means than a sweep. Waits, and
