@@ -10,9 +10,11 @@
 
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "resumable.hpp"
 
@@ -43,21 +45,39 @@ void prepare_folder(const std::string& folder) {
 
 }  // namespace
 
-int run(CLI::App& app, int argc, char** argv, const CommonOptions& options, const std::function<int()>& body) {
+int run(CLI::App& app, int argc, char** argv, CommonOptions& options,
+        const std::function<int(const xtape::mpi::World&)>& body) {
+  std::optional<const xtape::mpi::World> world;  // until all is said
   try {
+    world.emplace();
+    options.writes = world->first();
+    if (!options.writes && !std::freopen("/dev/null", "w", stdout))
+      throw xtape::DataError("/dev/null cannot be opened");
     app.parse(argc, argv);
-    if (app.get_option_no_throw("--resume")) catch_signals(app.get_name(), argc, argv);
-    prepare_folder(options.out);
-    return body();
+    if (app.get_option_no_throw("--resume")) catch_signals(app.get_name(), argc, argv, *world);
+    if (options.writes) prepare_folder(options.out);
+    return body(*world);
   } catch (const CLI::Success& e) {  // --help
     return app.exit(e);
   } catch (const Interrupted& e) {
     std::fflush(stdout);
     return report_interruption(e.signal);
   } catch (const std::exception& e) {
-    fmt::print(stderr, "{}: {}\n", app.get_name(), e.what());
+    const auto message = fmt::format("{}: {}", app.get_name(), e.what());
+    if (world && world->size() > 1) {
+      ignore_signals();
+      world->fail(message, 2);
+    }
+    fmt::print(stderr, "{}\n", message);
     return 2;
   }
+}
+
+int run(CLI::App& app, int argc, char** argv, CommonOptions& options, const std::function<int()>& body) {
+  return run(app, argc, argv, options, [&](const xtape::mpi::World& world) {
+    if (world.size() > 1) throw xtape::mpi::MpiError("runs as one process only, and mpirun has started several");
+    return body();
+  });
 }
 
 namespace {
@@ -148,12 +168,14 @@ xtape::data::Dataset binarise(const xtape::data::Dataset& set, const std::string
 }
 
 std::string out_path(const CommonOptions& options, const std::string& file) {
-  return (fs::path(options.out) / file).string();
+  return options.writes ? (fs::path(options.out) / file).string() : "";
 }
+
+bool on_terminal() { return isatty(STDOUT_FILENO) != 0 && !std::getenv("OMPI_COMM_WORLD_SIZE"); }
 
 void Progress::update(const std::string& line) {
   const auto now = std::chrono::steady_clock::now();
-  if (!isatty(STDOUT_FILENO) || now - last_ < std::chrono::milliseconds(100)) return;
+  if (!on_terminal() || now - last_ < std::chrono::milliseconds(100)) return;
   last_ = now;
   winsize size{};
   const std::size_t width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1U : 79U;
@@ -162,7 +184,7 @@ void Progress::update(const std::string& line) {
 }
 
 void Progress::finish(const std::string& line) {
-  fmt::print("{}{}\n", isatty(STDOUT_FILENO) ? "\r\033[K" : "", line);
+  fmt::print("{}{}\n", on_terminal() ? "\r\033[K" : "", line);
   std::fflush(stdout);
 }
 
@@ -195,15 +217,18 @@ Csv::Csv(const std::string& path, const std::vector<std::string>& columns, xtape
   open();
 }
 void Csv::open() {
+  if (path_.empty()) return;
   file_ = std::fopen(path_.c_str(), "w");
   if (!file_) throw xtape::DataError(fmt::format("{}: {}", path_, std::strerror(errno)));
   write(content_);
 }
 void Csv::write(const std::string& text) {
-  if (std::fputs(text.c_str(), file_) < 0 || std::fflush(file_) != 0)
+  if (file_ && (std::fputs(text.c_str(), file_) < 0 || std::fflush(file_) != 0))
     throw xtape::DataError(fmt::format("{}: {}", path_, std::strerror(errno)));
 }
-Csv::~Csv() { std::fclose(file_); }
+Csv::~Csv() {
+  if (file_) std::fclose(file_);
+}
 void Csv::row(const std::vector<double>& values) { row("", values); }
 void Csv::row(const std::string& name, const std::vector<double>& values) {
   const auto line = fmt::format("{}{}{}\n", name, name.empty() ? "" : ",", fmt::join(values, ","));

@@ -3,6 +3,7 @@
 
 #include <xtape/data/readers.hpp>
 #include <xtape/data/training_state.hpp>
+#include <xtape/mpi/world.hpp>
 
 #include <CLI/CLI.hpp>
 
@@ -20,6 +21,7 @@ struct CommonOptions {
   std::uint64_t seed = 1;
   std::string data;  // empty: the built-in digits
   std::string out;
+  bool writes = true;  // of several processes the first alone prints and writes files; run() sees to it
 
   // Programs that read no data have no --data.
   void add_to(CLI::App& app, const std::string& default_out, bool reads_data = true);
@@ -28,7 +30,10 @@ struct CommonOptions {
 // Runs a program: parses the options, makes the output folder, calls body. Bad options, an output folder
 // that cannot be written, missing or bad data: one line on stderr and exit status 2. Interrupted by a signal after all
 // was written: how to go on, and the exit status that a shell gives for the signal.
-int run(CLI::App& app, int argc, char** argv, const CommonOptions& options, const std::function<int()>& body);
+int run(CLI::App& app, int argc, char** argv, CommonOptions& options, const std::function<int()>& body);
+// The same for a program that several processes may run, started by mpirun; any other refuses that.
+int run(CLI::App& app, int argc, char** argv, CommonOptions& options,
+        const std::function<int(const xtape::mpi::World&)>& body);
 
 // What an option was set to, or is if nobody sets it.
 std::string option_value(const CLI::Option& option);
@@ -56,8 +61,12 @@ xtape::data::Splits load_data(const CommonOptions& options);
 xtape::data::Dataset binarise(const xtape::data::Dataset& set, const std::string& how, xtape::Rng& rng);
 void add_binarise_option(CLI::App& app, std::string& how);
 
-// Path of a file in the output folder.
+// Path of a file in the output folder; empty for a process that writes none.
 std::string out_path(const CommonOptions& options, const std::string& file);
+
+// Does somebody see what is printed as it is printed? Open MPI gives its processes a terminal of their own, wherever their
+// output goes: there the answer is no.
+bool on_terminal();
 
 // One line that is rewritten in place on a terminal. Elsewhere only what finish() says is printed.
 class Progress {
@@ -96,7 +105,8 @@ class EpochReport {
   Progress progress_;
 };
 
-// Comma-separated values, written row by row. The file is complete up to the last row at all times.
+// Comma-separated values, written row by row. The file is complete up to the last row at all times. Without a path,
+// nothing is written.
 class Csv {
  public:
   // Throws DataError if the file cannot be written.

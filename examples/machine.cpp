@@ -1,6 +1,7 @@
 #include "machine.hpp"
 
 #include <xtape/data/safetensors.hpp>
+#include <xtape/mpi/gradient_average.hpp>
 
 #include <fmt/format.h>
 
@@ -30,13 +31,17 @@ void MachineTraining::add_to(CLI::App& app) {
 }
 
 Rbm<float> train_machine(const data::Dataset& set, const MachineTraining& training, Rng& rng,
-                         const AfterEpoch& after_epoch, Resumable* run) {
+                         const AfterEpoch& after_epoch, Resumable* run, const mpi::World& world) {
+  if (world.size() > 1 && training.sparsity_cost > 0)
+    throw ValueError("--sparsity-cost: one process only, since it needs all images of a batch in one place");
   Rbm<float> rbm(set.features(), training.hidden, rng, static_cast<float>(training.deviation));
   // Two optimisers, since biases do not decay.
   optim::Sgd<float> weights({rbm.W}, {.momentum = training.momentum, .weight_decay = training.weight_decay});
   optim::Sgd<float> biases({rbm.b, rbm.a}, {.momentum = training.momentum});
-  Tensor<float> particles;
-  data::BatchStream stream(set, training.batch, rng);
+  mpi::GradientAverage<float> sum(world, rbm.parameters());  // each process's part is divided by the whole batch's size
+  Tensor<float> particles, own_particles;                    // all chains, as far as they are needed; this process's
+  Rows chains;
+  data::BatchStream stream(set, training.batch, rng, world.shard());
   std::optional<data::TrainingState::Scope> scope;
   if (run) {
     scope.emplace(run->state, "machine");
@@ -47,27 +52,41 @@ Rbm<float> train_machine(const data::Dataset& set, const MachineTraining& traini
     run->state.keep("batches", stream);
     run->state.keep("rng", rng);
   }
+  world.broadcast(rbm.parameters());
+  if (particles.defined()) {
+    chains = world.shard().rows(particles.shape()[0]);
+    own_particles = slice(particles, {range(chains.first, chains.first + chains.size)});
+  }
   while (stream.epochs() < training.epochs) {
     const double rate = training.rate(stream.steps(), set.size());
     const auto x = stream.next().x;
-    if (training.persistent && !particles.defined()) particles = Tensor<float>(x.shape(), x.span());
+    if (training.persistent && !own_particles.defined()) {
+      own_particles = Tensor<float>(x.shape(), x.span());
+      chains = stream.rows();
+    }
     weights.options.learning_rate = biases.options.learning_rate = rate;
     contrastive_divergence(rbm, x,
                            {.k = training.k,
-                            .particles = training.persistent ? &particles : nullptr,
+                            .particles = training.persistent ? &own_particles : nullptr,
                             .sparsity_target = static_cast<float>(training.sparsity_target),
-                            .sparsity_cost = static_cast<float>(training.sparsity_cost)},
+                            .sparsity_cost = static_cast<float>(training.sparsity_cost),
+                            .rows = stream.rows(),
+                            .particle_rows = chains},
                            rng);
+    double wishes = run ? run->wish() : 0;
+    sum.finish(std::span(&wishes, 1));
     weights.step();
     biases.step();
+    if (training.persistent && (Resumable::will_write(wishes) || stream.between_epochs()))
+      particles = world.gather(own_particles);
     if (stream.between_epochs()) {
       for (const auto& parameter : rbm.parameters())
-        if (!std::isfinite(sum(parameter.detach()).item()))
+        if (!std::isfinite(xtape::sum(parameter.detach()).item()))
           throw ValueError(fmt::format("epoch {}: a parameter is no longer a number; try a smaller --learning-rate",
                                        stream.epochs()));
       if (after_epoch) after_epoch(stream.epochs(), rbm, rate);
     }
-    if (run) run->after_step();
+    if (run) run->after_step(wishes);
   }
   return rbm;
 }

@@ -1,6 +1,7 @@
 #pragma once
 // What the programs with a restricted Boltzmann machine share: its training, its file, its samples.
 
+#include <xtape/mpi/world.hpp>
 #include <xtape/xtape.hpp>
 
 #include <functional>
@@ -24,9 +25,10 @@ using AfterEpoch = std::function<void(std::size_t epoch, const xtape::Rbm<float>
 
 // Contrastive divergence over shuffled batches; with `persistent` as many chains as images in a batch, which start
 // as images. Throws ValueError once a parameter is no longer a number. While it trains, all that it needs to go
-// on is kept in a run, if one is given.
+// on is kept in a run, if one is given. Several processes share each batch, and each has a part of the chains.
 xtape::Rbm<float> train_machine(const xtape::data::Dataset& set, const MachineTraining& training, xtape::Rng& rng,
-                                const AfterEpoch& after_epoch = {}, Resumable* run = nullptr);
+                                const AfterEpoch& after_epoch = {}, Resumable* run = nullptr,
+                                const xtape::mpi::World& world = xtape::mpi::World::alone());
 
 // A machine, and the size of the pictures that it was trained on.
 struct Machine {

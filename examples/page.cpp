@@ -86,7 +86,7 @@ Page::Page(const CommonOptions& common, const PageOptions& options, std::vector<
   for (const CLI::Option* option : options.app_->get_options())
     if (option->get_name() != "--help") settings.rows.push_back({option->get_name(), option_value(*option)});
   tables_.push_back(std::move(settings));
-  if (options.port >= 0) server_ = std::make_unique<Server>(options.port);
+  if (options.port >= 0 && common.writes) server_ = std::make_unique<Server>(options.port);
   write();
 }
 
@@ -130,6 +130,7 @@ void Page::table(const std::string& caption, std::vector<std::string> head,
 }
 
 void Page::write() const {
+  if (path_.empty()) return;
   viz::Report page(program_);
   std::size_t next = 0;
   for (const Curves& plot : curves_) {

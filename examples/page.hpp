@@ -23,7 +23,7 @@ struct PageOptions {
   const CLI::App* app_ = nullptr;
 };
 
-// report.html in the output folder.
+// report.html in the output folder; nothing, in a process that writes no files.
 //     Page page(options, options.page, {{"loss", "nats", {"training", "validation"}}});
 //     page.keep_in(run.state);
 //     ...                                  after every epoch:

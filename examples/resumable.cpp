@@ -40,6 +40,9 @@ std::string resuming_command(int argc, char** argv) {
   return command + (resumes ? "" : " --resume");
 }
 
+// By the signal that came, perhaps to another process alone.
+[[noreturn]] void stop() { throw Interrupted(received != 0 ? received : SIGTERM); }
+
 template <class T> std::uint32_t extend(std::uint32_t crc, std::span<const T> values) {
   return static_cast<std::uint32_t>(crc32_z(crc, reinterpret_cast<const Bytef*>(values.data()), values.size_bytes()));
 }
@@ -56,14 +59,17 @@ void ResumeOptions::add_to(CLI::App& to) {
   to.add_flag("--resume", resume, "go on from the checkpoint; from the beginning if there is none");
 }
 
-void catch_signals(const std::string& program, int argc, char** argv) {
+void catch_signals(const std::string& program, int argc, char** argv, const xtape::mpi::World& world) {
   const auto message = [&](const char* signal) {
     // On a terminal, a line of progress has no end yet.
-    return fmt::format("{}{}: interrupted by {}; to go on: {}\n", isatty(STDOUT_FILENO) ? "\n" : "", program, signal,
-                       resuming_command(argc, argv));
+    return fmt::format(
+        "{}{}: interrupted by {}; to go on: {}\n", on_terminal() ? "\n" : "", program, signal,
+        (world.size() > 1 ? fmt::format("mpirun -n {} ", world.size()) : "") + resuming_command(argc, argv));
   };
-  interrupted_by_int = message("SIGINT");
-  interrupted_by_term = message("SIGTERM");
+  if (world.first()) {
+    interrupted_by_int = message("SIGINT");
+    interrupted_by_term = message("SIGTERM");
+  }
   for (const int number : {SIGINT, SIGTERM}) {
     struct sigaction action = {};
     sigaction(number, nullptr, &action);
@@ -75,17 +81,30 @@ void catch_signals(const std::string& program, int argc, char** argv) {
   }
 }
 
+void ignore_signals() {
+  for (const int number : {SIGINT, SIGTERM}) std::signal(number, SIG_IGN);
+}
+
 int report_interruption(int signal) {
+  ignore_signals();
   const std::string& message = signal == SIGINT ? interrupted_by_int : interrupted_by_term;
   // Nothing is left to be done if stderr is gone.
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
   return 128 + signal;
 }
 
-Resumable::Resumable(const CommonOptions& common, const ResumeOptions& options)
-    : path_(options.checkpoint.empty() ? out_path(common, "checkpoint.safetensors") : options.checkpoint),
+Resumable::Resumable(const CommonOptions& common, const ResumeOptions& options, const xtape::mpi::World& world)
+    : world_(world),
+      path_(options.checkpoint.empty() ? (std::filesystem::path(common.out) / "checkpoint.safetensors").string()
+                                       : options.checkpoint),
       every_(options.every) {
-  if (std::filesystem::exists(std::filesystem::symlink_status(path_))) {
+  const bool exists = std::filesystem::exists(std::filesystem::symlink_status(path_));
+  bool first_sees_it = exists;
+  world.broadcast(std::span(&first_sees_it, 1));
+  if (exists != first_sees_it)
+    throw xtape::DataError(fmt::format("{}: this process {} it, the first one {}; all must see the same folder", path_,
+                                       exists ? "sees" : "does not see", exists ? "does not" : "does"));
+  if (exists) {
     if (options.resume) {
       state.read(path_);
     } else {
@@ -130,24 +149,31 @@ void Resumable::data(std::string_view what, std::initializer_list<std::span<cons
 }
 
 void Resumable::write() {
-  state.write(path_);
+  if (world_.first()) state.write(path_);
   written_ = true;
   since_write_ = {};
 }
 
-void Resumable::after_step() {
+// The first process's clock says when it is time to write. One signal outweighs that.
+double Resumable::wish() const {
+  const bool time = world_.first() && (!written_ || since_write_.seconds() >= every_);
+  return (received != 0 ? 2 : 0) + (time ? 1 : 0);
+}
+
+void Resumable::after_step(double wishes) {
   if (finished_) return;
   among_steps = 1;
-  const int signal = received;
-  if (signal != 0 || !written_ || since_write_.seconds() >= every_) write();
-  if (signal != 0) throw Interrupted(signal);
+  if (will_write(wishes)) write();
+  if (wishes >= 2) stop();
 }
 
 void Resumable::finish() {
   finished_ = true;
   write();
   among_steps = 0;
-  if (received != 0) throw Interrupted(received);
+  double signals = received != 0 ? 1 : 0;
+  world_.sum(std::span(&signals, 1));
+  if (signals > 0) stop();
 }
 
 }  // namespace examples

@@ -1,10 +1,13 @@
 // Trains a digit classifier: a multi-layer perceptron or a small convolutional net, by stochastic gradient
 // descent with momentum. Validation data picks the epoch, test data judges it.
 
+#include <xtape/mpi/gradient_average.hpp>
 #include <xtape/viz/png.hpp>
 #include <xtape/xtape.hpp>
 
 #include <fmt/format.h>
+
+#include <array>
 
 #include "page.hpp"
 #include "resumable.hpp"
@@ -48,22 +51,21 @@ struct Evaluation {
   std::vector<std::size_t> confusion;  // (true, predicted)
 };
 
-Evaluation evaluate(const Model& model, const data::Dataset& set) {
-  Evaluation result;
-  result.confusion.resize(set.classes * set.classes);
-  std::size_t right = 0;
-  for (const auto& [x, label] : data::batches(set, 256)) {
+Evaluation evaluate(const Model& model, const data::Dataset& set, const mpi::World& world) {
+  std::vector<double> counts(set.classes * set.classes + 1);  // (true, predicted), and the sum of the losses
+  for (const auto& [x, label] : data::batches(set, 256, world.shard())) {
+    if (label.size() == 0) continue;
     const auto logits = model(x);
-    result.loss += static_cast<double>(cross_entropy(logits, label).item()) * static_cast<double>(label.size());
+    counts.back() += static_cast<double>(cross_entropy(logits, label).item()) * static_cast<double>(label.size());
     const auto predicted = argmax(logits, 1);
-    for (std::size_t i = 0; i < label.size(); ++i) {
-      const auto truth = static_cast<std::size_t>(label[i]);
-      right += predicted(i) == truth;
-      ++result.confusion[truth * set.classes + predicted(i)];
-    }
+    for (std::size_t i = 0; i < label.size(); ++i)
+      ++counts[static_cast<std::size_t>(label[i]) * set.classes + predicted(i)];
   }
-  result.loss /= static_cast<double>(set.size());
-  result.accuracy = static_cast<double>(right) / static_cast<double>(set.size());
+  world.sum(counts);
+  Evaluation result{counts.back() / static_cast<double>(set.size()), 0, {counts.begin(), counts.end() - 1}};
+  for (std::size_t i = 0; i < set.classes; ++i)
+    result.accuracy += static_cast<double>(result.confusion[i * (set.classes + 1)]);
+  result.accuracy /= static_cast<double>(set.size());
   return result;
 }
 
@@ -96,18 +98,20 @@ struct Outcomes {
   }
 };
 
-// Trains one model, adds what becomes of it, and returns it with the parameters of its best epoch.
+// Trains one model, adds what becomes of it, and returns it with the parameters of its best epoch. Each process works
+// on its rows of each batch, and all have the same gradients and figures.
 Model train(const Options& options, const data::Splits& data, std::uint64_t seed, bool last, examples::Csv& csv,
-            examples::Page& page, Outcomes& outcomes, examples::Resumable& run) {
+            examples::Page& page, Outcomes& outcomes, examples::Resumable& run, const mpi::World& world) {
   Rng rng(seed);
   const Model model = options.model == "mlp" ? make_mlp(data.train, rng) : make_conv(data.train, rng);
   const double rate = options.learning_rate > 0 ? options.learning_rate : (options.model == "mlp" ? 0.1 : 0.05);
   optim::Sgd sgd{model.parameters(), {.learning_rate = rate, .momentum = options.momentum}};
 
-  data::BatchStream stream(data.train, options.batch, rng);
+  mpi::GradientAverage<float> average(world, model.parameters());
+  data::BatchStream stream(data.train, options.batch, rng, world.shard());
   auto best = copies(model.parameters());
-  std::size_t best_epoch = 0, right = 0, seen = 0;
-  double best_accuracy = 0, loss_sum = 0, seconds = 0;
+  std::size_t best_epoch = 0, seen = 0;
+  double best_accuracy = 0, loss_sum = 0, right_sum = 0, seconds = 0;
   const auto scope = run.state.scope("training");
   run.state.parameters("model", model.parameters());
   run.state.parameters("best model", best);
@@ -117,9 +121,11 @@ Model train(const Options& options, const data::Splits& data, std::uint64_t seed
   run.state.keep("best epoch", best_epoch);
   run.state.keep("best accuracy", best_accuracy);
   run.state.keep("loss", loss_sum);
-  run.state.keep("right", right);
+  run.state.keep("right", right_sum);
   run.state.keep("seen", seen);
   run.state.keep("seconds", seconds);
+
+  world.broadcast(model.parameters());
 
   examples::Progress progress;
   examples::Stopwatch watch;
@@ -130,20 +136,25 @@ Model train(const Options& options, const data::Splits& data, std::uint64_t seed
     // The rate falls linearly to a twentieth: large steps first, small ones to settle.
     sgd.options.learning_rate =
         schedule::linear(rate, rate / 20, schedule::progress(stream.steps(), steps * options.epochs));
-    {
-      const auto [x, label] = stream.next();
+    std::array<double, 3> figures{0, 0, run.wish()};
+    auto& [loss_of_batch, right, wishes] = figures;
+    const auto [x, label] = stream.next();
+    if (label.size() > 0) {  // not more processes than images
       Tape tape;
       const auto logits = model(x);
       const auto loss = cross_entropy(logits, label);
+      average.start(tape, stream.rows().share());
       tape.backward(loss);
-      sgd.step();
-      loss_sum += static_cast<double>(loss.item()) * static_cast<double>(label.size());
+      loss_of_batch = static_cast<double>(loss.item()) * static_cast<double>(label.size());
       const auto predicted = argmax(logits, 1);
       for (std::size_t i = 0; i < label.size(); ++i) right += predicted(i) == static_cast<std::size_t>(label[i]);
-      seen += label.size();
     }
-    const double loss = loss_sum / static_cast<double>(seen),
-                 accuracy = static_cast<double>(right) / static_cast<double>(seen),
+    average.finish(figures);  // from here on they are the whole batch's
+    sgd.step();
+    loss_sum += loss_of_batch;
+    right_sum += right;
+    seen += stream.rows().of;
+    const double loss = loss_sum / static_cast<double>(seen), accuracy = right_sum / static_cast<double>(seen),
                  speed = static_cast<double>(seen - seen_before) / watch.seconds();
     progress.update(fmt::format(
         "epoch {}/{}  {:3.0f} %  loss {:.4f}  accuracy {:.2f} %  {:.0f} images/s", epoch, options.epochs,
@@ -151,7 +162,7 @@ Model train(const Options& options, const data::Splits& data, std::uint64_t seed
     if (!std::isfinite(loss_sum))
       throw ValueError(fmt::format("the loss is no longer a number in epoch {}; try a smaller --learning-rate", epoch));
     if (stream.between_epochs()) {
-      const Evaluation valid = evaluate(model, data.valid);
+      const Evaluation valid = evaluate(model, data.valid, world);
       progress.finish(
           fmt::format("epoch {}/{}  loss {:.4f}  accuracy {:.2f} %  validation {:.4f}  {:.2f} %  {:.0f} images/s",
                       epoch, options.epochs, loss, 100 * accuracy, valid.loss, 100 * valid.accuracy, speed));
@@ -167,17 +178,17 @@ Model train(const Options& options, const data::Splits& data, std::uint64_t seed
       }
       seconds += watch.seconds();
       watch = {};
-      loss_sum = 0;
-      right = seen = seen_before = 0;
+      loss_sum = right_sum = 0;
+      seen = seen_before = 0;
       if (last && epoch == options.epochs) run.finish();
     }
-    run.after_step();
+    run.after_step(wishes);
   }
   auto parameters = model.parameters();
   for (std::size_t i = 0; i < best.size(); ++i) parameters[i].assign(best[i]);
   outcomes.best_epoch.push_back(static_cast<double>(best_epoch));
   outcomes.valid.push_back(100 * best_accuracy);
-  outcomes.test.push_back(100 * evaluate(model, data.test).accuracy);
+  outcomes.test.push_back(100 * evaluate(model, data.test, world).accuracy);
   outcomes.seconds.push_back(seconds);
   return model;
 }
@@ -189,11 +200,11 @@ void save(const std::string& path, const Options& options, const Model& model) {
   data::write_safetensors(path, file);
 }
 
-int train_all(const Options& options) {
+int train_all(const Options& options, const mpi::World& world) {
   const data::Splits data = examples::load_data(options);
   fmt::print("{}: {} training, {} validation, {} test images of {} x {}\n", data.name, data.train.size(),
              data.valid.size(), data.test.size(), data.train.rows, data.train.cols);
-  examples::Resumable run(options, options.resume);
+  examples::Resumable run(options, options.resume, world);
   run.data(data);
   examples::Csv csv(examples::out_path(options, "metrics.csv"),
                     {"seed", "epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "seconds"},
@@ -209,8 +220,10 @@ int train_all(const Options& options) {
     const std::size_t i = outcomes.test.size();
     if (options.seeds > 1) fmt::print("seed {}\n", options.seed + i);
     if (i > 0) page.next_model();
-    model = train(options, data, options.seed + i, i + 1 == options.seeds, csv, page, outcomes, run);
+    model = train(options, data, options.seed + i, i + 1 == options.seeds, csv, page, outcomes, run, world);
   }
+  const Evaluation tested = evaluate(model, data.test, world);
+  if (!world.first()) return 0;
 
   fmt::print("\n{:>6} {:>11} {:>12} {:>9} {:>9}\n", "seed", "best epoch", "validation", "test", "seconds");
   const auto &valid = outcomes.valid, &test = outcomes.test;
@@ -226,7 +239,7 @@ int train_all(const Options& options) {
 
   save(examples::out_path(options, "classifier.safetensors"), options, model);
   const auto weights = filters(options, model, data.train);
-  const auto mistakes = viz::confusion_matrix(evaluate(model, data.test).confusion, data.test.classes);
+  const auto mistakes = viz::confusion_matrix(tested.confusion, data.test.classes);
   viz::write_png(examples::out_path(options, "filters.png"), weights);
   viz::write_png(examples::out_path(options, "confusion.png"), mistakes);
   page.picture("filters", weights);
@@ -266,5 +279,5 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   options.resume.add_to(app);
   options.page.add_to(app);
-  return examples::run(app, argc, argv, options, [&] { return train_all(options); });
+  return examples::run(app, argc, argv, options, [&](const mpi::World& world) { return train_all(options, world); });
 }

@@ -1,5 +1,6 @@
 // Trains a restricted Boltzmann machine on digits by contrastive divergence, and shows what it has learned.
 
+#include <xtape/mpi/world.hpp>
 #include <xtape/viz/png.hpp>
 
 #include <fmt/format.h>
@@ -56,9 +57,17 @@ void measure_likelihood(const Options& options, const Rbm<float>& rbm, const Ten
   fmt::print("pseudo-log-likelihood of the test images, exact: {:.2f} nats\n", exact_pseudo);
 }
 
-int train(const Options& options) {
+// The mean over all rows of what `measure` says of some: each process takes its part.
+template <class Measure> double mean_of(const mpi::World& world, const Tensor<float>& x, const Measure& measure) {
+  const Rows rows = world.shard().rows(x.shape()[0]);
+  double mean = rows.size == 0 ? 0 : rows.share() * measure(slice(x, {range(rows.first, rows.first + rows.size)}));
+  world.sum(std::span(&mean, 1));
+  return mean;
+}
+
+int train(const Options& options, const mpi::World& world) {
   const data::Splits splits = examples::load_data(options);
-  examples::Resumable run(options, options.resume);
+  examples::Resumable run(options, options.resume, world);
   run.data(splits);
   Rng rng(options.seed);
   const auto train = examples::binarise(splits.train, options.binarise, rng);
@@ -89,9 +98,10 @@ int train(const Options& options) {
       train, options.training, rng,
       [&](std::size_t epoch, const Rbm<float>& machine, double rate) {
         const double seconds = report.training_ends();
-        const double train_error = reconstruction_cross_entropy(machine, x_train);
-        const double valid_error = reconstruction_cross_entropy(machine, x_valid);
-        const double gap = free_energy_gap(machine, x_train, x_valid);
+        const auto error_of = [&](const Tensor<float>& x) { return reconstruction_cross_entropy(machine, x); };
+        const double train_error = mean_of(world, x_train, error_of), valid_error = mean_of(world, x_valid, error_of);
+        const double gap =
+            mean_of(world, x_train, [&](const Tensor<float>& x) { return free_energy_gap(machine, x, x_valid); });
         const double pseudo = stochastic_pseudo_log_likelihood(machine, valid_binary, rng);
         csv.row({static_cast<double>(epoch), rate, train_error, valid_error, gap, pseudo, seconds});
         losses.add(train_error, valid_error);
@@ -107,7 +117,8 @@ int train(const Options& options) {
                         train_error, valid_error, gap, pseudo));
         if (epoch == options.training.epochs) run.finish();
       },
-      &run);
+      &run, world);
+  if (!world.first()) return 0;
 
   examples::Summary summary(examples::out_path(options, "summary.csv"));
   losses.summarise(summary, "cross_entropy");
@@ -169,9 +180,9 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 1000000))
       ->capture_default_str();
   app.add_option("--ais-chains", options.ais_chains, "its chains")->check(CLI::Range(2, 10000))->capture_default_str();
-  return examples::run(app, argc, argv, options, [&] {
+  return examples::run(app, argc, argv, options, [&](const mpi::World& world) {
     if (options.ais_temperatures > 0 && options.ais_temperatures < 100)
       throw ValueError("--ais: at least 100 temperatures");
-    return train(options);
+    return train(options, world);
   });
 }

@@ -155,6 +155,9 @@ class Recording {
   std::uint32_t keep_constant(TensorImpl& input, bool seen);
   void check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::span<Tape::Target>* targets,
                   const BackwardOptions& options) const;
+  // Hooks of tensors from outside: when their turn comes, and running those of the next.
+  void find_turns(Sweep& sweep, std::size_t count) const;
+  void run_turn(Sweep& sweep);
   void run_node(Sweep& sweep, std::uint32_t index);
   void run_profiled(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient);
   void run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient, ProfiledPullback* timed);

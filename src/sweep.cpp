@@ -54,6 +54,11 @@ struct Recording::Sweep {
   bool create_graph, retain;
   // Of sources with hooks, in the order of Watch::source_hooks: kept apart until all of it is there.
   std::vector<Handle<TensorImpl>> hooked;
+  // The lowest node that uses each of them, and its place among them; the highest last. Below it no more can come.
+  struct Turn {
+    std::size_t node, place;
+  };
+  std::vector<Turn> turns;
   int& running;
 
   Sweep(const Recording& recording, std::size_t begin, std::size_t end, std::span<Tape::Target>* to,
@@ -150,7 +155,7 @@ void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::span<Tap
   check_root(y, seed, targets, options);
   const std::size_t count = links(*y) ? std::size_t{y->link.node} + 1 : 0;
   Sweep sweep(*this, first, count, targets, options, sweeps_);
-  if (watch_ && source_hooks) sweep.hooked.resize(watch_->source_hooks.size());
+  if (watch_ && source_hooks && !watch_->source_hooks.empty()) find_turns(sweep, count);
   std::optional<NoGrad> pause;
   if (!options.create_graph) pause.emplace();
 
@@ -173,14 +178,11 @@ void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::span<Tap
     if (sweep.wants(edge)) deliver(sweep, edge, std::move(root), {"backward", Edge::none, 0});
   }
 
-  for (std::size_t i = count; i > first; --i)
+  for (std::size_t i = count; i > first; --i) {
     if (sweep.gradient_of(i - 1)) run_node(sweep, static_cast<std::uint32_t>(i - 1));
-  for (std::size_t i = 0; i < sweep.hooked.size(); ++i)
-    if (sweep.hooked[i]) {
-      auto& [source, hooks] = watch_->source_hooks[i];
-      const Step step{"hook", Edge::none, 0};
-      arrive(sweep, source, watch_->run_hooks(hooks, std::move(sweep.hooked[i]), step), step);
-    }
+    while (!sweep.turns.empty() && sweep.turns.back().node == i - 1) run_turn(sweep);
+  }
+  while (!sweep.turns.empty()) run_turn(sweep);
   if (watch_) watch_->swept();
 
   if (!targets) return;
@@ -194,6 +196,30 @@ void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::span<Tap
     if (gradient && !gradient->refs.unique() && !(options.create_graph && needs_gradient(*gradient)))
       gradient = TensorImpl::view(*gradient, gradient->shape);
   }
+}
+
+void Recording::find_turns(Sweep& sweep, std::size_t count) const {
+  const std::size_t hooked = watch_->source_hooks.size();
+  sweep.hooked.resize(hooked);
+  std::vector<std::size_t> lowest(hooked, count);
+  for (std::size_t i = sweep.first; i < count; ++i)
+    for (const Edge& edge : inputs(nodes_[i]))
+      if (edge.node == Edge::none && edge.source) {
+        const std::size_t place = watch_->place_of_source(edge.source.get());
+        if (place < hooked) lowest[place] = std::min(lowest[place], i);
+      }
+  for (std::size_t place = hooked; place-- > 0;)
+    sweep.turns.push_back({lowest[place] < count ? lowest[place] : sweep.first, place});
+  std::ranges::stable_sort(sweep.turns, {}, &Sweep::Turn::node);
+}
+
+void Recording::run_turn(Sweep& sweep) {
+  const std::size_t place = sweep.turns.back().place;
+  sweep.turns.pop_back();
+  if (!sweep.hooked[place]) return;
+  auto& [source, hooks] = watch_->source_hooks[place];
+  const Step step{"hook", Edge::none, 0};
+  arrive(sweep, source, watch_->run_hooks(hooks, std::move(sweep.hooked[place]), step), step);
 }
 
 std::vector<Handle<TensorImpl>> Recording::gradient(const Handle<TensorImpl>& y, const Handle<TensorImpl>& seed,

@@ -51,6 +51,7 @@ class Child {
   void kill(int number) {
     if (!ended_) ::kill(pid_, number);
   }
+  pid_t id() const { return pid_; }
   // Its exit status, or minus the signal that ended it.
   int wait() {
     if (!ended_) {

@@ -32,6 +32,29 @@ TEST_CASE("hook: on a parameter it sees the sweep's whole contribution once, bef
   CHECK(seen[0].data()[1] == 11);  // what was handed out does not change
 }
 
+TEST_CASE("hook: on a parameter it is called once the sweep has passed the parameter's first use") {
+  const D first = parameter(D(2.0)), second = parameter(D(3.0)), shared = parameter(D(5.0)), unused = parameter(D(7.0));
+  Tape tape;
+  const D a = first * 2.0, b = a * shared, c = b * second, d = c * shared, y = d * 1.0;
+  std::string order;
+  const std::pair<const char*, D> hooked[] = {
+      {"first ", first}, {"second ", second}, {"shared ", shared}, {"unused ", unused}, {"a ", a}, {"b ", b},
+      {"c ", c}};
+  for (const auto& [name, of] : hooked) tape.hook(of, [&order, name](const D&) { order += name; });
+  const D none = unused * 1.0;  // after y, and between two hooks on it
+  tape.hook(unused, [&order](const D&) { order += "unused "; });
+  tape.backward(y, {.retain_graph = true});
+  CHECK(order == "c second b shared a first ");
+  order.clear();
+  tape.backward(a);
+  CHECK(order == "a first ");
+  tape.backward(shared);  // itself what is differentiated
+  CHECK(order == "a first shared ");
+  CHECK(!unused.grad().defined());
+  CHECK(first.grad().item() == 2 * 5 * 3 * 5 + 2);
+  CHECK(shared.grad().item() == 2 * 2 * 3 * 2 * 5 + 1);
+}
+
 TEST_CASE("hook: on an intermediate result its replacement flows on") {
   D x = parameter(D({2}, {3, 5}));
   Tape tape;

@@ -98,6 +98,7 @@ class Tape {
 
   /// Calls f(gradient) in every sweep that computes a gradient of x, a parameter or a tensor recorded here, as soon
   /// as all of it is there: before x's own pullback runs, before it is added to grad(), before gradient() returns it.
+  /// A parameter's is there when the sweep has passed the first op that used it, and not only at the sweep's end.
   ///     tape.hook(h, [](const Tensor<float>& dh) { return clip(dh, -1, 1); });
   /// f returns nothing, or a gradient to go on with instead (an undefined tensor: the same). Of several hooks on x
   /// each sees what the one before returned. Ops in f are recorded if the sweep is (create_graph). Hooks end with

@@ -49,6 +49,7 @@
 #include <xtape/record.hpp>
 #include <xtape/rng.hpp>
 #include <xtape/schedule.hpp>
+#include <xtape/shard.hpp>
 #include <xtape/tape.hpp>
 #include <xtape/tensor.hpp>
 #include <xtape/threads.hpp>

@@ -23,11 +23,24 @@ template <class T> void sample_states(const Tensor<T>& p, Rng& rng) {
   for (std::size_t i = 0; i < p.size(); ++i) p.mutable_data()[i] = draws.data()[i] < p.data()[i] ? T(1) : T(0);
 }
 
-// Mean over the rows of x.
-template <class T> Tensor<T> row_mean(const Tensor<T>& x) {
+// Sum over the rows of x, divided by `rows`: their mean, if they are all.
+template <class T> Tensor<T> row_mean(const Tensor<T>& x, std::size_t rows) {
   const Tensor<T> mean = Tensor<T>::uninitialised({x.shape()[1]});
   kernels::sum(x.data(), mean.mutable_data(), 1, x.shape()[0], x.shape()[1]);
-  return mean / static_cast<T>(x.shape()[0]);
+  return mean / static_cast<T>(rows);
+}
+
+// All of x, or the part of more that the caller says it is.
+template <class T> Rows checked_rows(const char* op, const Tensor<T>& x, std::size_t units, const Rows& given) {
+  if (given == Rows{}) {
+    detail::check_some_rows(op, x, units);
+    return {0, x.shape()[0], x.shape()[0]};
+  }
+  detail::check_rows(op, x, units);
+  if (given.size != x.shape()[0] || given.of == 0 || given.first > given.of || given.size > given.of - given.first)
+    throw ValueError(fmt::format("{}: shape {} is not the {} rows from {} on of {}", op, to_string(x.shape()),
+                                 given.size, given.first, given.of));
+  return given;
 }
 
 }  // namespace
@@ -35,28 +48,33 @@ template <class T> Tensor<T> row_mean(const Tensor<T>& x) {
 template <class T>
 T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::type_identity_t<T>>& options, Rng& rng) {
   const NoGrad pause;
-  detail::check_some_rows("contrastive_divergence", v, rbm.visible());
+  const Rows rows = checked_rows("contrastive_divergence", v, rbm.visible(), options.rows);
   if (options.k == 0) throw ValueError("contrastive_divergence: k is at least 1");
-  if (options.particles)
-    detail::check_some_rows("contrastive_divergence: particles", *options.particles, rbm.visible());
-  const std::size_t n = v.shape()[0], visible = rbm.visible(), hidden = rbm.hidden();
+  const Rows chains = options.particles ? checked_rows("contrastive_divergence: particles", *options.particles,
+                                                       rbm.visible(), options.particle_rows)
+                                        : rows;
+  const bool part = rows.size != rows.of || chains.size != chains.of;
+  if (part && (options.sparsity_cost != T(0) || options.hidden_samples))
+    throw ValueError("contrastive_divergence: a sparsity cost and hidden samples need all rows of the batch");
+  const std::size_t n = rows.size, visible = rbm.visible(), hidden = rbm.hidden();
 
   // Positive phase. From the data, its samples also start the chain.
   const Tensor<T> h0 = Tensor<T>::uninitialised({n, hidden});
   detail::hidden_input(rbm, n, v.data(), h0.mutable_data());
   const bool persistent = options.particles != nullptr;
-  const std::size_t m = persistent ? options.particles->shape()[0] : n;
+  const std::size_t m = chains.size;
   const Tensor<T> h = Tensor<T>::uninitialised({m, hidden}), vk = Tensor<T>::uninitialised({m, visible});
   kernels::half_steps<T>(h0.data(), rbm.a.data(), n, hidden, T(1), h0.mutable_data(),
-                         persistent ? nullptr : h.mutable_data(), rng);
+                         persistent ? nullptr : h.mutable_data(), rng, rows.first, rows.of);
   if (persistent) {
     detail::hidden_input(rbm, m, options.particles->data(), h.mutable_data());
-    kernels::half_steps<T>(h.data(), rbm.a.data(), m, hidden, T(1), nullptr, h.mutable_data(), rng);
+    kernels::half_steps<T>(h.data(), rbm.a.data(), m, hidden, T(1), nullptr, h.mutable_data(), rng, chains.first,
+                           chains.of);
   }
 
   // The reconstruction for the figure returned: mean field, so that it does not depend on the draws.
   T error = std::numeric_limits<T>::quiet_NaN();
-  if (options.reconstruction_error) {
+  if (options.reconstruction_error && n > 0) {
     const Tensor<T> logits = Tensor<T>::uninitialised({n, visible});
     detail::visible_input(rbm, n, h0.data(), logits.mutable_data());
     error = binary_cross_entropy_with_logits(logits + rbm.b.detach(), v).item() * static_cast<T>(visible);
@@ -69,24 +87,24 @@ T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::t
     if (mean_v) particles = Tensor<T>::uninitialised({m, visible});
     detail::visible_input(rbm, m, h.data(), vk.mutable_data());
     kernels::half_steps<T>(vk.data(), rbm.b.data(), m, visible, T(1), mean_v ? vk.mutable_data() : nullptr,
-                           particles.mutable_data(), rng);
+                           particles.mutable_data(), rng, chains.first, chains.of);
     detail::hidden_input(rbm, m, vk.data(), h.mutable_data());
     const bool mean_h = last && !options.hidden_samples;
     kernels::half_steps<T>(h.data(), rbm.a.data(), m, hidden, T(1), mean_h ? h.mutable_data() : nullptr,
-                           mean_h ? nullptr : h.mutable_data(), rng);
+                           mean_h ? nullptr : h.mutable_data(), rng, chains.first, chains.of);
     if (last) break;
   }
-  const Tensor<T> activity = row_mean(h0);
+  const Tensor<T> activity = row_mean(h0, rows.of);
   // The mean field h0 has served the reconstruction.
   if (options.hidden_samples) sample_states(h0, rng);
 
   // dW = vkᵀ h / m - v0ᵀ h0 / n: scale the smaller factor, then two products into one result.
   Tensor<T> dW = Tensor<T>::uninitialised({visible, hidden});
-  const Tensor<T> positive = h0 * (T(-1) / static_cast<T>(n)), negative = h / static_cast<T>(m);
+  const Tensor<T> positive = h0 * (T(-1) / static_cast<T>(rows.of)), negative = h / static_cast<T>(chains.of);
   kernels::gemm(true, false, visible, hidden, m, vk.data(), negative.data(), T(0), dW.mutable_data());
   kernels::gemm(true, false, visible, hidden, n, v.data(), positive.data(), T(1), dW.mutable_data());
-  const Tensor<T> mean_v0 = row_mean(v);
-  Tensor<T> da = row_mean(h) - (options.hidden_samples ? row_mean(h0) : activity);
+  const Tensor<T> mean_v0 = row_mean(v, rows.of);
+  Tensor<T> da = row_mean(h, chains.of) - (options.hidden_samples ? row_mean(h0, rows.of) : activity);
   if (options.sparsity_cost != T(0)) {
     const Tensor<T> push = options.sparsity_cost * (activity - options.sparsity_target);
     da = da + push;
@@ -95,7 +113,7 @@ T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::t
   // Last, and by a new handle: the particles may share their elements with the data.
   if (persistent) *options.particles = particles;
   add_to_grad(rbm.W, dW);
-  add_to_grad(rbm.b, row_mean(vk) - mean_v0);
+  add_to_grad(rbm.b, row_mean(vk, chains.of) - mean_v0);
   add_to_grad(rbm.a, da);
   return error;
 }

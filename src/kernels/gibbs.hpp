@@ -77,10 +77,11 @@ template <class T> T softplus_change(const T* x, const T* y, std::size_t n, T fr
 }
 
 // half_step, its rows cut for several threads. A row's draws stand at a place of the generator's stream that depends on
-// the row alone, so the states are the same whatever their number.
+// the row alone, so the states are the same whatever their number; and the same as those that a batch of `whole` rows
+// gets, if these are its rows from `first_row` on. The generator goes on behind the draws of the whole.
 template <class T>
 void half_steps(const T* x, const T* bias, std::size_t rows, std::size_t units, T scale, T* probability, T* state,
-                Rng& rng) {
+                Rng& rng, std::size_t first_row, std::size_t whole) {
   const auto at_row = [start = rng.state(), units](std::size_t row) {
     constexpr std::size_t block = philox_numbers<T>;
     Rng::State there = start;
@@ -89,11 +90,16 @@ void half_steps(const T* x, const T* bias, std::size_t rows, std::size_t units, 
   };
   parallel_for(rows, grain(8 * units), [&](std::size_t first, std::size_t last) {
     const std::size_t at = first * units;
-    Rng own = at_row(first);
+    Rng own = at_row(first_row + first);
     half_step<T>(x + at, bias, last - first, units, scale, probability ? probability + at : nullptr,
                  state ? state + at : nullptr, own);
   });
-  if (state && rows * units != 0) rng = at_row(rows);
+  if (state && whole * units != 0) rng = at_row(whole);
+}
+template <class T>
+void half_steps(const T* x, const T* bias, std::size_t rows, std::size_t units, T scale, T* probability, T* state,
+                Rng& rng) {
+  half_steps(x, bias, rows, units, scale, probability, state, rng, 0, rows);
 }
 
 }  // namespace xtape::kernels

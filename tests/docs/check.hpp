@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <xtape/mpi/gradient_average.hpp>
 #include <xtape/xtape.hpp>
 #ifdef XTAPE_TESTS_EIGEN
 #include <Eigen/Core>

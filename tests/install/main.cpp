@@ -2,6 +2,7 @@
 
 #include <xtape/data/digits.hpp>
 #include <xtape/map.hpp>
+#include <xtape/mpi/world.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/linalg.hpp>
 #include <xtape/ops/reduce.hpp>
@@ -70,6 +71,7 @@ int main() {
   check(xtape::Tape::recording() && !recording_there, "tapes of two threads");
   check(tape.size() == 0, "nothing recorded");
 
+  check(xtape::mpi::World().size() == 1, "one process");
   check(xtape::data::digits(10, 7).size() == 10, "data");
   if (failures == 0) std::printf("xtape %s: gradients, exceptions, threads and data are right\n", xtape::version());
   return failures == 0 ? 0 : 1;

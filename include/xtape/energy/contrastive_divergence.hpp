@@ -2,6 +2,7 @@
 /// \file energy/contrastive_divergence.hpp  The gradient that trains a restricted Boltzmann machine.
 
 #include <xtape/energy/rbm.hpp>
+#include <xtape/shard.hpp>
 
 namespace xtape {
 
@@ -24,6 +25,10 @@ template <class T> struct CdOptions {
   /// mean probability over the batch; its visible weights get the same through the units' input.
   T sparsity_target = T(0);
   T sparsity_cost = T(0);
+  /// v is these rows of a batch, the particles are those of a larger number of chains; other processes have the others.
+  /// Random numbers are the ones that the whole would get, and each phase is divided by the whole's count: the parts'
+  /// gradients add up to the whole's. Either may be none. By default v is the batch and the particles are all.
+  Rows rows = {}, particle_rows = {};
 };
 
 /// Contrastive divergence (Hinton 2002; persistent: Tieleman 2008). Adds to the parameters' grad()
@@ -35,7 +40,9 @@ template <class T> struct CdOptions {
 /// v: (n, visible) in [0, 1]. Returns the reconstruction cross-entropy of one mean-field step from the data,
 ///     -mean_n sum_i [v_i log r_i + (1 - v_i) log(1 - r_i)],    r = σ(p(h|v) Wᵀ + b),    in nats an image,
 /// or NaN if the options do without.
-/// Throws ShapeError if v or the particles do not fit the machine or v is empty, ValueError for k = 0.
+/// Throws ShapeError if v or the particles do not fit the machine, or are empty without being a part of more;
+/// ValueError for k = 0, for rows that are not as many as v or the particles have or lie beyond the whole, and for
+/// parts with a sparsity cost or hidden samples: what these do is no sum over the rows.
 template <class T>
 T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::type_identity_t<T>>& options, Rng& rng);
 
