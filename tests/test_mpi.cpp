@@ -324,8 +324,8 @@ Run interrupted(const std::vector<std::string>& command, const std::string& chec
 TEST_CASE("mpi: a process that is killed ends the run with an error, which goes on to the bits of one that was not") {
   SKIP_WITHOUT_MPIRUN
   const std::pair<const char*, const char*> trainings[] = {
-      {"train_classifier", "--model mlp --epochs 6 --batch 50"},
-      {"train_rbm", "--persistent --hidden 30 --epochs 6 --batch 41 --sample-steps 0"}};
+      {"train_classifier", "--model mlp --epochs 20 --batch 50"},
+      {"train_rbm", "--persistent --hidden 30 --epochs 20 --batch 41 --sample-steps 0"}};
   for (const auto& [program, arguments] : trainings) {
     CAPTURE(program);
     const std::string more = arguments + std::string(" --checkpoint-every 0.05 --out ");
@@ -344,7 +344,7 @@ TEST_CASE("mpi: a process that is killed ends the run with an error, which goes 
 TEST_CASE("mpi: a signal ends all after the same step, with the command to go on; on other numbers of processes, too") {
   SKIP_WITHOUT_MPIRUN
   const Folder whole, folder;
-  const std::string arguments = "--model mlp --epochs 8 --batch 50 --checkpoint-every 0.05 --out ";
+  const std::string arguments = "--model mlp --epochs 25 --batch 50 --checkpoint-every 0.05 --out ";
   const std::string program = training("train_classifier"), checkpoint = folder / "checkpoint.safetensors";
   REQUIRE(run("train_classifier", arguments + whole.string()).status == 0);
   std::string more = arguments + folder.string();
@@ -359,5 +359,5 @@ TEST_CASE("mpi: a signal ends all after the same step, with the command to go on
   REQUIRE(!std::filesystem::exists(folder / "classifier.safetensors"));
   const Run rest = run_on(3, program, more);
   REQUIRE_MESSAGE(rest.status == 0, rest.err);
-  check_close(column(folder.string(), 2), column(whole.string(), 2), 1e-4);
+  check_close(column(folder.string(), 2), column(whole.string(), 2), 1e-3);
 }
