@@ -38,7 +38,7 @@ void products(const T* const* row, const std::size_t* at, std::size_t count, con
     for (std::size_t r = 0; r < R; ++r) {
       const B number(a[r][place]);
 #pragma GCC unroll 16
-      for (std::size_t v = 0; v < V; ++v) sum[r][v] = xsimd::fma(number, lanes[v], sum[r][v]);
+      for (std::size_t v = 0; v < V; ++v) sum[r][v] = simd::fma(number, lanes[v], sum[r][v]);
     }
   }
 #pragma GCC unroll 16

@@ -48,7 +48,7 @@ void convolve(const T* const* in, const std::size_t* taps_at, std::size_t taps, 
 #pragma GCC unroll 4
       for (std::size_t f = 0; f < F; ++f)
 #pragma GCC unroll 4
-        for (std::size_t v = 0; v < 4; ++v) sum[f][v] = xsimd::fma(B<T>(w[f * taps + t]), x[v], sum[f][v]);
+        for (std::size_t v = 0; v < 4; ++v) sum[f][v] = simd::fma(B<T>(w[f * taps + t]), x[v], sum[f][v]);
     }
 #pragma GCC unroll 4
     for (std::size_t f = 0; f < F; ++f)
@@ -88,7 +88,7 @@ template <class T, std::size_t F> void collect(const ConvSize& s, const T* const
     for (std::size_t k = 0; k < block; ++k) {
       const auto x = mask(B<T>::load_unaligned(in[k] + x_at));
 #pragma GCC unroll 8
-      for (std::size_t f = 0; f < F; ++f) sum[f][k] = xsimd::fma(d[f], x, sum[f][k]);
+      for (std::size_t f = 0; f < F; ++f) sum[f][k] = simd::fma(d[f], x, sum[f][k]);
     }
   };
   for (std::size_t i = 0; i < s.out_h; ++i) {

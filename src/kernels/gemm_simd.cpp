@@ -57,7 +57,7 @@ void tile(std::size_t k, const T* a, std::size_t a_row, std::size_t a_column, co
     for (std::size_t r = 0; r < rows; ++r) {
       const B factor(group[r / 3][r % 3 * a_row]);
 #pragma GCC unroll 2
-      for (std::size_t v = 0; v < batches; ++v) sums[r][v] = xsimd::fma(factor, line[v], sums[r][v]);
+      for (std::size_t v = 0; v < batches; ++v) sums[r][v] = simd::fma(factor, line[v], sums[r][v]);
     }
 #pragma GCC unroll 4
     for (std::size_t g = 0; g < groups; ++g) group[g] += a_column;
@@ -71,7 +71,7 @@ void tile(std::size_t k, const T* a, std::size_t a_row, std::size_t a_column, co
       T* const at = c + v * width;
       const bool whole = v + 1 < batches || to.columns == width;
       if (to.beta != T(0))  // else what C holds is not read
-        sums[r][v] = xsimd::fma(beta, whole ? B::load_unaligned(at) : simd::load_some(at, to.columns), sums[r][v]);
+        sums[r][v] = simd::fma(beta, whole ? B::load_unaligned(at) : simd::load_some(at, to.columns), sums[r][v]);
       if (whole)
         sums[r][v].store_unaligned(at);
       else

@@ -148,7 +148,7 @@ void for_tile(std::size_t n, std::size_t inner, std::size_t columns, const std::
 // operations.
 template <class B> B quotient(const B& a, const B& b, const B& r) {
   const B q = a * r;
-  return xsimd::fma(xsimd::fnma(q, b, a), r, q);
+  return simd::fma(simd::fma(-q, b, a), r, q);
 }
 
 template <Softmax kind, class T> void softmax(const T* x, T* y, std::size_t outer, std::size_t n, std::size_t inner) {

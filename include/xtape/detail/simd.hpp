@@ -44,6 +44,16 @@ template <class T> void store_some(const Batch<T>& x, T* p, std::size_t n) noexc
 #endif
 }
 
+/// x y + z, rounded once where the machine can. xsimd 8.1's is a product and a sum with AVX-512.
+template <class T, class A>
+xsimd::batch<T, A> fma(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y, const xsimd::batch<T, A>& z) noexcept {
+#if XSIMD_WITH_AVX512F
+  if constexpr (sizeof(x) == 64 && sizeof(T) == 4) return _mm512_fmadd_ps(x, y, z);
+  if constexpr (sizeof(x) == 64 && sizeof(T) == 8) return _mm512_fmadd_pd(x, y, z);
+#endif
+  return xsimd::fma(x, y, z);
+}
+
 /// Applies a scalar function to each number: where only the C library is accurate.
 template <class T, class A, class F> xsimd::batch<T, A> each(const xsimd::batch<T, A>& x, F&& f) noexcept {
   alignas(64) T values[xsimd::batch<T, A>::size];
@@ -169,8 +179,8 @@ template <class T, class A> xsimd::batch<T, A> asin(const xsimd::batch<T, A>& x)
   else
     return xsimd::asin(x);
 }
-// For |x| = tan(k pi/4 + s) it is k pi/4 + atan t, t = tan s = n / d, |t| < tan(pi/8), where xsimd's is right; what t
-// and pi/4 are rounded by is added.
+// For |x| = tan(k pi/4 + s) it is k pi/4 + atan t, t = tan s = n / d, |t| < tan(pi/8). What t, pi/4 and their sum are
+// rounded by is added to atan(t) - t, which is Cephes' quotient of polynomials (atan.c).
 template <class T, class A> xsimd::batch<T, A> atan(const xsimd::batch<T, A>& x) noexcept {
   if constexpr (sizeof(T) == 4) {
     return in_double(x, [](const auto& v) { return xsimd::atan(v); });
@@ -187,12 +197,21 @@ template <class T, class A> xsimd::batch<T, A> atan(const xsimd::batch<T, A>& x)
     const B d = xsimd::select(far, size, xsimd::select(some, above, one));
     const B n_rest = (one - below) - size, d_rest = size - (above - one);
     const B inverse = one / d, t = n * inverse;
-    const B whole = xsimd::fma(-t, d, n);
+    const B whole = simd::fma(-t, d, n);
     const B rest = xsimd::select(far, whole, xsimd::select(some, whole - (n_rest + t * d_rest), zero)) * inverse;
     const B angle = xsimd::select(far, B(0x1.921fb54442d18p+0), xsimd::select(some, B(0x1.921fb54442d18p-1), zero));
     const B low = angle * B(0x1.1a62633145c07p-54 / 0x1.921fb54442d18p+0);
-    const B small = xsimd::select(size > B(1e17), zero, rest * (one - t * t)) + low;
-    return (angle + (xsimd::atan(t) + small)) | xsimd::bitofsign(x);
+    const B z = t * t;
+    const B small = xsimd::select(size > B(1e17), zero, rest * (one - z)) + low;
+    B p(-8.750608600031904122785e-1), q = z + B(2.485846490142306297962e1);
+    for (const double c : {-1.615753718733365076637e1, -7.500855792314704667340e1, -1.228866684490136173410e2,
+                           -6.485021904942025371773e1})
+      p = simd::fma(p, z, B(c));
+    for (const double c :
+         {1.650270098316988542046e2, 4.328810604912902668951e2, 4.853903996359136964868e2, 1.945506571482613964425e2})
+      q = simd::fma(q, z, B(c));
+    const B sum = angle + t, sum_rest = t - (sum - angle);
+    return (sum + (sum_rest + (t * z * p / q + small))) | xsimd::bitofsign(x);
 #endif
   }
 }
