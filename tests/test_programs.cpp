@@ -3,6 +3,8 @@
 #include <xtape/viz/plot.hpp>
 #include <xtape/viz/png.hpp>
 
+#include <pty.h>
+
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -20,7 +22,66 @@ const std::vector<std::string> programs_with_options = {"denoise_ising", "gaussi
                                                         "sample_rbm",    "train_autoencoder", "train_classifier",
                                                         "train_rbm"};
 
+// What a program writes to a terminal of so many columns.
+std::string on_terminal(const std::string& program, const std::vector<std::string>& arguments, unsigned short columns,
+                        bool no_colour) {
+  std::vector<char*> words{const_cast<char*>(program.c_str())};
+  for (const auto& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
+  words.push_back(nullptr);
+  const winsize size{24, columns, 0, 0};
+  int terminal = -1;
+  const pid_t child = forkpty(&terminal, nullptr, nullptr, &size);
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    if (no_colour)
+      setenv("NO_COLOR", "1", 1);
+    else
+      unsetenv("NO_COLOR");
+    setenv("TERM", "xterm", 1);
+    execv(fmt::format("{}/{}", XTAPE_PROGRAMS, program).c_str(), words.data());
+    _exit(98);
+  }
+  std::string written;
+  std::array<char, 4096> part{};
+  for (ssize_t n; (n = read(terminal, part.data(), part.size())) > 0;)  // an error when the last writer is gone
+    written.append(part.data(), static_cast<std::size_t>(n));
+  close(terminal);
+  int status = 0;
+  waitpid(child, &status, 0);
+  CHECK_MESSAGE(status == 0, written);
+  return written;
+}
+
 }  // namespace
+
+TEST_CASE("programs: progress fits a narrow terminal, stays out of a pipe; NO_COLOR") {
+  const Folder folder;
+  const std::vector<std::string> arguments = {"--model", "mlp", "--epochs", "2", "--out", folder.string()};
+  const std::string terminal = on_terminal("train_classifier", arguments, 30, false);
+  // What follows a carriage return, up to the next, is a line that passes or, erasing it first, one that stays.
+  std::size_t passing = 0, staying = 0;
+  for (auto at = terminal.find('\r'); at != std::string::npos;) {
+    const auto next = terminal.find('\r', at + 1);
+    const std::string line = terminal.substr(at + 1, next - at - 1);
+    if (line.rfind("\033[K", 0) == 0)
+      ++staying;
+    else if (line.rfind("epoch", 0) == 0) {
+      ++passing;
+      CHECK(line.size() == 29);
+    }
+    at = next;
+  }
+  CHECK(passing >= 1);
+  CHECK(staying == 2);
+  const Run piped = run("train_classifier", "--model mlp --epochs 2 --out '" + folder.string() + "'");
+  CHECK(piped.out.find_first_of("\r\033") == std::string::npos);
+  CHECK(lines(piped.out) == lines(terminal));
+
+  const std::vector<std::string> none;
+  CHECK(on_terminal("verify_gradients", none, 80, false).find("\033[") != std::string::npos);
+  CHECK(on_terminal("verify_gradients", none, 80, true).find("\033[") == std::string::npos);
+  CHECK(run("verify_gradients", "").out.find('\033') == std::string::npos);
+}
 
 TEST_CASE("programs: --help explains, and ends well") {
   auto all = programs_with_options;
