@@ -55,7 +55,7 @@ Rbm<float> train_machine(const data::Dataset& set, const MachineTraining& traini
   world.broadcast(rbm.parameters());
   if (particles.defined()) {
     chains = world.shard().rows(particles.shape()[0]);
-    own_particles = slice(particles, {range(chains.first, chains.first + chains.size)});
+    own_particles = part_of(particles, chains);
   }
   while (stream.epochs() < training.epochs) {
     const double rate = training.rate(stream.steps(), set.size());

@@ -20,6 +20,12 @@ struct MachineTraining : Training {
   void add_to(CLI::App& app);
 };
 
+// A part of a batch, or of the chains.
+inline xtape::Tensor<float> part_of(const xtape::Tensor<float>& x, const xtape::Rows& rows) {
+  const auto first = static_cast<std::ptrdiff_t>(rows.first);
+  return slice(x, {xtape::range(first, first + static_cast<std::ptrdiff_t>(rows.size))});
+}
+
 // Called after every epoch, with its number, from 1.
 using AfterEpoch = std::function<void(std::size_t epoch, const xtape::Rbm<float>& rbm, double learning_rate)>;
 

@@ -60,7 +60,7 @@ void measure_likelihood(const Options& options, const Rbm<float>& rbm, const Ten
 // The mean over all rows of what `measure` says of some: each process takes its part.
 template <class Measure> double mean_of(const mpi::World& world, const Tensor<float>& x, const Measure& measure) {
   const Rows rows = world.shard().rows(x.shape()[0]);
-  double mean = rows.size == 0 ? 0 : rows.share() * measure(slice(x, {range(rows.first, rows.first + rows.size)}));
+  double mean = rows.size == 0 ? 0 : rows.share() * measure(examples::part_of(x, rows));
   world.sum(std::span(&mean, 1));
   return mean;
 }

@@ -27,7 +27,8 @@ std::optional<mpi::World> joined;
 const mpi::World& world() { return *joined; }
 
 template <class T> Tensor<T> part_of(const Tensor<T>& x, const Rows& rows) {
-  return slice(x, {range(rows.first, rows.first + rows.size)});
+  const auto first = static_cast<std::ptrdiff_t>(rows.first);
+  return slice(x, {range(first, first + static_cast<std::ptrdiff_t>(rows.size))});
 }
 
 // Do all processes have the first one's bits?

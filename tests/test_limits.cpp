@@ -405,7 +405,7 @@ TEST_CASE("limits: a tape that another thread destroys, or that outlives its thr
 
 TEST_CASE("limits: tapes that other threads destroy, before or after theirs has ended, leave nothing behind") {
   const D x = parameter(ones<double>({4}));
-  std::size_t before = 0;
+  [[maybe_unused]] std::size_t before = 0;
   for (int i = 0; i < 2000; ++i) {
     std::unique_ptr<Tape> tape;
     std::thread([&] {
