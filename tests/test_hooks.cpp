@@ -40,7 +40,7 @@ TEST_CASE("hook: on a parameter it is called once the sweep has passed the param
   const std::pair<const char*, D> hooked[] = {
       {"first ", first}, {"second ", second}, {"shared ", shared}, {"unused ", unused}, {"a ", a}, {"b ", b},
       {"c ", c}};
-  for (const auto& [name, of] : hooked) tape.hook(of, [&order, name](const D&) { order += name; });
+  for (const auto& hook : hooked) tape.hook(hook.second, [&order, name = hook.first](const D&) { order += name; });
   const D none = unused * 1.0;  // after y, and between two hooks on it
   tape.hook(unused, [&order](const D&) { order += "unused "; });
   tape.backward(y, {.retain_graph = true});

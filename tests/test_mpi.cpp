@@ -84,7 +84,8 @@ TEST_CASE("contrastive_divergence: parts of a batch add up to it, and leave the 
   for (std::size_t i = 0; i < 13; ++i) {  // two of them have nothing
     const Rows rows = Shard{i, 13}.rows(11);
     Rng own(6);
-    contrastive_divergence(parts, slice(v, {range(rows.first, rows.first + rows.size)}), {.k = 3, .rows = rows}, own);
+    const auto first = static_cast<std::ptrdiff_t>(rows.first), size = static_cast<std::ptrdiff_t>(rows.size);
+    contrastive_divergence(parts, slice(v, {range(first, first + size)}), {.k = 3, .rows = rows}, own);
     CHECK(own.state() == rng.state());
   }
   for (std::size_t i = 0; i < 3; ++i) {
@@ -280,7 +281,8 @@ TEST_CASE("mpi: train_classifier has the loss curve of one process, and one set 
 // curves are apart by far less than other seeds' are.
 TEST_CASE("mpi: train_rbm has the loss curve of one process, persistent or not") {
   SKIP_WITHOUT_MPIRUN
-  for (const auto& [kind, processes] : {std::pair("", 2U), {" --persistent --k 2", 4U}}) {
+  for (const unsigned processes : {2U, 4U}) {
+    const std::string kind = processes == 2 ? "" : " --persistent --k 2";
     CAPTURE(kind);
     const std::string arguments = std::string("--epochs 2 --batch 501 --hidden 50 --sample-steps 0") + kind + " --out ";
     const Folder alone, folder;
@@ -326,9 +328,10 @@ TEST_CASE("mpi: a process that is killed ends the run with an error, which goes 
   const std::pair<const char*, const char*> trainings[] = {
       {"train_classifier", "--model mlp --epochs 20 --batch 50"},
       {"train_rbm", "--persistent --hidden 30 --epochs 20 --batch 41 --sample-steps 0"}};
-  for (const auto& [program, arguments] : trainings) {
+  for (const auto& each : trainings) {
+    const char* const program = each.first;
     CAPTURE(program);
-    const std::string more = arguments + std::string(" --checkpoint-every 0.05 --out ");
+    const std::string more = each.second + std::string(" --checkpoint-every 0.05 --out ");
     const char* const model = program == trainings[0].first ? "classifier.safetensors" : "rbm.safetensors";
     const Folder whole, folder;
     REQUIRE(run_on(2, training(program), more + whole.string()).status == 0);

@@ -128,7 +128,7 @@ TEST_CASE("random programs: the tape and the reference agree") {
   CHECK(tally.second_order > tally.programs / 3);
   CHECK(tally.in_float > tally.programs / 2);
   CHECK(tally.ops > 8 * tally.programs);
-  for (const auto& [name, uses] : tally.entries) CHECK_MESSAGE(uses > tally.programs / 200, name);
+  for (const auto& entry : tally.entries) CHECK_MESSAGE(entry.second > tally.programs / 200, entry.first);
   // Whatever the op table knows is drawn here, too.
   for (const Row& row : op_table())
     for (const auto& names : {row.recorded_names(), row.helpers})
