@@ -110,7 +110,8 @@ template <class T> Tensor<T> sum(const Tensor<T>& x, const Axes& axes, const Red
 }
 
 template <class T> Tensor<T> mean(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
-  return sum(x, axes, options) / static_cast<T>(count("mean", x, axes));
+  const auto n = static_cast<T>(count("mean", x, axes));  // first: its errors name this op
+  return sum(x, axes, options) / n;
 }
 
 template <class T> Tensor<T> max(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
