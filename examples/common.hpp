@@ -64,8 +64,8 @@ void add_binarise_option(CLI::App& app, std::string& how);
 // Path of a file in the output folder; empty for a process that writes none.
 std::string out_path(const CommonOptions& options, const std::string& file);
 
-// Does somebody see what is printed as it is printed? Open MPI gives its processes a terminal of their own, wherever their
-// output goes: there the answer is no.
+// Does somebody see what is printed as it is printed? Open MPI gives its processes a terminal of their own, wherever
+// their output goes: there the answer is no.
 bool on_terminal();
 
 // One line that is rewritten in place on a terminal. Elsewhere only what finish() says is printed.

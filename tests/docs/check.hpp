@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <xtape/mpi/gradient_average.hpp>
+#include <xtape/viz/report.hpp>
 #include <xtape/xtape.hpp>
 #ifdef XTAPE_TESTS_EIGEN
 #include <Eigen/Core>
