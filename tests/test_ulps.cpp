@@ -137,7 +137,7 @@ std::vector<Line> lines() {
           [](auto x) { return -1 / std::sqrt((1 - x) * (1 + x)); }, {2, 2}, {2, 2}, Interval{-1, 1}),
       line(
           "atan", [](const auto& x) { return atan(x); }, [](auto x) { return std::atan(x); },
-          [](auto x) { return 1 / (1 + x * x); }, {1, 2.5}, {3, 2.5}, Interval{-1e154, 1e154}, Interval{-1e19, 1e19}),
+          [](auto x) { return 1 / (1 + x * x); }, {1, 2}, {3, 2.5}, Interval{-1e154, 1e154}, Interval{-1e19, 1e19}),
       line(
           "sinh", [](const auto& x) { return sinh(x); }, [](auto x) { return std::sinh(x); },
           [](auto x) { return std::cosh(x); }, {3, 3}, {3, 3}),
