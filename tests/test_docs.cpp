@@ -22,6 +22,25 @@ TEST_CASE("docs: the op reference is what tools/op_reference writes") {
   CHECK_MESSAGE(page == content_of(XTAPE_OP_REFERENCE), "run tools/op_reference");
 }
 
+TEST_CASE("docs: the list of everything public is what tools/api_index writes") {
+  const std::string page = content_of((docs / "api.md").string());
+  CHECK_MESSAGE(page == content_of(XTAPE_API_INDEX), "run tools/api_index");
+  // That the program reads headers right: what is declared in ways that differ most.
+  for (const char* name :
+       {"`Tape`", "`hook`", "`map`", "`hvp`", "`nn::Sequential`", "`optim::clip_gradient_norm`", "`zeros`",
+        "`schedule::warmup`", "`data::load_model`", "`mpi::World`", "`viz::Palette`", "`energy`"})
+    CHECK_MESSAGE(page.find(name) != std::string::npos, name, " is not there");
+  for (const char* name : {"`detail", "Impl`", "`push_out_of_line`"})
+    CHECK_MESSAGE(page.find(name) == std::string::npos, name, " is not public");
+}
+
+TEST_CASE("docs: words of other libraries lead to what does the same here") {
+  const std::string page = content_of((docs / "coming_from.md").string());
+  for (const char* word : {"AdamW", "state_dict", "clip_grad_norm", "LayerNorm", "per-example", "warm-up", "torch.save",
+                           "load_state_dict", "DataLoader", "xavier", "kaiming", "vmap"})
+    CHECK_MESSAGE(page.find(word) != std::string::npos, word, " is not there");
+}
+
 TEST_CASE("docs: the op reference names every op, with an example") {
   const std::string page = content_of((docs / "ops.md").string());
   // Rows that are named otherwise than the function is called.

@@ -14,6 +14,7 @@ struct MemoryUse {
   std::ptrdiff_t peak_bytes = 0;  ///< the most that `bytes` has been since reset_peak_memory()
 };
 
+/// What the calling thread holds now.
 MemoryUse memory_use() noexcept;
 /// The peak counts from what is held now.
 void reset_peak_memory() noexcept;

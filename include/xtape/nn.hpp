@@ -23,8 +23,8 @@ namespace xtape::nn {
 /// Tensors and what they are called, in a model's order.
 template <class T> using NamedTensors = std::vector<std::pair<std::string, Tensor<T>>>;
 
-/// y = x W + b        x: (n, inputs), W: (inputs, outputs), b: (outputs,), y: (n, outputs)
-/// W starts by init::he_normal, b at 0. Without bias: set `bias = {}`. Throws as matmul does.
+/// y = x W + b        x: (..., inputs), W: (inputs, outputs), b: (outputs,), y: (..., outputs)
+/// x may have any leading axes: one batch axis, several (n, time, inputs), or none. W starts by init::he_normal, b at 0. Without bias: set `bias = {}`. Throws as matmul does.
 template <class T> struct Linear {
   Tensor<T> weight, bias;
 

@@ -172,12 +172,15 @@ template <class T> Tensor<T> parameter(const Tensor<T>& value) {
 }
 template <XExpression E> auto parameter(const E& expression) { return parameter(Tensor(expression)); }
 
+/// A constant tensor whose elements all have one value.
 template <class T> Tensor<T> full(const Shape& shape, T value) {
   Tensor<T> result = Tensor<T>::uninitialised(shape);
   std::fill_n(result.mutable_data(), result.size(), value);
   return result;
 }
+/// A constant tensor of zeros, as full() makes it.
 template <class T> Tensor<T> zeros(const Shape& shape) { return full(shape, T(0)); }
+/// A constant tensor of ones, as full() makes it.
 template <class T> Tensor<T> ones(const Shape& shape) { return full(shape, T(1)); }
 
 }  // namespace xtape

@@ -79,6 +79,7 @@ inline GradcheckReport gradcheck(const std::function<Tensor<double>(const Tensor
                    std::vector<Tensor<double>>{x}, options);
 }
 
+/// The report as text, one line a comparison: its last word is PASS or FAIL.
 std::string to_string(const GradientReport& report);
 std::string to_string(const GradcheckReport& report);
 
