@@ -2,7 +2,7 @@
 
 #include <xtape/viz/report.hpp>
 
-#ifdef EXAMPLES_WITH_HTTPLIB
+#ifdef XTAPE_TESTS_HTTPLIB
 #include <httplib.h>
 #endif
 
@@ -84,7 +84,7 @@ TEST_CASE("page: a browser draws report.html without a complaint, offline") {
   CHECK(seen.page.find("epoch</text>") != std::string::npos);
 }
 
-#ifdef EXAMPLES_WITH_HTTPLIB
+#ifdef XTAPE_TESTS_HTTPLIB
 TEST_CASE("page: in a browser it follows what is served") {
   const std::string browser = found_browser();
   if (browser.empty()) {
