@@ -23,9 +23,10 @@ namespace examples {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+constexpr int waiting_connections = 128;
 constexpr std::size_t most_connections = 8, longest_request = 8192, most_ignored = 65536;
 constexpr auto time_of_a_connection = std::chrono::seconds(30);
-constexpr auto between_connections = std::chrono::milliseconds(10);
+constexpr auto between_connections = std::chrono::milliseconds(4);
 
 [[noreturn]] void fail(const std::string& reason) { throw xtape::DataError("--serve: " + reason); }
 
@@ -199,7 +200,7 @@ PageServer::PageServer(int port) {
   try {
     if (listener_ < 0 || end_ < 0) fail(std::strerror(errno));
     setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(listener_, at, size) != 0 || listen(listener_, most_connections) != 0 ||
+    if (bind(listener_, at, size) != 0 || listen(listener_, waiting_connections) != 0 ||
         getsockname(listener_, at, &size) != 0)
       fail(taken + std::string(std::strerror(errno)));
     port_ = ntohs(address.sin_port);
@@ -208,7 +209,7 @@ PageServer::PageServer(int port) {
           serve();
           ended = true;
         } catch (const std::exception&) {  // no memory: all connections are closed; once more, later
-          std::this_thread::sleep_for(10 * between_connections);
+          std::this_thread::sleep_for(25 * between_connections);
         }
     });
   } catch (const std::exception& error) {
@@ -263,7 +264,7 @@ void PageServer::serve() {
     if (waits[1].revents != 0) {
       const int socket = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
       // Without descriptors or memory, later: the listener would stay ready.
-      next_accept = Clock::now() + (socket < 0 ? 10 : 1) * between_connections;
+      next_accept = Clock::now() + (socket < 0 ? 25 : 1) * between_connections;
       if (socket < 0) continue;
       if (connections.size() == most_connections) connections.erase(connections.begin());
       connections.push_back(std::make_unique<Connection>(socket));

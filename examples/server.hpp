@@ -11,7 +11,7 @@ namespace examples {
 
 // One thread serves all, and never waits for a client: sockets do not block. However clients behave, the program pays
 // for no more than
-//     connections     8, the oldest closed for a new one; new ones at most a hundred a second
+//     connections     8, the oldest closed for a new one; new ones at most 250 a second
 //     time            30 s a connection, from its first byte to its last
 //     memory          8 KiB of a request; of the page one copy, which all that are sent at the time share
 // and ends without waiting for them. Answered are GET and HEAD of "/" without a body; a Range is not looked at. A Host
