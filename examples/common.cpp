@@ -46,7 +46,7 @@ void check_environment() {
     throw xtape::ValueError(fmt::format("XTAPE_NUM_THREADS: {} is no whole number in [0, 1024]", text));
 }
 
-// What went wrong, in a line for a terminal; with the options that were given, where too much of something was asked
+// What went wrong; with the options that were given, where too much of something was asked
 // for and the message does not know of what.
 std::string reason(const std::exception& error, const CLI::App& app) {
   std::string text = error.what();
@@ -62,7 +62,7 @@ std::string reason(const std::exception& error, const CLI::App& app) {
       if (option->count() > 0) given += fmt::format(" {} {}", option->get_name(), option_value(*option));
     text += given.empty() ? "; all options are as by default" : "; options given:" + given;
   }
-  return printable(fmt::format("{}: {}", app.get_name(), text));
+  return fmt::format("{}: {}", app.get_name(), text);
 }
 
 }  // namespace
@@ -90,13 +90,13 @@ int run(CLI::App& app, int argc, char** argv, CommonOptions& options,
     flush_output();
     return report_interruption(e.signal);
   } catch (const std::exception& e) {
-    const auto message = reason(e, app);
+    const std::string message = reason(e, app);
     if (world && world->size() > 1) {
       ignore_signals();
-      world->fail(message, 2);
+      world->fail(printable(message), 2);
     }
     flush_output();  // what was said before
-    fmt::print(stderr, "{}\n", message);
+    complain(message);
     return 2;
   }
 }

@@ -68,6 +68,8 @@ std::string printable(std::string_view text) {
   return result;
 }
 
+void complain(std::string_view line) { std::fputs((printable(line) + "\n").c_str(), stderr); }
+
 void write_output(std::string_view text) {
   if (output_error != 0) return;
   errno = 0;

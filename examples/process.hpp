@@ -23,6 +23,9 @@ void parse(CLI::App& app, int argc, char** argv);
 // characters, and bytes that are no UTF-8, become \x1b and the like, line ends \n.
 std::string printable(std::string_view text);
 
+// A line on standard error, quoted. Nothing is left to be done if that is gone, too.
+void complain(std::string_view line);
+
 // To standard output, as it is. What cannot be written is remembered, and the program goes on: its files are worth
 // more.
 void write_output(std::string_view text);

@@ -96,7 +96,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success&) {  // --help
     return 0;
   } catch (const std::exception& e) {
-    fmt::print(stderr, "verify_gradients: {}\n", examples::printable(e.what()));
+    examples::complain(std::string("verify_gradients: ") + e.what());
     return 2;
   }
 }
