@@ -42,7 +42,7 @@ void AutoencoderTraining::add_to(CLI::App& app) {
       ->check(CLI::IsMember({"cross-entropy", "squared"}))
       ->capture_default_str();
   app.add_option("--drop", drop, "share of the inputs set to 0: a denoising autoencoder")
-      ->check(between(0.0, 0.99))
+      ->transform(between(0.0, 0.99))
       ->capture_default_str();
 }
 

@@ -8,22 +8,29 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
+#include <new>
 #include <optional>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
 
+#include "folder.hpp"
 #include "resumable.hpp"
 
 namespace examples {
 namespace fs = std::filesystem;
 
-void CommonOptions::add_to(CLI::App& app, const std::string& default_out, bool reads_data) {
+void CommonOptions::add_to(CLI::App& app, const std::string& default_out, std::vector<std::string> written,
+                           bool reads_data) {
   out = default_out;
-  app.add_option("--seed", seed, "seed of all random numbers")->check(CLI::NonNegativeNumber)->capture_default_str();
+  files = std::move(written);
+  app.add_option("--seed", seed, "seed of all random numbers")->transform(whole(0))->capture_default_str();
   if (reads_data)
     app.add_option("--data", data, "folder with MNIST's or the course's files (default: built-in digits)");
   app.add_option("--out", out, "folder for pictures and figures")->capture_default_str();
@@ -31,44 +38,65 @@ void CommonOptions::add_to(CLI::App& app, const std::string& default_out, bool r
 
 namespace {
 
-// Makes the folder, and makes sure before hours of work that files can be written there.
-void prepare_folder(const std::string& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  const fs::path probe = fs::path(folder) / ".writable";
-  const bool writable = !error && std::ofstream(probe).good();
-  if (!writable)
-    throw xtape::DataError(fmt::format("cannot write to the output folder {}: {}", folder,
-                                       error ? error.message() : std::string(std::strerror(errno))));
-  fs::remove(probe, error);
+// The library takes what it cannot read for 1.
+void check_environment() {
+  const char* const text = std::getenv("XTAPE_NUM_THREADS");
+  const auto threads = whole_number(text ? text : "1");
+  if (!threads || *threads > 1024)
+    throw xtape::ValueError(fmt::format("XTAPE_NUM_THREADS: {} is no whole number in [0, 1024]", text));
+}
+
+// What went wrong; with the options that were given, where too much of something was asked
+// for and the message does not know of what.
+std::string reason(const std::exception& error, const CLI::App& app) {
+  std::string text = error.what();
+  const auto* const system = dynamic_cast<const std::system_error*>(&error);
+  const bool no_thread = system && system->code() == std::errc::resource_unavailable_try_again;
+  const bool no_memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+  if (no_thread)
+    text = "no thread can be started (XTAPE_NUM_THREADS, OPENBLAS_NUM_THREADS, ulimit -u and -v say how many): " + text;
+  if (no_memory) text = "not enough memory";
+  if (no_memory || no_thread || dynamic_cast<const xtape::MemoryError*>(&error)) {
+    std::string given;
+    for (const CLI::Option* option : app.get_options())
+      if (option->count() > 0) given += fmt::format(" {} {}", option->get_name(), option_value(*option));
+    text += given.empty() ? "; all options are as by default" : "; options given:" + given;
+  }
+  return fmt::format("{}: {}", app.get_name(), text);
 }
 
 }  // namespace
 
 int run(CLI::App& app, int argc, char** argv, CommonOptions& options,
         const std::function<int(const xtape::mpi::World&)>& body) {
+  prepare_process();
   std::optional<const xtape::mpi::World> world;  // until all is said
   try {
     world.emplace();
     options.writes = world->first();
     if (!options.writes && !std::freopen("/dev/null", "w", stdout))
       throw xtape::DataError("/dev/null cannot be opened");
-    app.parse(argc, argv);
+    parse(app, argc, argv);
     if (app.get_option_no_throw("--resume")) catch_signals(app.get_name(), argc, argv, *world);
-    if (options.writes) prepare_folder(options.out);
-    return body(*world);
-  } catch (const CLI::Success& e) {  // --help
-    return app.exit(e);
+    check_environment();
+    std::optional<OutputFolder> folder;
+    if (options.writes) folder.emplace(options.out, options.files);
+    const int status = body(*world);
+    finish_output();
+    return status;
+  } catch (const CLI::Success&) {  // --help
+    return 0;
   } catch (const Interrupted& e) {
-    std::fflush(stdout);
+    flush_output();
     return report_interruption(e.signal);
   } catch (const std::exception& e) {
-    const auto message = fmt::format("{}: {}", app.get_name(), e.what());
+    const std::string message = reason(e, app);
     if (world && world->size() > 1) {
       ignore_signals();
-      world->fail(message, 2);
+      world->fail(printable(message), 2);
     }
-    fmt::print(stderr, "{}\n", message);
+    flush_output();  // what was said before
+    complain(message);
     return 2;
   }
 }
@@ -79,19 +107,6 @@ int run(CLI::App& app, int argc, char** argv, CommonOptions& options, const std:
     return body();
   });
 }
-
-namespace {
-
-CLI::Validator range(const std::string& name, bool (*holds)(double, double, double), double low, double high) {
-  return {[=](std::string& text) {
-            double value = 0;
-            const bool good = CLI::detail::lexical_cast(text, value) && holds(value, low, high);
-            return good ? std::string() : fmt::format("{} is no number {}", text, name);
-          },
-          name};
-}
-
-}  // namespace
 
 namespace {
 
@@ -120,26 +135,16 @@ std::string option_value(const CLI::Option& option) {
   return values;
 }
 
-CLI::Validator between(double low, double high) {
-  return range(
-      fmt::format("in [{}, {}]", low, high), [](double x, double from, double to) { return x >= from && x <= to; }, low,
-      high);
-}
-CLI::Validator positive() {
-  return range(
-      "above 0", [](double x, double, double) { return x > 0 && std::isfinite(x); }, 0, 0);
-}
-
 void Training::add_to(CLI::App& app) {
-  app.add_option("--hidden", hidden, "hidden units")->check(CLI::Range(1, 100000))->capture_default_str();
+  app.add_option("--hidden", hidden, "hidden units")->transform(whole(1, 100000))->capture_default_str();
   app.add_option("--epochs", epochs, "passes over the training data")
-      ->check(CLI::Range(1, 100000))
+      ->transform(whole(1, 100000))
       ->capture_default_str();
-  app.add_option("--batch", batch, "images in a step")->check(CLI::Range(1, 1000000))->capture_default_str();
-  app.add_option("--learning-rate", learning_rate, "at the start")->check(positive())->capture_default_str();
+  app.add_option("--batch", batch, "images in a step")->transform(whole(1, 1000000))->capture_default_str();
+  app.add_option("--learning-rate", learning_rate, "at the start")->transform(positive())->capture_default_str();
   app.add_option("--final-learning-rate", final_learning_rate, "at the end, falling linearly (default: the same)")
-      ->check(between(0, 1e9));
-  app.add_option("--momentum", momentum, "of the updates")->check(between(0.0, 0.999))->capture_default_str();
+      ->transform(between(0, 1e9));
+  app.add_option("--momentum", momentum, "of the updates")->transform(between(0.0, 0.999))->capture_default_str();
 }
 
 double Training::rate(std::size_t step, std::size_t images) const {
@@ -151,6 +156,11 @@ double Training::rate(std::size_t step, std::size_t images) const {
 xtape::data::Splits load_data(const CommonOptions& options) {
   if (options.data.empty()) return xtape::data::builtin_digits(options.seed);
   auto splits = xtape::data::load(options.data);
+  if (splits.train.size() == 0 || splits.valid.size() == 0 || splits.test.size() == 0)
+    throw xtape::DataError(
+        fmt::format("--data {}: {} training, {} validation and {} test images; each needs one (of MNIST's training "
+                    "images a sixth are for validation: 6 are needed)",
+                    options.data, splits.train.size(), splits.valid.size(), splits.test.size()));
   xtape::Rng rng(options.seed, 1);
   splits.train = xtape::data::shuffled(splits.train, rng);
   return splits;
@@ -168,6 +178,8 @@ xtape::data::Dataset binarise(const xtape::data::Dataset& set, const std::string
 }
 
 std::string out_path(const CommonOptions& options, const std::string& file) {
+  if (std::find(options.files.begin(), options.files.end(), file) == options.files.end())
+    throw std::logic_error(file + " is not among the files that the program says it writes");
   return options.writes ? (fs::path(options.out) / file).string() : "";
 }
 
@@ -179,13 +191,13 @@ void Progress::update(const std::string& line) {
   last_ = now;
   winsize size{};
   const std::size_t width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1U : 79U;
-  fmt::print("\r{:<{}}", line.substr(0, width), width);
-  std::fflush(stdout);
+  write_output(fmt::format("\r{:<{}}", printable(line).substr(0, width), width));
+  flush_output();
 }
 
 void Progress::finish(const std::string& line) {
-  fmt::print("{}{}\n", on_terminal() ? "\r\033[K" : "", line);
-  std::fflush(stdout);
+  write_output(fmt::format("{}{}\n", on_terminal() ? "\r\033[K" : "", printable(line)));
+  flush_output();
 }
 
 double EpochReport::training_ends() {
@@ -218,7 +230,7 @@ Csv::Csv(const std::string& path, const std::vector<std::string>& columns, xtape
 }
 void Csv::open() {
   if (path_.empty()) return;
-  file_ = std::fopen(path_.c_str(), "w");
+  file_ = std::fopen(path_.c_str(), "we");
   if (!file_) throw xtape::DataError(fmt::format("{}: {}", path_, std::strerror(errno)));
   write(content_);
 }

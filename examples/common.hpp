@@ -14,6 +14,9 @@
 #include <string>
 #include <vector>
 
+#include "numbers.hpp"
+#include "process.hpp"
+
 namespace examples {
 
 // The options that the programs have in common.
@@ -21,15 +24,17 @@ struct CommonOptions {
   std::uint64_t seed = 1;
   std::string data;  // empty: the built-in digits
   std::string out;
-  bool writes = true;  // of several processes the first alone prints and writes files; run() sees to it
+  std::vector<std::string> files;  // all that the program may write there
+  bool writes = true;              // of several processes the first alone prints and writes files; run() sees to it
 
   // Programs that read no data have no --data.
-  void add_to(CLI::App& app, const std::string& default_out, bool reads_data = true);
+  void add_to(CLI::App& app, const std::string& default_out, std::vector<std::string> written, bool reads_data = true);
 };
 
-// Runs a program: parses the options, makes the output folder, calls body. Bad options, an output folder
-// that cannot be written, missing or bad data: one line on stderr and exit status 2. Interrupted by a signal after all
-// was written: how to go on, and the exit status that a shell gives for the signal.
+// Runs a program: parses the options, makes the output folder and keeps it for this process alone, calls body. Bad
+// options, an output folder or file that cannot be written, missing or bad data, an output that could not be printed:
+// one line on stderr and exit status 2. Interrupted by a signal after all was written: how to go on, and the exit
+// status that a shell gives for the signal.
 int run(CLI::App& app, int argc, char** argv, CommonOptions& options, const std::function<int()>& body);
 // The same for a program that several processes may run, started by mpirun; any other refuses that.
 int run(CLI::App& app, int argc, char** argv, CommonOptions& options,
@@ -37,10 +42,6 @@ int run(CLI::App& app, int argc, char** argv, CommonOptions& options,
 
 // What an option was set to, or is if nobody sets it.
 std::string option_value(const CLI::Option& option);
-
-// Options' ranges, in place of CLI11's own Range and PositiveNumber, which let NaN through.
-CLI::Validator between(double low, double high);
-CLI::Validator positive();
 
 // What every one-layer model's training has.
 struct Training {
@@ -54,14 +55,14 @@ struct Training {
 };
 
 // The data set asked for: a folder of files, or the built-in digits. Training rows are shuffled, since the
-// course's files are sorted by class.
+// course's files are sorted by class. Throws DataError unless each of the three sets has an image.
 xtape::data::Splits load_data(const CommonOptions& options);
 
 // How pixels become the units' states.
 xtape::data::Dataset binarise(const xtape::data::Dataset& set, const std::string& how, xtape::Rng& rng);
 void add_binarise_option(CLI::App& app, std::string& how);
 
-// Path of a file in the output folder; empty for a process that writes none.
+// Path of one of `files` in the output folder; empty for a process that writes none.
 std::string out_path(const CommonOptions& options, const std::string& file);
 
 // Does somebody see what is printed as it is printed? Open MPI gives its processes a terminal of their own, wherever

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "common.hpp"
+#include "pictures.hpp"
 
 namespace {
 
@@ -152,19 +153,32 @@ void write_metrics(const Options& options, const std::vector<Outcome>& outcomes,
   }
 }
 
+// Of a picture of so many images, and of one that shows so many versions side by side.
+viz::GridOptions own_grid(std::size_t images) { return {.padding = images == 1 ? 0U : 1U, .low = -1.F}; }
+viz::GridOptions comparing_grid(std::size_t versions) { return {.columns = versions, .padding = 4, .low = -1.F}; }
+constexpr std::size_t most_compared = 6;
+
+// Before the sweeps.
+void check_pictures(const Options& options, const Pictures& pictures) {
+  const Shape shape = pictures.noisy.shape();
+  const std::size_t versions = (pictures.clean.defined() ? 2 : 1) + (options.method == "both" ? 2 : 1);
+  examples::check_picture("noisy.png", shape[0], shape[1], shape[2], own_grid(shape[0]));
+  examples::check_picture("comparison.png", std::min(shape[0], most_compared) * versions, shape[1], shape[2],
+                          comparing_grid(versions));
+}
+
 // Each version as a picture of its own, and a few images of all versions side by side.
 void write_pictures(const Options& options, const std::vector<std::pair<std::string, Tensor<float>>>& versions) {
   const Shape shape = versions.front().second.shape();
   const std::size_t images = shape[0], rows = shape[1], cols = shape[2], sites = rows * cols;
-  const std::size_t padding = images == 1 ? 0 : 1;
   std::string files = "metrics.csv", names;
   for (const auto& [name, x] : versions) {
     viz::write_png(examples::out_path(options, name + ".png"),
-                   viz::grid(x.span(), images, rows, cols, {.padding = padding, .low = -1.F}));
+                   viz::grid(x.span(), images, rows, cols, own_grid(images)));
     files += ", " + name + ".png";
     names += (names.empty() ? "" : ", ") + name;
   }
-  const std::size_t shown = std::min<std::size_t>(images, 6);
+  const std::size_t shown = std::min(images, most_compared);
   std::vector<float> side_by_side;
   for (std::size_t i = 0; i < shown; ++i)
     for (const auto& [name, x] : versions) {
@@ -172,9 +186,8 @@ void write_pictures(const Options& options, const std::vector<std::pair<std::str
       side_by_side.insert(side_by_side.end(), image, image + sites);
     }
   viz::write_png(examples::out_path(options, "comparison.png"),
-                 viz::grid(side_by_side, shown * versions.size(), rows, cols,
-                           {.columns = versions.size(), .padding = 4, .low = -1.F}));
-  fmt::print("\nwritten to {}: {}, comparison.png ({} from left to right)\n", options.out, files, names);
+                 viz::grid(side_by_side, shown * versions.size(), rows, cols, comparing_grid(versions.size())));
+  examples::say("\nwritten to {}: {}, comparison.png ({} from left to right)\n", options.out, files, names);
 }
 
 void write_summary(const Options& options, const Pictures& pictures, const std::vector<Outcome>& outcomes) {
@@ -190,17 +203,18 @@ void write_summary(const Options& options, const Pictures& pictures, const std::
 int denoise(const Options& options) {
   const Pictures pictures = options.input.empty() ? noisy_digits(options) : read_input(options.input);
   const bool known = pictures.clean.defined();
+  check_pictures(options, pictures);
   const Shape& shape = pictures.noisy.shape();
-  fmt::print("{}: {} of {} x {}; h = {}, beta = {}, eta = {}; energies are means of an image\n\n",
-             !known                 ? options.input
-             : options.data.empty() ? "built-in digits"
-                                    : options.data,
-             shape[0] == 1 ? "1 image" : fmt::format("{} images", shape[0]), shape[1], shape[2], options.model.h,
-             options.model.beta, options.model.eta);
-  if (known) fmt::print("{:>46}{:>20}\n", "wrong before", "wrong after");
-  fmt::print("{:<6} {:>7} {:>8}", "method", "sweeps", "seconds");
-  if (known) fmt::print("       {0:>9} {1:>9} {0:>9} {1:>9}", "all", "worst");
-  fmt::print(" {:>14} {:>13}\n", "energy before", "energy after");
+  examples::say("{}: {} of {} x {}; h = {}, beta = {}, eta = {}; energies are means of an image\n\n",
+                !known                 ? options.input
+                : options.data.empty() ? "built-in digits"
+                                       : options.data,
+                shape[0] == 1 ? "1 image" : fmt::format("{} images", shape[0]), shape[1], shape[2], options.model.h,
+                options.model.beta, options.model.eta);
+  if (known) examples::say("{:>46}{:>20}\n", "wrong before", "wrong after");
+  examples::say("{:<6} {:>7} {:>8}", "method", "sweeps", "seconds");
+  if (known) examples::say("       {0:>9} {1:>9} {0:>9} {1:>9}", "all", "worst");
+  examples::say(" {:>14} {:>13}\n", "energy before", "energy after");
 
   std::vector<Outcome> outcomes;
   std::vector<std::pair<std::string, Tensor<float>>> versions;
@@ -232,31 +246,32 @@ int main(int argc, char** argv) {
   CLI::App app{"Cleans noisy binary images with the Ising model E = h sum x - beta sum x x' - eta sum x y.",
                "denoise_ising"};
   Options options;
-  options.add_to(app, "out/ising");
+  options.add_to(app, "out/ising",
+                 {"metrics.csv", "summary.csv", "clean.png", "noisy.png", "icm.png", "gibbs.png", "comparison.png"});
   auto* const input = app.add_option("--input", options.input, "a noisy PNG of yours, cut to black and white at half");
   for (auto* const of_digits :
        {app.add_option("--images", options.images, "test digits to spoil and clean")
-            ->check(CLI::Range(1, 1000000))
+            ->transform(examples::whole(1, 1000000))
             ->capture_default_str(),
         app.add_option("--enlarge", options.enlarge, "pixels across that a digit's pixel becomes")
-            ->check(CLI::Range(1, 100))
+            ->transform(examples::whole(1, 100))
             ->capture_default_str(),
         app.add_option("--flip", options.flip, "share of the pixels that are flipped")
-            ->check(examples::between(0, 1))
+            ->transform(examples::between(0, 1))
             ->capture_default_str(),
         app.get_option("--data")})
     input->excludes(of_digits);
   app.add_option("--h", options.model.h, "bias towards black")
-      ->check(examples::between(-1e6, 1e6))
+      ->transform(examples::between(-1e6, 1e6))
       ->capture_default_str();
   app.add_option("--beta", options.model.beta, "how much neighbours want to be alike")
-      ->check(examples::between(-1e6, 1e6))
+      ->transform(examples::between(-1e6, 1e6))
       ->capture_default_str();
   app.add_option("--eta", options.model.eta, "how much a pixel wants to be what was seen")
-      ->check(examples::between(-1e6, 1e6))
+      ->transform(examples::between(-1e6, 1e6))
       ->capture_default_str();
   app.add_option("--sweeps", options.sweeps, "icm: at most; gibbs: in all, of which the first quarter does not count")
-      ->check(CLI::Range(1, 1000000))
+      ->transform(examples::whole(1, 1000000))
       ->capture_default_str();
   app.add_option("--method", options.method, "icm: the energy's local minimum; gibbs: each pixel's likelier value")
       ->check(CLI::IsMember({"icm", "gibbs", "both"}))

@@ -197,9 +197,9 @@ std::string cell(double value) { return std::isnan(value) ? "-" : fmt::format("{
 void print_row(const std::string& name, const Result& r) {
   const std::string states = r.log10_states < 9 ? fmt::format("{:.0f}", std::pow(10, r.log10_states))
                                                 : fmt::format("10^{:.1f}", r.log10_states);
-  fmt::print("{:>8} {:>6} {:>7} {:>13} {:>16} {:>16} {:>9} {:>10} {:>9}  {}\n", name, r.nodes, r.arrows, states,
-             cell(r.enumeration), cell(r.elimination), cell(r.step), cell(r.marginals),
-             std::isnan(r.z) ? "-" : fmt::format("{:.2f}", r.z), r.passed() ? "ok" : "FAIL");
+  examples::say("{:>8} {:>6} {:>7} {:>13} {:>16} {:>16} {:>9} {:>10} {:>9}  {}\n", name, r.nodes, r.arrows, states,
+                cell(r.enumeration), cell(r.elimination), cell(r.step), cell(r.marginals),
+                std::isnan(r.z) ? "-" : fmt::format("{:.2f}", r.z), r.passed() ? "ok" : "FAIL");
 }
 
 std::string factor(const DirectedNode& node) {
@@ -214,12 +214,12 @@ void show_steps(const DirectedModel& model) {
     for (const std::size_t k : left) names.push_back(factor(model.node(k)));
     return names.empty() ? "1" : fmt::format("{}", fmt::join(names, " "));
   };
-  fmt::print("\nThe burglar alarm, step by step\n{:>12}  {:<12} {:<8} {}\n", "sum over", "leaves", "- 1", "times");
-  fmt::print("{:>12}  {:<12} {:<8} {}\n", "", "", "", factors());
+  examples::say("\nThe burglar alarm, step by step\n{:>12}  {:<12} {:<8} {}\n", "sum over", "leaves", "- 1", "times");
+  examples::say("{:>12}  {:<12} {:<8} {}\n", "", "", "", factors());
   for (const SummedOut& step : model.sum_out()) {
     left.pop_back();
     const std::string leaves = fmt::format("[{}]", fmt::join(step.table.span(), ", "));
-    fmt::print("{:>12}  {:<12} {:<8} {}\n", model.node(step.node).name, leaves, cell(step.deviation), factors());
+    examples::say("{:>12}  {:<12} {:<8} {}\n", model.node(step.node).name, leaves, cell(step.deviation), factors());
   }
 }
 
@@ -236,7 +236,7 @@ bool answer_questions(const DirectedModel& model) {
       {"burglary", {{"john calls", 1}, {"mary calls", 1}}, 0.284171835},
       {"burglary", {{"john calls", 1}, {"mary calls", 1}, {"earthquake", 1}}, 0.003262247},
   };
-  fmt::print("\nQuestions, by variable elimination: an earthquake explains the alarm away\n");
+  examples::say("\nQuestions, by variable elimination: an earthquake explains the alarm away\n");
   bool right = true;
   for (const auto& [queried, evidence, answer] : questions) {
     std::vector<std::string> given;
@@ -244,8 +244,9 @@ bool answer_questions(const DirectedModel& model) {
     const double p = model.marginal({queried}, evidence).data()[1];
     const bool as_expected = std::abs(p - answer) < 1e-8;
     right = right && as_expected;
-    fmt::print("  p({}{}{}) = {:.6f}{}\n", queried, given.empty() ? "" : " | ", fmt::join(given, ", "), p,
-               as_expected ? "" : fmt::format(", but should be {:.6f}", answer));
+    examples::say("  p({}{}{}) = {:.6f}{}\n", queried, given.empty() ? "" : " | ",
+                  fmt::format("{}", fmt::join(given, ", ")), p,
+                  as_expected ? "" : fmt::format(", but should be {:.6f}", answer));
   }
   return right;
 }
@@ -254,13 +255,13 @@ bool answer_questions(const DirectedModel& model) {
 bool refuse_cycle(std::vector<DirectedNode> nodes) {
   nodes[0].parents = {"mary calls"};
   nodes[0].table = Tensor<double>({2, 2}, {0.999, 0.001, 0.9, 0.1});
-  fmt::print("\nBurglars who come when Mary calls:\n");
+  examples::say("\nBurglars who come when Mary calls:\n");
   try {
     const DirectedModel model(nodes);
-    fmt::print("  accepted, though it has a cycle\n");
+    examples::say("  accepted, though it has a cycle\n");
     return false;
   } catch (const ValueError& error) {
-    fmt::print("  {}\n", error.what());
+    examples::say("  {}\n", error.what());
     return std::string(error.what()).find("burglary -> alarm -> mary calls -> burglary") != std::string::npos;
   }
 }
@@ -283,14 +284,14 @@ int show_all(const Options& options) {
   examples::Csv csv(examples::out_path(options, "metrics.csv"),
                     {"network", "nodes", "arrows", "log10_joint_states", "enumeration_minus_1", "elimination_minus_1",
                      "step", "marginals", "draws_z"});
-  fmt::print(
+  examples::say(
       "Networks with random arrows and tables. Summed over all joint states, and node by node in reverse topological\n"
       "order: how far from 1. Step: after each node, how far the table of what is left is from that of the model\n"
       "without the node. Marginals: elimination against enumeration, with and without evidence. Draws: {} of them\n"
       "against the joint probabilities, chi-square as standard deviations from what chance gives.\n\n",
       draws);
-  fmt::print("{:>8} {:>6} {:>7} {:>13} {:>16} {:>16} {:>9} {:>10} {:>9}\n", "network", "nodes", "arrows",
-             "joint states", "enumeration - 1", "elimination - 1", "step", "marginals", "draws (z)");
+  examples::say("{:>8} {:>6} {:>7} {:>13} {:>16} {:>16} {:>9} {:>10} {:>9}\n", "network", "nodes", "arrows",
+                "joint states", "enumeration - 1", "elimination - 1", "step", "marginals", "draws (z)");
   const auto alarm = alarm_network();
   bool passed = true, all_enumerated = true;
   Result worst;
@@ -310,7 +311,7 @@ int show_all(const Options& options) {
     passed = passed && r.passed();
     all_enumerated = all_enumerated && !std::isnan(r.enumeration);
   }
-  if (!all_enumerated) fmt::print("  -  more than {:.0f} joint states: not enumerated\n", most_joint_states);
+  if (!all_enumerated) examples::say("  -  more than {:.0f} joint states: not enumerated\n", most_joint_states);
 
   const DirectedModel model(alarm);
   show_steps(model);
@@ -324,8 +325,8 @@ int show_all(const Options& options) {
   summary.add("worst_marginal", worst.marginals);
   summary.add("worst_z", worst.z);
   summary.add("passed", passed);
-  fmt::print("\n{}; written to {}: metrics.csv, summary.csv, network.dot\n",
-             passed ? "every check passed" : "NOT EVERY CHECK PASSED", options.out);
+  examples::say("\n{}; written to {}: metrics.csv, summary.csv, network.dot\n",
+                passed ? "every check passed" : "NOT EVERY CHECK PASSED", options.out);
   return passed ? 0 : 1;
 }
 
@@ -337,16 +338,18 @@ int main(int argc, char** argv) {
       "check passes, 1 if not, 2 for bad options.",
       "directed_model"};
   Options options;
-  options.add_to(app, "out/directed", false);
+  options.add_to(app, "out/directed", {"metrics.csv", "summary.csv", "network.dot"}, false);
   app.add_option("--networks", options.networks, "how many random networks")
-      ->check(CLI::Range(1, 10000))
+      ->transform(examples::whole(1, 10000))
       ->capture_default_str();
-  app.add_option("--nodes", options.nodes, "nodes of each")->check(CLI::Range(1, 10000))->capture_default_str();
+  app.add_option("--nodes", options.nodes, "nodes of each")
+      ->transform(examples::whole(1, 10000))
+      ->capture_default_str();
   app.add_option("--states", options.states, "most states of a node; the least are 2")
-      ->check(CLI::Range(2, 100))
+      ->transform(examples::whole(2, 100))
       ->capture_default_str();
   app.add_option("--parents", options.parents, "most parents of a node")
-      ->check(CLI::Range(0, 16))
+      ->transform(examples::whole(0, 16))
       ->capture_default_str();
   return examples::run(app, argc, argv, options, [&] { return show_all(options); });
 }

@@ -147,7 +147,14 @@ Fit fit(const Options& options, const Vector& x, const Vector& y, double spread,
     else
       run.finish();
   }
-  if (!best.theta.defined()) throw ValueError("the likelihood is not finite; are the observations beyond reason?");
+  if (!best.theta.defined()) {
+    // Where the first start began, before any step: finite, unless the observations are to blame.
+    if (std::isfinite(log_likelihood(logs(spread, range / 4, spread / 3), x, y).item()))
+      throw ValueError(
+          fmt::format("--learning-rate {}: from every start the likelihood stops being a number; try a smaller one",
+                      options.learning_rate));
+    throw ValueError("the likelihood is not finite; are the observations beyond reason?");
+  }
   return best;
 }
 
@@ -177,17 +184,17 @@ int run(const Options& options) {
   if (!(range > 0 && squares > 0 && std::isfinite(range) && std::isfinite(squares)))
     throw ValueError("the points must differ, in x and in y");
   const Vector x({n}, data.x), y = Vector({n}, data.y) - centre;
-  fmt::print("{}: {} points, x from {:.4g} to {:.4g}\n\n",
-             options.data.empty() ? "a function drawn from the process" : options.data, n, *low, *high);
+  examples::say("{}: {} points, x from {:.4g} to {:.4g}\n\n",
+                options.data.empty() ? "a function drawn from the process" : options.data, n, *low, *high);
 
   examples::Resumable run(options, options.resume);
   run.data(fmt::format("{} points", n), {data.x, data.y});
   const Fit best = fit(options, x, y, std::sqrt(squares), range, run);
   const std::array<double, 3> found{std::exp(best.theta.data()[0] / 2), std::exp(best.theta.data()[1]),
                                     std::exp(best.theta.data()[2] / 2)};
-  fmt::print("\n{:<16} {:>12} {:>14} {:>12} {:>16}\n", "", "signal", "length scale", "noise", "log likelihood");
+  examples::say("\n{:<16} {:>12} {:>14} {:>12} {:>16}\n", "", "signal", "length scale", "noise", "log likelihood");
   const auto row = [](const char* name, double signal, double length, double noise, double value) {
-    fmt::print("{:<16} {:>12.4f} {:>14.4f} {:>12.4f} {:>16.3f}\n", name, signal, length, noise, value);
+    examples::say("{:<16} {:>12.4f} {:>14.4f} {:>12.4f} {:>16.3f}\n", name, signal, length, noise, value);
   };
   examples::Summary summary(examples::out_path(options, "summary.csv"));
   row("fitted", found[0], found[1], found[2], best.log_likelihood);
@@ -205,7 +212,7 @@ int run(const Options& options) {
   const Posterior seen = predict(best, x, y, data.x, centre);
   std::size_t inside = 0;
   for (std::size_t i = 0; i < n; ++i) inside += std::abs(data.y[i] - seen.mean[i]) <= within * seen.deviation[i];
-  fmt::print("\n{} of {} observations lie in the 95 % band\n", inside, n);
+  examples::say("\n{} of {} observations lie in the 95 % band\n", inside, n);
   summary.add("inside_band", static_cast<double>(inside) / static_cast<double>(n));
 
   std::vector<double> places;
@@ -224,7 +231,7 @@ int run(const Options& options) {
        .x_label = "x",
        .y_label = "y",
        .series = {curve, {.label = "observations", .x = data.x, .y = data.y, .points = true}}});
-  fmt::print("\nwritten to {}: summary.csv, posterior.csv, posterior.png\n", options.out);
+  examples::say("\nwritten to {}: summary.csv, posterior.csv, posterior.png\n", options.out);
   return 0;
 }
 
@@ -233,29 +240,30 @@ int run(const Options& options) {
 int main(int argc, char** argv) {
   CLI::App app{"Fits a Gaussian process to points by maximising its marginal likelihood.", "gaussian_process"};
   Options options;
-  options.add_to(app, "out/gaussian_process", false);
+  options.add_to(app, "out/gaussian_process", {"summary.csv", "posterior.csv", "posterior.png"}, false);
   auto* const data =
       app.add_option("--data", options.data, "a file of points, a line `x,y` each (default: drawn at random)");
-  for (auto* const of_drawn :
-       {app.add_option("--points", options.points, "points to draw")->check(CLI::Range(3, 5000))->capture_default_str(),
-        app.add_option("--signal", options.signal, "standard deviation of the drawn function")
-            ->check(examples::between(1e-6, 1e6))
-            ->capture_default_str(),
-        app.add_option("--length", options.length, "its length scale; x lies in [-4, 4]")
-            ->check(examples::between(1e-6, 1e6))
-            ->capture_default_str(),
-        app.add_option("--noise", options.noise, "standard deviation of the drawn noise")
-            ->check(examples::between(1e-6, 1e6))
-            ->capture_default_str()})
+  for (auto* const of_drawn : {app.add_option("--points", options.points, "points to draw")
+                                   ->transform(examples::whole(3, 5000))
+                                   ->capture_default_str(),
+                               app.add_option("--signal", options.signal, "standard deviation of the drawn function")
+                                   ->transform(examples::between(1e-6, 1e6))
+                                   ->capture_default_str(),
+                               app.add_option("--length", options.length, "its length scale; x lies in [-4, 4]")
+                                   ->transform(examples::between(1e-6, 1e6))
+                                   ->capture_default_str(),
+                               app.add_option("--noise", options.noise, "standard deviation of the drawn noise")
+                                   ->transform(examples::between(1e-6, 1e6))
+                                   ->capture_default_str()})
     data->excludes(of_drawn);
   app.add_option("--steps", options.steps, "of Adam, from each start")
-      ->check(CLI::Range(1, 1000000))
+      ->transform(examples::whole(1, 1000000))
       ->capture_default_str();
   app.add_option("--restarts", options.restarts, "starts, from long length scales to short ones")
-      ->check(CLI::Range(1, 20))
+      ->transform(examples::whole(1, 20))
       ->capture_default_str();
   app.add_option("--learning-rate", options.learning_rate, "at the start, falling to a hundredth")
-      ->check(examples::positive())
+      ->transform(examples::positive())
       ->capture_default_str();
   options.resume.add_to(app);
   return examples::run(app, argc, argv, options, [&] { return run(options); });

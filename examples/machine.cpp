@@ -14,19 +14,19 @@ using namespace xtape;
 
 void MachineTraining::add_to(CLI::App& app) {
   Training::add_to(app);
-  app.add_option("--k", k, "Gibbs steps of contrastive divergence")->check(CLI::Range(1, 10000))->capture_default_str();
+  app.add_option("--k", k, "Gibbs steps of contrastive divergence")->transform(whole(1, 10000))->capture_default_str();
   app.add_flag("--persistent", persistent, "chains go on from batch to batch instead of starting at the data");
   app.add_option("--weight-decay", weight_decay, "on the weights, not on the biases")
-      ->check(between(0.0, 1.0))
+      ->transform(between(0.0, 1.0))
       ->capture_default_str();
   app.add_option("--sparsity-target", sparsity_target, "wanted mean activity of a hidden unit")
-      ->check(between(0.0, 1.0))
+      ->transform(between(0.0, 1.0))
       ->capture_default_str();
   app.add_option("--sparsity-cost", sparsity_cost, "how strongly it is wanted")
-      ->check(between(0.0, 1000.0))
+      ->transform(between(0.0, 1000.0))
       ->capture_default_str();
   app.add_option("--weights", deviation, "standard deviation of the first weights")
-      ->check(between(0.0, 10.0))
+      ->transform(between(0.0, 10.0))
       ->capture_default_str();
 }
 

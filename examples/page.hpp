@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common.hpp"
+#include "server.hpp"
 
 namespace examples {
 
@@ -39,9 +40,6 @@ class Page {
 
   // Throws DataError if the port cannot be had.
   Page(const CommonOptions& common, const PageOptions& options, std::vector<Curves> curves);
-  ~Page();
-  Page(const Page&) = delete;
-  Page& operator=(const Page&) = delete;
 
   // The curves' points survive an interruption.
   void keep_in(xtape::data::TrainingState& state);
@@ -56,7 +54,6 @@ class Page {
   void write() const;
 
  private:
-  class Server;
   struct Table {
     std::string caption;
     std::vector<std::string> head;
@@ -69,7 +66,7 @@ class Page {
   std::vector<std::vector<double>> values_;  // by curve
   std::vector<Table> tables_;                // the first are the settings
   std::vector<std::pair<std::string, xtape::viz::Image>> pictures_;
-  std::unique_ptr<Server> server_;
+  std::unique_ptr<PageServer> server_;
 };
 
 }  // namespace examples

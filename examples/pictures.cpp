@@ -7,17 +7,46 @@
 namespace examples {
 using namespace xtape;
 
+namespace {
+
+constexpr std::size_t most_filters = 400;
+
+viz::GridOptions filter_options(std::size_t shown) {
+  return {.scale = shown <= 100 ? 2U : 1U, .normalise = viz::Normalise::per_tile, .palette = viz::Palette::diverging};
+}
+viz::GridOptions tile_options(std::size_t count, std::size_t columns) {
+  return {.columns = columns, .scale = count <= 100 ? 2U : 1U};
+}
+
+}  // namespace
+
+void check_picture(const std::string& file, std::size_t count, std::size_t rows, std::size_t cols,
+                   const viz::GridOptions& options) {
+  try {
+    viz::grid_size(count, rows, cols, options);
+  } catch (const ValueError& error) {
+    throw ValueError(fmt::format("{}: {}", file, error.what()));
+  }
+}
+
+void check_filters(const std::string& file, std::size_t hidden, std::size_t rows, std::size_t cols) {
+  const std::size_t shown = std::min(hidden, most_filters);
+  check_picture(file, shown, rows, cols, filter_options(shown));
+}
+
+void check_tiles(const std::string& file, std::size_t count, std::size_t rows, std::size_t cols, std::size_t columns) {
+  check_picture(file, count, rows, cols, tile_options(count, columns));
+}
+
 viz::Image filters(const Tensor<float>& weights, std::size_t rows, std::size_t cols) {
   const Tensor<float> pictures = transpose(weights.detach());
-  const std::size_t shown = std::min<std::size_t>(pictures.shape()[0], 400);
-  return viz::grid(
-      pictures.span().first(shown * rows * cols), shown, rows, cols,
-      {.scale = shown <= 100 ? 2U : 1U, .normalise = viz::Normalise::per_tile, .palette = viz::Palette::diverging});
+  const std::size_t shown = std::min(pictures.shape()[0], most_filters);
+  return viz::grid(pictures.span().first(shown * rows * cols), shown, rows, cols, filter_options(shown));
 }
 
 viz::Image tiles(const Tensor<float>& pixels, std::size_t rows, std::size_t cols, std::size_t columns) {
   const std::size_t count = pixels.shape()[0];
-  return viz::grid(pixels.span(), count, rows, cols, {.columns = columns, .scale = count <= 100 ? 2U : 1U});
+  return viz::grid(pixels.span(), count, rows, cols, tile_options(count, columns));
 }
 
 viz::Image lines_of_tiles(const std::vector<Tensor<float>>& lines, std::size_t rows, std::size_t cols) {
@@ -26,7 +55,7 @@ viz::Image lines_of_tiles(const std::vector<Tensor<float>>& lines, std::size_t r
 
 void write_curves(const std::string& path, const viz::Plot& plot) {
   if (!viz::can_plot())
-    fmt::print("{} is not drawn: gnuplot is missing (Debian: gnuplot-nox)\n", path);
+    say("{} is not drawn: gnuplot is missing (Debian: gnuplot-nox)\n", path);
   else
     viz::write_plot(path, plot);
 }

@@ -231,20 +231,20 @@ void report(const Options& options, const std::vector<Trial>& trials, examples::
     const auto valid = [](const Trial& t) { return examples::mean_error(t.each(&Outcome::valid)).mean; };
     if (!best || valid(trial) > valid(*best)) best = &trial;
   }
-  fmt::print("\n{:<12} {:>15} {:>14} {:>16} {:>16}\n", "pretraining", "its epochs", "learning rate", "validation %",
-             "test %");
+  examples::say("\n{:<12} {:>15} {:>14} {:>16} {:>16}\n", "pretraining", "its epochs", "learning rate", "validation %",
+                "test %");
   for (const Trial& trial : trials)
-    fmt::print("{:<12} {:>15} {:>14} {:>16} {:>16}{}\n", trial.method, trial.pretrain_epochs, trial.rate,
-               text(trial.each(&Outcome::valid)), text(trial.each(&Outcome::test)),
-               trial.diverged()                 ? "  diverged"
-               : chosen[trial.method] == &trial ? "  chosen"
-                                                : "");
+    examples::say("{:<12} {:>15} {:>14} {:>16} {:>16}{}\n", trial.method, trial.pretrain_epochs, trial.rate,
+                  text(trial.each(&Outcome::valid)), text(trial.each(&Outcome::test)),
+                  trial.diverged()                 ? "  diverged"
+                  : chosen[trial.method] == &trial ? "  chosen"
+                                                   : "");
 
   examples::Summary summary(examples::out_path(options, "summary.csv"));
   std::vector<viz::Series> curves;
   const auto plain = chosen.find("none");
   if (plain != chosen.end() && chosen.size() > 1)
-    fmt::print("\ntest accuracy against random weights, paired by seed:\n");
+    examples::say("\ntest accuracy against random weights, paired by seed:\n");
   for (const auto& method : options.methods) {
     const Trial& best = *chosen[method];
     const auto valid = examples::mean_error(best.each(&Outcome::valid)),
@@ -257,7 +257,7 @@ void report(const Options& options, const std::vector<Trial>& trials, examples::
     summary.add(method + "_rate", best.rate);
     if (plain != chosen.end() && method != "none") {
       const auto gain = differences(best.each(&Outcome::test), plain->second->each(&Outcome::test));
-      fmt::print("  {:<12} {} points\n", method, text(gain));
+      examples::say("  {:<12} {} points\n", method, text(gain));
       summary.add(method + "_gain", examples::mean_error(gain).mean);
       summary.add(method + "_gain_error", examples::mean_error(gain).error);
     }
@@ -281,7 +281,7 @@ void report(const Options& options, const std::vector<Trial>& trials, examples::
     page.add(values);
   }
   page.write();
-  fmt::print("\nwritten to {}: metrics.csv, summary.csv, report.html\n", options.out);
+  examples::say("\nwritten to {}: metrics.csv, summary.csv, report.html\n", options.out);
 }
 
 int compare(const Options& options) {
@@ -289,9 +289,9 @@ int compare(const Options& options) {
     if (std::count(options.methods.begin(), options.methods.end(), method) > 1)
       throw ValueError(fmt::format("--methods: {} is listed twice", method));
   const data::Splits data = examples::load_data(options);
-  fmt::print("{}: {} training, {} validation, {} test images; {}-{}-{}, {} seeds\n", data.name, data.train.size(),
-             data.valid.size(), data.test.size(), data.train.features(), options.hidden, data.train.classes,
-             options.seeds);
+  examples::say("{}: {} training, {} validation, {} test images; {}-{}-{}, {} seeds\n", data.name, data.train.size(),
+                data.valid.size(), data.test.size(), data.train.features(), options.hidden, data.train.classes,
+                options.seeds);
   std::vector<std::string> labels;
   for (const auto& method : options.methods) labels.push_back(method == "none" ? "random" : method);
   examples::Page page(options, options.page, {{"validation accuracy, mean of the seeds", "%", labels}});
@@ -304,34 +304,40 @@ int compare(const Options& options) {
 int main(int argc, char** argv) {
   CLI::App app{"Compares ways to pretrain a digit classifier.", "pretrain"};
   Options options;
-  options.add_to(app, "out/pretrain");
+  options.add_to(app, "out/pretrain", {"metrics.csv", "summary.csv", "curves.png", "report.html"});
   app.add_option("--methods", options.methods, "some of none, rbm, autoencoder, denoising")
       ->delimiter(',')
       ->check(CLI::IsMember(all_methods))
       ->capture_default_str();
-  app.add_option("--hidden", options.hidden, "hidden units")->check(CLI::Range(1, 100000))->capture_default_str();
-  app.add_option("--seeds", options.seeds, "runs of each, from consecutive seeds")
-      ->check(CLI::Range(1, 1000))
+  app.add_option("--hidden", options.hidden, "hidden units")
+      ->transform(examples::whole(1, 100000))
       ->capture_default_str();
-  app.add_option("--epochs", options.epochs, "of fine-tuning")->check(CLI::Range(1, 100000))->capture_default_str();
+  app.add_option("--seeds", options.seeds, "runs of each, from consecutive seeds")
+      ->transform(examples::whole(1, 1000))
+      ->capture_default_str();
+  app.add_option("--epochs", options.epochs, "of fine-tuning")
+      ->transform(examples::whole(1, 100000))
+      ->capture_default_str();
   app.add_option("--rates", options.rates, "learning rates of fine-tuning to choose from")
       ->delimiter(',')
-      ->check(examples::positive())
+      ->transform(examples::positive())
       ->capture_default_str();
   app.add_option("--pretrain-epochs", options.pretrain_epochs, "lengths of pretraining to choose from")
       ->delimiter(',')
-      ->check(CLI::Range(1, 100000))
+      ->transform(examples::whole(1, 100000))
       ->capture_default_str();
   app.add_option("--pretrain-rate", options.pretrain_rate, "learning rate of pretraining")
-      ->check(examples::positive())
+      ->transform(examples::positive())
       ->capture_default_str();
   app.add_option("--k", options.k, "Gibbs steps of contrastive divergence")
-      ->check(CLI::Range(1, 10000))
+      ->transform(examples::whole(1, 10000))
       ->capture_default_str();
   app.add_option("--drop", options.drop, "share of the inputs dropped for the denoising autoencoder")
-      ->check(examples::between(0.0, 0.99))
+      ->transform(examples::between(0.0, 0.99))
       ->capture_default_str();
-  app.add_option("--batch", options.batch, "images in a step")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--batch", options.batch, "images in a step")
+      ->transform(examples::whole(1, 1000000))
+      ->capture_default_str();
   options.resume.add_to(app);
   options.page.add_to(app);
   return examples::run(app, argc, argv, options, [&] { return compare(options); });

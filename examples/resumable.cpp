@@ -6,14 +6,21 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <array>
+#include <cctype>
 #include <csignal>
 #include <filesystem>
 
 namespace examples {
 namespace {
 
-// What the handler needs: it may not allocate.
-std::string interrupted_by_int, interrupted_by_term;
+// The signals that end a run, each with what is said then: the handler may not allocate.
+struct Ending {
+  int number;
+  const char* name;
+  std::string message = {};
+};
+std::array<Ending, 3> endings{{{SIGINT, "SIGINT"}, {SIGTERM, "SIGTERM"}, {SIGHUP, "SIGHUP"}}};
 volatile std::sig_atomic_t received = 0, among_steps = 0;
 
 extern "C" void on_signal(int number) {
@@ -23,19 +30,33 @@ extern "C" void on_signal(int number) {
     _exit(report_interruption(number));
 }
 
-// The command that was given, fit for a shell, with --resume.
+// A word fit for a shell, and for a terminal.
+std::string quoted(const std::string& word) {
+  const bool simple = !word.empty() && word.find_first_not_of(
+                                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                           "0123456789_-+=.,:/") == std::string::npos;
+  if (simple) return word;
+  std::string result;
+  if (printable(word) == word) {
+    for (const char c : word) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return "'" + result + "'";
+  }
+  // As bash, zsh and ksh read it. Octal digits end after the third.
+  for (const char c : word)
+    result += c == '\'' || c == '\\'                        ? fmt::format("\\{}", c)
+              : std::isprint(static_cast<unsigned char>(c)) ? std::string(1, c)
+                                                            : fmt::format("\\{:03o}", static_cast<unsigned char>(c));
+  return "$'" + result + "'";
+}
+
+// The command that was given, with --resume.
 std::string resuming_command(int argc, char** argv) {
   std::string command;
   bool resumes = false;
   for (int i = 0; i < argc; ++i) {
     const std::string word = argv[i];
     resumes = resumes || word == "--resume";
-    const bool simple = !word.empty() && word.find_first_not_of(
-                                             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                             "0123456789_-+=.,:/") == std::string::npos;
-    std::string quoted = "'";
-    for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    command += (i > 0 ? " " : "") + (simple ? word : quoted + "'");
+    command += (i > 0 ? " " : "") + quoted(word);
   }
   return command + (resumes ? "" : " --resume");
 }
@@ -54,42 +75,39 @@ void ResumeOptions::add_to(CLI::App& to) {
   to.add_option("--checkpoint", checkpoint,
                 "file to go on from after an interruption (default: checkpoint.safetensors in the output folder)");
   to.add_option("--checkpoint-every", every, "seconds between two checkpoints; 0: after every step")
-      ->check(between(0.0, 1e9))
+      ->transform(between(0.0, 1e9))
       ->capture_default_str();
   to.add_flag("--resume", resume, "go on from the checkpoint; from the beginning if there is none");
 }
 
 void catch_signals(const std::string& program, int argc, char** argv, const xtape::mpi::World& world) {
-  const auto message = [&](const char* signal) {
-    // On a terminal, a line of progress has no end yet.
-    return fmt::format(
-        "{}{}: interrupted by {}; to go on: {}\n", on_terminal() ? "\n" : "", program, signal,
-        (world.size() > 1 ? fmt::format("mpirun -n {} ", world.size()) : "") + resuming_command(argc, argv));
-  };
-  if (world.first()) {
-    interrupted_by_int = message("SIGINT");
-    interrupted_by_term = message("SIGTERM");
-  }
-  for (const int number : {SIGINT, SIGTERM}) {
+  for (Ending& ending : endings) {
+    if (world.first())
+      // On a terminal, a line of progress has no end yet.
+      ending.message = fmt::format(
+          "{}{}: interrupted by {}; to go on: {}\n", on_terminal() ? "\n" : "", program, ending.name,
+          (world.size() > 1 ? fmt::format("mpirun -n {} ", world.size()) : "") + resuming_command(argc, argv));
     struct sigaction action = {};
-    sigaction(number, nullptr, &action);
+    sigaction(ending.number, nullptr, &action);
     if (action.sa_handler == SIG_IGN) continue;  // nohup and the like
     action = {};
     action.sa_handler = on_signal;
     action.sa_flags = SA_RESTART;
-    sigaction(number, &action, nullptr);
+    sigaction(ending.number, &action, nullptr);
   }
 }
 
 void ignore_signals() {
-  for (const int number : {SIGINT, SIGTERM}) std::signal(number, SIG_IGN);
+  for (const Ending& ending : endings) std::signal(ending.number, SIG_IGN);
 }
 
 int report_interruption(int signal) {
   ignore_signals();
-  const std::string& message = signal == SIGINT ? interrupted_by_int : interrupted_by_term;
-  // Nothing is left to be done if stderr is gone.
-  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message.data(), message.size());
+  for (const Ending& ending : endings)
+    if (ending.number == signal) {
+      // Nothing is left to be done if stderr is gone.
+      [[maybe_unused]] const auto written = ::write(STDERR_FILENO, ending.message.data(), ending.message.size());
+    }
   return 128 + signal;
 }
 
@@ -98,6 +116,7 @@ Resumable::Resumable(const CommonOptions& common, const ResumeOptions& options, 
       path_(options.checkpoint.empty() ? (std::filesystem::path(common.out) / "checkpoint.safetensors").string()
                                        : options.checkpoint),
       every_(options.every) {
+  if (!options.checkpoint.empty() && common.writes) lock_.emplace(path_ + ".lock", path_);
   const bool exists = std::filesystem::exists(std::filesystem::symlink_status(path_));
   bool first_sees_it = exists;
   world.broadcast(std::span(&first_sees_it, 1));
@@ -121,7 +140,7 @@ Resumable::Resumable(const CommonOptions& common, const ResumeOptions& options, 
             fmt::format("{}: holds a run that has not ended; go on with it by --resume, or remove it", path_));
     }
   } else if (options.resume) {
-    fmt::print("no checkpoint {} yet: from the beginning\n", path_);
+    say("no checkpoint {} yet: from the beginning\n", path_);
   }
   for (const CLI::Option* option : options.app_->get_options()) {
     const std::string name = option->get_name();

@@ -5,11 +5,13 @@
 #include <xtape/data/training_state.hpp>
 
 #include <exception>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "common.hpp"
+#include "folder.hpp"
 
 namespace examples {
 
@@ -25,9 +27,9 @@ struct ResumeOptions {
   const CLI::App* app_ = nullptr;
 };
 
-// From now on SIGINT and SIGTERM end the program with a message that says how to go on, and the exit status that a
-// shell gives for the signal: at once, or after the step if a Resumable is among its steps and it is the first signal.
-// Signals that are ignored stay so. Of several processes the first alone says something. For run(), once.
+// From now on SIGINT, SIGTERM and SIGHUP end the program with a message that says how to go on, and the exit status
+// that a shell gives for the signal: at once, or after the step if a Resumable is among its steps and it is the first
+// signal. Signals that are ignored stay so. Of several processes the first alone says something. For run(), once.
 void catch_signals(const std::string& program, int argc, char** argv, const xtape::mpi::World& world);
 // Says so, and returns the status.
 int report_interruption(int signal);
@@ -59,7 +61,8 @@ struct Interrupted : std::exception {
 class Resumable {
  public:
   // Reads the file if asked for. Throws DataError if it cannot be, or if one is there that no finished run has left and
-  // was not asked for: it would be overwritten. The processes must outlive it.
+  // was not asked for: it would be overwritten; if another process has the same --checkpoint. The processes must
+  // outlive it.
   Resumable(const CommonOptions& common, const ResumeOptions& options,
             const xtape::mpi::World& world = xtape::mpi::World::alone());
   ~Resumable();
@@ -88,6 +91,7 @@ class Resumable {
 
   const xtape::mpi::World& world_;
   std::string path_;
+  std::optional<Lock> lock_;  // of a checkpoint that may lie outside of the output folder
   double every_;
   bool finished_ = false, written_ = false;
   Stopwatch since_write_;

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <bit>
+
 #include "machine.hpp"
 #include "pictures.hpp"
 
@@ -22,8 +24,8 @@ examples::Machine machine_of(const Options& options, const data::Splits& splits,
   if (!options.model.empty()) return examples::load_machine(options.model);
   examples::MachineTraining training;
   training.k = 5;
-  fmt::print("no --model is given: training one, {} hidden units, CD-{}, {} epochs\n", training.hidden, training.k,
-             training.epochs);
+  examples::say("no --model is given: training one, {} hidden units, CD-{}, {} epochs\n", training.hidden, training.k,
+                training.epochs);
   examples::Progress progress;
   auto rbm = examples::train_machine(splits.train, training, rng, [&](std::size_t epoch, const Rbm<float>&, double) {
     progress.update(fmt::format("epoch {}/{}", epoch, training.epochs));
@@ -34,6 +36,9 @@ examples::Machine machine_of(const Options& options, const data::Splits& splits,
 
 int sample(const Options& options) {
   const data::Splits splits = examples::load_data(options);
+  const std::size_t shown = std::min<std::size_t>(10, options.chains), most_lines = 2 + std::bit_width(options.steps);
+  examples::check_tiles("samples.png", options.chains, splits.test.rows, splits.test.cols);
+  examples::check_tiles("steps.png", most_lines * shown, splits.test.rows, splits.test.cols, shown);
   Rng rng(options.seed);
   const auto machine = machine_of(options, splits, rng);
   const auto& rbm = machine.rbm;
@@ -54,9 +59,9 @@ int sample(const Options& options) {
     return GibbsChain<float>(rbm, images(rows), rng, gibbs);
   };
   GibbsChain<float> chain = start();
-  fmt::print("{} hidden units; {} chains from {}, {} steps{}\n", rbm.hidden(), options.chains,
-             options.start == "random" ? "fair coins" : "test images", options.steps,
-             options.temperatures > 1 ? fmt::format(", each at {} temperatures", options.temperatures) : "");
+  examples::say("{} hidden units; {} chains from {}, {} steps{}\n", rbm.hidden(), options.chains,
+                options.start == "random" ? "fair coins" : "test images", options.steps,
+                options.temperatures > 1 ? fmt::format(", each at {} temperatures", options.temperatures) : "");
 
   examples::Csv csv(examples::out_path(options, "metrics.csv"),
                     {"step", "free_energy_data_minus_samples", "pixels_on", "swap_rate", "seconds"});
@@ -64,7 +69,7 @@ int sample(const Options& options) {
   const examples::Stopwatch watch;
   const double on = mean(data).item();
   std::vector<Tensor<float>> film;  // ten chains, at steps that double
-  fmt::print("{:>8} {:>34} {:>11} {:>10}\n", "step", "free energy of data - of samples", "pixels on", "swaps");
+  examples::say("{:>8} {:>34} {:>11} {:>10}\n", "step", "free energy of data - of samples", "pixels on", "swaps");
   std::vector<double> at, gaps;
   // Steps 1, 2, 4, ... and the last.
   for (std::size_t done = 0, next = 1; done < options.steps; next = 2 * done) {
@@ -82,10 +87,9 @@ int sample(const Options& options) {
     at.push_back(static_cast<double>(done));
     gaps.push_back(gap);
     const auto& p = chain.visible_probability();
-    const std::size_t shown = std::min<std::size_t>(10, options.chains);
     film.emplace_back(Shape{shown, rbm.visible()}, p.span().first(shown * rbm.visible()));
   }
-  fmt::print("of the test images {:.3f} of the pixels are on\n", on);
+  examples::say("of the test images {:.3f} of the pixels are on\n", on);
 
   examples::Summary summary(examples::out_path(options, "summary.csv"));
   summary.add("free_energy_data_minus_samples", gaps.back());
@@ -99,8 +103,9 @@ int sample(const Options& options) {
                                               .y_label = "mean F(data) - mean F(samples), nats",
                                               .series = {{.label = "gap", .x = at, .y = gaps}},
                                               .log_x = true});
-  fmt::print("\nwritten to {}: samples.png (p(v|h)), states.png, steps.png (a line for each step above), metrics.csv\n",
-             options.out);
+  examples::say(
+      "\nwritten to {}: samples.png (p(v|h)), states.png, steps.png (a line for each step above), metrics.csv\n",
+      options.out);
   return 0;
 }
 
@@ -109,20 +114,23 @@ int sample(const Options& options) {
 int main(int argc, char** argv) {
   CLI::App app{"Draws samples from a restricted Boltzmann machine by Gibbs sampling.", "sample_rbm"};
   Options options;
-  options.add_to(app, "out/samples");
+  options.add_to(app, "out/samples",
+                 {"metrics.csv", "summary.csv", "samples.png", "states.png", "steps.png", "curves.png"});
   app.add_option("--model", options.model, "file written by train_rbm (default: a machine is trained first)");
   app.add_option("--chains", options.chains, "chains side by side")
-      ->check(CLI::Range(1, 100000))
+      ->transform(examples::whole(1, 100000))
       ->capture_default_str();
-  app.add_option("--steps", options.steps, "Gibbs steps")->check(CLI::Range(1, 100000000))->capture_default_str();
+  app.add_option("--steps", options.steps, "Gibbs steps")
+      ->transform(examples::whole(1, 100000000))
+      ->capture_default_str();
   app.add_option("--start", options.start, "random: fair coins; data: test images")
       ->check(CLI::IsMember({"random", "data"}))
       ->capture_default_str();
   app.add_option("--temperatures", options.temperatures, "of parallel tempering; 1: none")
-      ->check(CLI::Range(1, 1000))
+      ->transform(examples::whole(1, 1000))
       ->capture_default_str();
   app.add_option("--hottest", options.hottest, "inverse temperature of the hottest replica")
-      ->check(examples::between(0.0, 0.999))
+      ->transform(examples::between(0.0, 0.999))
       ->capture_default_str();
   return examples::run(app, argc, argv, options, [&] { return sample(options); });
 }

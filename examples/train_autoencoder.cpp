@@ -23,13 +23,15 @@ struct Options : examples::CommonOptions {
 int train(const Options& options) {
   const auto& training = options.training;
   const data::Splits splits = examples::load_data(options);
+  examples::check_filters("filters.png", training.hidden, splits.train.rows, splits.train.cols);
+  examples::check_tiles("reconstructions.png", 60, splits.train.rows, splits.train.cols, 20);
   examples::Resumable run(options, options.resume);
   run.data(splits);
   Rng rng(options.seed);
   const auto train = examples::binarise(splits.train, options.binarise, rng);
   const auto valid = examples::binarise(splits.valid, options.binarise, rng);
-  fmt::print("{}: {} training, {} validation images of {} x {}\n", splits.name, train.size(), valid.size(), train.rows,
-             train.cols);
+  examples::say("{}: {} training, {} validation images of {} x {}\n", splits.name, train.size(), valid.size(),
+                train.rows, train.cols);
   const auto x_train = images(data::head(train, 10'000)), x_valid = images(valid);
 
   examples::Csv csv(examples::out_path(options, "metrics.csv"),
@@ -62,8 +64,8 @@ int train(const Options& options) {
       },
       &run);
 
-  fmt::print("\nbest epoch {}: {} {:.2f} an image, validation {:.2f}\n", losses.best + 1, training.loss,
-             losses.train[losses.best], losses.valid[losses.best]);
+  examples::say("\nbest epoch {}: {} {:.2f} an image, validation {:.2f}\n", losses.best + 1, training.loss,
+                losses.train[losses.best], losses.valid[losses.best]);
   examples::Summary summary(examples::out_path(options, "summary.csv"));
   losses.summarise(summary, "loss");
   summary.add("seconds", report.seconds());
@@ -83,7 +85,7 @@ int train(const Options& options) {
       examples::out_path(options, "curves.png"),
       fmt::format("Autoencoder, {} hidden units, {:.0f} % of the inputs dropped", training.hidden, 100 * training.drop),
       training.loss + " an image");
-  fmt::print(
+  examples::say(
       "\nwritten to {}: metrics.csv, summary.csv, autoencoder.safetensors, filters.png, reconstructions.png, "
       "report.html\n",
       options.out);
@@ -95,7 +97,9 @@ int train(const Options& options) {
 int main(int argc, char** argv) {
   CLI::App app{"Trains an autoencoder with one hidden layer on digits, plain or denoising.", "train_autoencoder"};
   Options options;
-  options.add_to(app, "out/autoencoder");
+  options.add_to(app, "out/autoencoder",
+                 {"metrics.csv", "summary.csv", "autoencoder.safetensors", "filters.png", "reconstructions.png",
+                  "curves.png", "report.html"});
   options.training.add_to(app);
   options.resume.add_to(app);
   options.page.add_to(app);

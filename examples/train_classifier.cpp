@@ -10,6 +10,7 @@
 #include <array>
 
 #include "page.hpp"
+#include "pictures.hpp"
 #include "resumable.hpp"
 
 namespace {
@@ -27,8 +28,10 @@ struct Options : examples::CommonOptions {
 // From the pixels, (n, rows * cols), to the logits, (n, classes). The first parameter is shown as pictures.
 using Model = nn::Sequential<float>;
 
+constexpr std::size_t mlp_units = 100;
+
 Model make_mlp(const data::Dataset& set, Rng& rng) {
-  const nn::Linear<float> hidden(set.features(), 100, rng), output(100, set.classes, rng);
+  const nn::Linear<float> hidden(set.features(), mlp_units, rng), output(mlp_units, set.classes, rng);
   return Model{hidden, relu<float>, output};
 }
 
@@ -76,14 +79,18 @@ std::vector<Tensor<float>> copies(const std::vector<Tensor<float>>& tensors) {
 }
 
 // The first layer's weights as tiles: one a hidden unit of the MLP, one a kernel of the net.
+viz::GridOptions filter_options(const Options& options) {
+  viz::GridOptions result{.normalise = viz::Normalise::per_tile, .palette = viz::Palette::diverging};
+  result.scale = options.model == "mlp" ? 2 : 12;
+  result.padding = options.model == "mlp" ? 1 : 4;
+  return result;
+}
+
 viz::Image filters(const Options& options, const Model& model, const data::Dataset& set) {
   const Tensor<float>& first = model.parameters()[0];
   if (options.model == "mlp")
-    return viz::grid(transpose(first).span(), first.shape()[1], set.rows, set.cols,
-                     {.scale = 2, .normalise = viz::Normalise::per_tile, .palette = viz::Palette::diverging});
-  return viz::grid(
-      first.span(), first.shape()[0], first.shape()[2], first.shape()[3],
-      {.scale = 12, .padding = 4, .normalise = viz::Normalise::per_tile, .palette = viz::Palette::diverging});
+    return viz::grid(transpose(first).span(), first.shape()[1], set.rows, set.cols, filter_options(options));
+  return viz::grid(first.span(), first.shape()[0], first.shape()[2], first.shape()[3], filter_options(options));
 }
 
 // What became of each seed so far.
@@ -202,8 +209,10 @@ void save(const std::string& path, const Options& options, const Model& model) {
 
 int train_all(const Options& options, const mpi::World& world) {
   const data::Splits data = examples::load_data(options);
-  fmt::print("{}: {} training, {} validation, {} test images of {} x {}\n", data.name, data.train.size(),
-             data.valid.size(), data.test.size(), data.train.rows, data.train.cols);
+  if (options.model == "mlp")
+    examples::check_picture("filters.png", mlp_units, data.train.rows, data.train.cols, filter_options(options));
+  examples::say("{}: {} training, {} validation, {} test images of {} x {}\n", data.name, data.train.size(),
+                data.valid.size(), data.test.size(), data.train.rows, data.train.cols);
   examples::Resumable run(options, options.resume, world);
   run.data(data);
   examples::Csv csv(examples::out_path(options, "metrics.csv"),
@@ -218,23 +227,23 @@ int train_all(const Options& options, const mpi::World& world) {
   Model model;
   while (outcomes.test.size() < options.seeds) {
     const std::size_t i = outcomes.test.size();
-    if (options.seeds > 1) fmt::print("seed {}\n", options.seed + i);
+    if (options.seeds > 1) examples::say("seed {}\n", options.seed + i);
     if (i > 0) page.next_model();
     model = train(options, data, options.seed + i, i + 1 == options.seeds, csv, page, outcomes, run, world);
   }
   const Evaluation tested = evaluate(model, data.test, world);
   if (!world.first()) return 0;
 
-  fmt::print("\n{:>6} {:>11} {:>12} {:>9} {:>9}\n", "seed", "best epoch", "validation", "test", "seconds");
+  examples::say("\n{:>6} {:>11} {:>12} {:>9} {:>9}\n", "seed", "best epoch", "validation", "test", "seconds");
   const auto &valid = outcomes.valid, &test = outcomes.test;
   for (std::size_t i = 0; i < test.size(); ++i)
-    fmt::print("{:>6} {:>11} {:>10.2f} % {:>7.2f} % {:>9.1f}\n", options.seed + i, outcomes.best_epoch[i], valid[i],
-               test[i], outcomes.seconds[i]);
+    examples::say("{:>6} {:>11} {:>10.2f} % {:>7.2f} % {:>9.1f}\n", options.seed + i, outcomes.best_epoch[i], valid[i],
+                  test[i], outcomes.seconds[i]);
   if (test.size() > 1) {
     const auto [valid_mean, valid_error] = examples::mean_error(valid);
     const auto [test_mean, test_error] = examples::mean_error(test);
-    fmt::print("  mean {:>11} {:>10.2f} % {:>7.2f} %\n    +- {:>11} {:>10.2f} % {:>7.2f} %   (standard error)\n", "",
-               valid_mean, test_mean, "", valid_error, test_error);
+    examples::say("  mean {:>11} {:>10.2f} % {:>7.2f} %\n    +- {:>11} {:>10.2f} % {:>7.2f} %   (standard error)\n", "",
+                  valid_mean, test_mean, "", valid_error, test_error);
   }
 
   save(examples::out_path(options, "classifier.safetensors"), options, model);
@@ -251,8 +260,8 @@ int train_all(const Options& options, const mpi::World& world) {
                     fmt::format("{:.1f}", outcomes.seconds[i])});
   page.table("result", {"seed", "best epoch", "validation", "test", "seconds"}, rows);
   page.write();
-  fmt::print("\nwritten to {}: metrics.csv, classifier.safetensors, filters.png, confusion.png, report.html\n",
-             options.out);
+  examples::say("\nwritten to {}: metrics.csv, classifier.safetensors, filters.png, confusion.png, report.html\n",
+                options.out);
   return 0;
 }
 
@@ -261,21 +270,24 @@ int train_all(const Options& options, const mpi::World& world) {
 int main(int argc, char** argv) {
   CLI::App app{"Trains a digit classifier and shows its filters and its mistakes.", "train_classifier"};
   Options options;
-  options.add_to(app, "out/classifier");
+  options.add_to(app, "out/classifier",
+                 {"metrics.csv", "classifier.safetensors", "filters.png", "confusion.png", "report.html"});
   app.add_option("--model", options.model, "mlp: 784-100-10; conv: two convolutions and two dense layers")
       ->check(CLI::IsMember({"mlp", "conv"}))
       ->capture_default_str();
   app.add_option("--epochs", options.epochs, "passes over the training data")
-      ->check(CLI::Range(1, 100000))
+      ->transform(examples::whole(1, 100000))
       ->capture_default_str();
-  app.add_option("--batch", options.batch, "images in a step")->check(CLI::Range(1, 1000000))->capture_default_str();
+  app.add_option("--batch", options.batch, "images in a step")
+      ->transform(examples::whole(1, 1000000))
+      ->capture_default_str();
   app.add_option("--learning-rate", options.learning_rate, "at the start (default: 0.1 for mlp, 0.05 for conv)")
-      ->check(examples::positive());
+      ->transform(examples::positive());
   app.add_option("--momentum", options.momentum, "of the updates")
-      ->check(examples::between(0.0, 0.999))
+      ->transform(examples::between(0.0, 0.999))
       ->capture_default_str();
   app.add_option("--seeds", options.seeds, "train that many models, from consecutive seeds")
-      ->check(CLI::Range(1, 1000))
+      ->transform(examples::whole(1, 1000))
       ->capture_default_str();
   options.resume.add_to(app);
   options.page.add_to(app);

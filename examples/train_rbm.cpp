@@ -40,21 +40,22 @@ void measure_likelihood(const Options& options, const Rbm<float>& rbm, const Ten
   summary.add("test_log_likelihood", average_log_likelihood(rbm, test, z.base_rates.log_z));
   summary.add("test_pseudo_log_likelihood", exact_pseudo);
   if (z.exact) {
-    fmt::print("log Z {:.3f}, exact\n", z.value());
+    examples::say("log Z {:.3f}, exact\n", z.value());
   } else {
-    fmt::print("\n{:<32} {:>18} {:>16} {:>9}\n", "annealed importance sampling", "log Z", "chains that count", "test");
+    examples::say("\n{:<32} {:>18} {:>16} {:>9}\n", "annealed importance sampling", "log Z", "chains that count",
+                  "test");
     for (const auto& [name, estimate] : {std::pair("from the data's base rates", &z.base_rates),
                                          {"from fair coins", &z.fair_coins},
                                          {"reverse, from samples", &z.reverse}})
-      fmt::print("{:<32} {:>18} {:>17} {:>9.2f}\n", name,
-                 fmt::format("{:.2f} +- {:.2f}", estimate->log_z, estimate->standard_error),
-                 fmt::format("{:.0f} of {}", estimate->effective_chains, estimate->log_weights.size()),
-                 average_log_likelihood(rbm, test, estimate->log_z));
+      examples::say("{:<32} {:>18} {:>17} {:>9.2f}\n", name,
+                    fmt::format("{:.2f} +- {:.2f}", estimate->log_z, estimate->standard_error),
+                    fmt::format("{:.0f} of {}", estimate->effective_chains, estimate->log_weights.size()),
+                    average_log_likelihood(rbm, test, estimate->log_z));
   }
-  fmt::print("average log-likelihood of binary images{}: training {:.2f}, test {:.2f} nats\n",
-             z.exact ? "" : ", by the largest forward log Z", average_log_likelihood(rbm, train, z.value()),
-             average_log_likelihood(rbm, test, z.value()));
-  fmt::print("pseudo-log-likelihood of the test images, exact: {:.2f} nats\n", exact_pseudo);
+  examples::say("average log-likelihood of binary images{}: training {:.2f}, test {:.2f} nats\n",
+                z.exact ? "" : ", by the largest forward log Z", average_log_likelihood(rbm, train, z.value()),
+                average_log_likelihood(rbm, test, z.value()));
+  examples::say("pseudo-log-likelihood of the test images, exact: {:.2f} nats\n", exact_pseudo);
 }
 
 // The mean over all rows of what `measure` says of some: each process takes its part.
@@ -67,16 +68,20 @@ template <class Measure> double mean_of(const mpi::World& world, const Tensor<fl
 
 int train(const Options& options, const mpi::World& world) {
   const data::Splits splits = examples::load_data(options);
+  const std::size_t rows = splits.train.rows, cols = splits.train.cols;
+  examples::check_filters("filters.png", options.training.hidden, rows, cols);
+  examples::check_tiles("reconstructions.png", 40, rows, cols, 20);
+  if (options.sample_steps > 0) examples::check_tiles("samples.png", 100, rows, cols);
   examples::Resumable run(options, options.resume, world);
   run.data(splits);
   Rng rng(options.seed);
   const auto train = examples::binarise(splits.train, options.binarise, rng);
   const auto valid = examples::binarise(splits.valid, options.binarise, rng);
-  fmt::print("{}: {} training, {} validation images of {} x {}, pixels {}\n", splits.name, train.size(), valid.size(),
-             train.rows, train.cols,
-             options.binarise == "none"     ? "as they are"
-             : options.binarise == "sample" ? "sampled"
-                                            : "cut at a half");
+  examples::say("{}: {} training, {} validation images of {} x {}, pixels {}\n", splits.name, train.size(),
+                valid.size(), train.rows, train.cols,
+                options.binarise == "none"     ? "as they are"
+                : options.binarise == "sample" ? "sampled"
+                                               : "cut at a half");
 
   const auto valid_binary = binary_images(valid, options);  // likelihoods are of binary images
   const auto x_train = images(data::head(train, 10'000)), x_valid = images(valid);
@@ -123,8 +128,8 @@ int train(const Options& options, const mpi::World& world) {
   examples::Summary summary(examples::out_path(options, "summary.csv"));
   losses.summarise(summary, "cross_entropy");
   summary.add("seconds", report.seconds());
-  fmt::print("\nbest epoch {}: cross-entropy {:.2f} nats an image, validation {:.2f}\n", losses.best + 1,
-             losses.train[losses.best], losses.valid[losses.best]);
+  examples::say("\nbest epoch {}: cross-entropy {:.2f} nats an image, validation {:.2f}\n", losses.best + 1,
+                losses.train[losses.best], losses.valid[losses.best]);
 
   examples::save_machine(examples::out_path(options, "rbm.safetensors"), {rbm, train.rows, train.cols});
   viz::write_png(examples::out_path(options, "filters.png"), examples::filters(rbm.W, train.rows, train.cols));
@@ -147,8 +152,8 @@ int train(const Options& options, const mpi::World& world) {
     // As far apart as the machine's world is from the data's.
     const double gap = free_energy_gap(rbm, valid_binary, chain.visible());
     summary.add("free_energy_data_minus_samples", gap);
-    fmt::print("free energy of validation images - of samples after {} steps: {:.1f} nats\n", options.sample_steps,
-               gap);
+    examples::say("free energy of validation images - of samples after {} steps: {:.1f} nats\n", options.sample_steps,
+                  gap);
   }
 
   page.write();
@@ -156,7 +161,7 @@ int train(const Options& options, const mpi::World& world) {
   if (options.ais_temperatures > 0)
     measure_likelihood(options, rbm, binary_images(train, options),
                        binary_images(examples::binarise(splits.test, options.binarise, rng), options), rng, summary);
-  fmt::print(
+  examples::say(
       "\nwritten to {}: metrics.csv, summary.csv, rbm.safetensors, filters.png, reconstructions.png, report.html{}\n",
       options.out, options.sample_steps > 0 ? ", samples.png" : "");
   return 0;
@@ -167,19 +172,23 @@ int train(const Options& options, const mpi::World& world) {
 int main(int argc, char** argv) {
   CLI::App app{"Trains a restricted Boltzmann machine on digits by contrastive divergence.", "train_rbm"};
   Options options;
-  options.add_to(app, "out/rbm");
+  options.add_to(app, "out/rbm",
+                 {"metrics.csv", "summary.csv", "rbm.safetensors", "filters.png", "reconstructions.png", "curves.png",
+                  "samples.png", "report.html"});
   options.training.add_to(app);
   options.resume.add_to(app);
   options.page.add_to(app);
   examples::add_binarise_option(app, options.binarise);
   app.add_option("--sample-steps", options.sample_steps, "Gibbs steps before 100 samples are shown; 0: none")
-      ->check(CLI::Range(0, 10000000))
+      ->transform(examples::whole(0, 10000000))
       ->capture_default_str();
   app.add_option("--ais", options.ais_temperatures,
                  "temperatures of annealed importance sampling for the likelihood; 0: none, else at least 100")
-      ->check(CLI::Range(0, 1000000))
+      ->transform(examples::whole(0, 1000000))
       ->capture_default_str();
-  app.add_option("--ais-chains", options.ais_chains, "its chains")->check(CLI::Range(2, 10000))->capture_default_str();
+  app.add_option("--ais-chains", options.ais_chains, "its chains")
+      ->transform(examples::whole(2, 10000))
+      ->capture_default_str();
   return examples::run(app, argc, argv, options, [&](const mpi::World& world) {
     if (options.ais_temperatures > 0 && options.ais_temperatures < 100)
       throw ValueError("--ais: at least 100 temperatures");

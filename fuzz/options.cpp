@@ -43,7 +43,7 @@ void options(Bytes bytes, const std::string&) {
   examples::ResumeOptions resume;
   examples::PageOptions page;
   std::string how = "none";
-  common.add_to(app, "out");
+  common.add_to(app, "out", {});
   if (machine)
     rbm.add_to(app);
   else

@@ -30,7 +30,7 @@ class Child {
       const int file = open(path->c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
       if (file < 0 || dup2(file, descriptor) < 0) _exit(99);
     }
-    for (const int number : {SIGINT, SIGTERM}) std::signal(number, SIG_DFL);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) std::signal(number, SIG_DFL);
     if (file_limit >= 0) {
       std::signal(SIGXFSZ, SIG_IGN);
       const auto bytes = static_cast<rlim_t>(file_limit);

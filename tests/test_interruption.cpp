@@ -231,8 +231,9 @@ TEST_CASE("interruption: killed at random moments, a training ends with the bits
 }
 
 TEST_CASE(
-    "interruption: Ctrl-C and SIGTERM end a run with a checkpoint, the signal's status and the command to go on") {
-  for (const auto& [number, name] : {std::pair(SIGINT, "SIGINT"), std::pair(SIGTERM, "SIGTERM")}) {
+    "interruption: Ctrl-C, SIGTERM and SIGHUP end a run with a checkpoint, the signal's status and the command to go "
+    "on") {
+  for (const auto& [number, name] : {std::pair(SIGINT, "SIGINT"), {SIGTERM, "SIGTERM"}, {SIGHUP, "SIGHUP"}}) {
     const Folder folder;
     const std::string place = folder / "it's here";  // to be quoted
     const std::string said = interrupt(long_training, place, number);

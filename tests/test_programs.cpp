@@ -167,10 +167,6 @@ TEST_CASE("train_classifier: a port that nobody has, or a number that is none, f
   const Folder folder;
   const std::string common = fmt::format("--model mlp --epochs 1 --out '{}' --serve ", folder.string());
   const Run served = run("train_classifier", common + "0");
-  if (served.err.find("built without cpp-httplib") != std::string::npos) {
-    MESSAGE("skipped: " << served.err);
-    return;
-  }
   CHECK_MESSAGE(served.status == 0, served.err);
   CHECK_MESSAGE(served.out.find("report: http://127.0.0.1:") != std::string::npos, served.out);
   CHECK(run("train_classifier", common + "65536").status == 2);

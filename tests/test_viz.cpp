@@ -180,6 +180,21 @@ TEST_CASE("viz: signed filters") {
   }
 }
 
+TEST_CASE("viz: the size of a grid is known before there are values") {
+  for (const GridOptions& options : {GridOptions{}, {.columns = 2, .scale = 3, .padding = 2}, {.columns = 9}}) {
+    const std::vector<float> values(5 * 2 * 3);
+    const Image image = grid(values, 5, 2, 3, options);
+    const GridSize size = grid_size(5, 2, 3, options);
+    CHECK(size.width == image.width);
+    CHECK(size.height == image.height);
+  }
+  CHECK(grid_size(5, 2, 3).columns == 3);
+  CHECK_THROWS_AS(grid_size(0, 2, 3), ShapeError);
+  CHECK_THROWS_AS(grid_size(5, 2, 3, {.scale = 0}), ValueError);
+  CHECK_THROWS_AS(grid_size(400, 1000, 1000), ValueError);
+  CHECK_THROWS_AS(grid_size(2, 1, 600'000), ValueError);
+}
+
 TEST_CASE("viz: wrong sizes for a grid") {
   const std::vector<float> values(12);
   CHECK_THROWS_WITH_AS(grid(values, 2, 2, 2), "grid: 12 values do not make 2 tiles of 2 x 2", ShapeError);
@@ -190,6 +205,11 @@ TEST_CASE("viz: wrong sizes for a grid") {
   CHECK_THROWS_AS(grid(values, 1, 3, 4, {.low = 1, .high = 1}), ValueError);
   CHECK_THROWS_AS(grid(values, 1, 3, 4, {.high = std::nanf("")}), ValueError);
   CHECK_THROWS_AS(grid(values, 1, 3, 4, {.scale = std::size_t{1} << 40}), ValueError);
+  // The longest side that libpng takes, and one pixel more.
+  const std::vector<float> line(1'000'001);
+  CHECK(encode_png(grid(std::span(line).first(1'000'000), 1, 1, 1'000'000, {.padding = 0})).size() > 100);
+  CHECK_THROWS_AS(grid(line, 1, 1, 1'000'001, {.padding = 0}), ValueError);
+  CHECK_THROWS_AS(grid(line, 1, 1'000'001, 1, {.padding = 0}), ValueError);
   CHECK_THROWS_AS(grid(values, 3, 2, 2, {.padding = ~std::size_t{0}}), ValueError);
 }
 

@@ -12,6 +12,9 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "../numbers.hpp"
+#include "../process.hpp"
+
 namespace {
 
 using namespace derivation;
@@ -67,9 +70,7 @@ int main(int argc, char** argv) {
   std::vector<Geometry> configurations;
   bool verbose = false;
   app.add_option("--seed", seed, "seed of all weights and images")
-      ->check([](const std::string& text) {  // CLI11 would wrap it round
-        return std::string(text.starts_with('-') ? "must not be negative" : "");
-      })
+      ->transform(examples::whole(0))
       ->capture_default_str();
   app.add_option_function<std::vector<std::string>>(
          "--config",
@@ -86,13 +87,16 @@ int main(int argc, char** argv) {
       ->allow_extra_args(false);
   app.add_flag("--verbose", verbose,
                "every configuration and loss by itself, with the worst entry (its index in the tensor, from 0)");
+  examples::prepare_process();
   try {
-    app.parse(argc, argv);
-    return verify_all(configurations.empty() ? all_configurations() : configurations, seed, verbose);
-  } catch (const CLI::Success& e) {  // --help
-    return app.exit(e);
+    examples::parse(app, argc, argv);
+    const int status = verify_all(configurations.empty() ? all_configurations() : configurations, seed, verbose);
+    examples::finish_output();
+    return status;
+  } catch (const CLI::Success&) {  // --help
+    return 0;
   } catch (const std::exception& e) {
-    fmt::print(stderr, "verify_gradients: {}\n", e.what());
+    examples::complain(std::string("verify_gradients: ") + e.what());
     return 2;
   }
 }

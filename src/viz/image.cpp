@@ -14,6 +14,7 @@ namespace xtape::viz {
 namespace {
 
 constexpr std::size_t most_pixels = std::size_t{1} << 28;
+constexpr std::size_t longest_side = 1'000'000;  // libpng takes no more
 
 // Products of sizes that are only compared: too large is as good as infinite.
 template <class... Sizes> std::size_t saturating_product(std::size_t first, Sizes... rest) {
@@ -68,14 +69,10 @@ void fill(Image& image, std::size_t x, std::size_t y, std::size_t width, std::si
 
 }  // namespace
 
-Image grid(std::span<const float> values, std::size_t count, std::size_t rows, std::size_t cols, GridOptions options) {
-  if (count == 0 || rows == 0 || cols == 0 || values.size() != saturating_product(count, rows, cols))
-    throw ShapeError(fmt::format("grid: {} values do not make {} tiles of {} x {}", values.size(), count, rows, cols));
+GridSize grid_size(std::size_t count, std::size_t rows, std::size_t cols, const GridOptions& options) {
+  if (count == 0 || rows == 0 || cols == 0)
+    throw ShapeError(fmt::format("grid: {} tiles of {} x {} are no picture", count, rows, cols));
   if (options.scale == 0) throw ValueError("grid: scale is 0, expected 1 or more");
-  if (!(options.low < options.high) || !std::isfinite(options.low) || !std::isfinite(options.high))
-    throw ValueError(
-        fmt::format("grid: the range {} to {} is not one of finite low < high", options.low, options.high));
-
   auto across = options.columns;
   if (across == 0) across = static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(count))));
   across = std::min(across, count);
@@ -86,13 +83,28 @@ Image grid(std::span<const float> values, std::size_t count, std::size_t rows, s
     const std::size_t between = saturating_product(tiles + 1, options.padding);
     return inside > most_pixels || between > most_pixels ? most_pixels + 1 : inside + between;
   };
-  Image image{.width = extent(across, cols),
-              .height = extent(down, rows),
-              .channels = options.palette == Palette::grey ? std::size_t{1} : std::size_t{3},
-              .pixels = {}};
-  if (saturating_product(image.width, image.height) > most_pixels)
+  const GridSize size{.width = extent(across, cols), .height = extent(down, rows), .columns = across};
+  if (saturating_product(size.width, size.height) > most_pixels)
     throw ValueError(fmt::format("grid: {} x {} tiles of {} x {} at scale {} make more than 2^28 pixels", down, across,
                                  rows, cols, options.scale));
+  if (std::max(size.width, size.height) > longest_side)
+    throw ValueError(fmt::format("grid: {} x {} tiles of {} x {} at scale {} make a side of more than {} pixels", down,
+                                 across, rows, cols, options.scale, longest_side));
+  return size;
+}
+
+Image grid(std::span<const float> values, std::size_t count, std::size_t rows, std::size_t cols, GridOptions options) {
+  if (count == 0 || rows == 0 || cols == 0 || values.size() != saturating_product(count, rows, cols))
+    throw ShapeError(fmt::format("grid: {} values do not make {} tiles of {} x {}", values.size(), count, rows, cols));
+  if (!(options.low < options.high) || !std::isfinite(options.low) || !std::isfinite(options.high))
+    throw ValueError(
+        fmt::format("grid: the range {} to {} is not one of finite low < high", options.low, options.high));
+
+  const auto [width, height, across] = grid_size(count, rows, cols, options);
+  Image image{.width = width,
+              .height = height,
+              .channels = options.palette == Palette::grey ? std::size_t{1} : std::size_t{3},
+              .pixels = {}};
   image.pixels.assign(image.width * image.height * image.channels, options.background);
 
   Range range{options.low, options.high};

@@ -38,11 +38,20 @@ struct GridOptions {
   float low = 0.0F, high = 1.0F;  ///< the range for Normalise::none
 };
 
+/// Of a picture that grid() makes.
+struct GridSize {
+  std::size_t width = 0, height = 0;  ///< pixels
+  std::size_t columns = 0;            ///< tiles a row
+};
+/// How large grid() draws so many tiles of rows x cols. Before hours of work, it says whether the picture can be made:
+/// it throws what grid() would.
+GridSize grid_size(std::size_t count, std::size_t rows, std::size_t cols, const GridOptions& options = {});
+
 /// `count` pictures of rows x cols (values: count * rows * cols, row-major) as tiles in reading order,
 /// grey or RGB according to the palette. Values beyond the range get its end's colour, NaN is black; where
 /// the range is a single value, that value is drawn mid-grey, or by its sign.
 /// Throws ShapeError if the sizes disagree or one is 0, ValueError for a scale of 0, for low >= high, for
-/// bounds that are not finite, or for a picture of more than 2^28 pixels.
+/// bounds that are not finite, or for a picture of more than 2^28 pixels or with a side of more than a million.
 Image grid(std::span<const float> values, std::size_t count, std::size_t rows, std::size_t cols,
            GridOptions options = {});
 
