@@ -257,3 +257,25 @@ TEST_CASE("measures: large hidden biases cost a float machine no digits") {
   const double gap = free_energy_gap(wide, Tensor<double>(half.array()), Tensor<double>(rest.array()));
   CHECK(free_energy_gap(rbm, half, rest) == doctest::Approx(gap).epsilon(1e-9));
 }
+
+TEST_CASE_TEMPLATE("scales: products that leave the range on their way, and their gradients", T, float, double) {
+  const T big = T(sizeof(T) == 4 ? 1e30 : 1e250), small = 1 / big;
+  for (const auto& values :
+       {std::vector<T>{big, big, small, small}, {small, small, small, big, big, big}, {small, big, small, big}}) {
+    const Tensor<T> x({values.size()}, std::span<const T>(values));
+    check_close(prod(x).item(), 1, 16);
+    const auto g = gradient_of(x, [](const Tensor<T>& v) { return prod(v); });
+    for (std::size_t i = 0; i < values.size(); ++i)
+      check_close(g.data()[i], 1 / static_cast<long double>(values[i]), 16);
+  }
+  // Beside a 0, whose gradient is the product of the others; beside other groups; infinite and NaN.
+  const Tensor<T> zero({5}, {0, small, small, big, big});
+  CHECK(prod(zero).item() == 0);
+  check_close(gradient_of(zero, [](const Tensor<T>& v) { return prod(v); }).data()[0], 1, 16);
+  const Tensor<T> rows({2, 4}, {big, big, small, small, 1, 2, 3, 4});
+  check_close(prod(rows, 1).data()[0], 1, 16);
+  check_close(prod(rows, 1).data()[1], 24);
+  CHECK(prod(Tensor<T>({2}, {big, big})).item() == std::numeric_limits<T>::infinity());
+  CHECK(prod(Tensor<T>({2}, {small, small})).item() == 0);
+  CHECK(std::isnan(prod(Tensor<T>({2}, {std::numeric_limits<T>::quiet_NaN(), big})).item()));
+}

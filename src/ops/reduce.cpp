@@ -10,6 +10,7 @@
 #include "../kernels/softmax.hpp"
 #include "../recording.hpp"
 #include "moments.hpp"
+#include "powers.hpp"
 #include "scan.hpp"
 #include "softmax.hpp"
 
@@ -179,16 +180,71 @@ template <class T> Tensor<T> stddev(const Tensor<T>& x, const Axes& axes, const 
       });
 }
 
+namespace {
+
+// Exponents k for the factors x_i in (outer, n, inner), so that products of x_i 2^-k_i stay near 1 on their way, and
+// their sum for each group.
+struct FactorExponents {
+  std::vector<std::int64_t> factors, groups;
+  std::size_t n = 1, inner = 1;
+  std::int64_t group_of(std::size_t factor) const { return groups[factor / (n * inner) * inner + factor % inner]; }
+};
+template <class T> FactorExponents factor_exponents(const T* x, const detail::Group& group) {
+  const std::size_t count = group.outer * group.inner;
+  FactorExponents result{std::vector<std::int64_t>(count * group.n), std::vector<std::int64_t>(count), group.n,
+                         group.inner};
+  std::vector<double> products(count, 1.0);
+  for (std::size_t at = 0; at < result.factors.size(); ++at) {
+    const std::size_t to = at / (group.n * group.inner) * group.inner + at % group.inner;
+    int k = 0;
+    if (x[at] != 0 && std::isfinite(x[at])) {
+      double part = std::frexp(std::abs(static_cast<double>(x[at])), &k) * products[to];
+      if (part < 0.70710678118654752440) --k, part *= 2;
+      products[to] = part;
+    }
+    result.factors[at] = k;
+    result.groups[to] += k;
+  }
+  return result;
+}
+
+// The product where partial ones may leave the range of T.
+template <class T>
+Tensor<T> scaled_product(const Tensor<T>& x, const detail::Group& group, const FactorExponents& exponents) {
+  const NoGrad pause;
+  const Tensor<T> factors = detail::times_powers(x, [&](std::size_t i) { return -exponents.factors[i]; });
+  const Tensor<T> y = Tensor<T>::uninitialised(group.kept);
+  kernels::product(factors.data(), y.mutable_data(), group.outer, group.n, group.inner);
+  return detail::times_powers(y, [&](std::size_t i) { return exponents.groups[i]; });
+}
+
+}  // namespace
+
 template <class T> Tensor<T> prod(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   const auto [in, group] = detail::group_axes("prod", x, axes, options.keepdims);
   Tensor<T> y = Tensor<T>::uninitialised(group.kept);
   kernels::product(in.data(), y.mutable_data(), group.outer, group.n, group.inner);
-  return record("prod", std::move(y), {in}, [in = in, group = group](const Tensor<T>& dy) {  // named anew for Clang 14
+  // Factors far from 1 are scaled by powers of two.
+  constexpr T ample = std::numeric_limits<T>::max() * std::numeric_limits<T>::epsilon();
+  const auto is_harmless = [](T v) { return std::abs(v) <= ample && std::abs(v) >= 1 / ample; };
+  FactorExponents exponents;
+  if (!std::ranges::all_of(y.span(), is_harmless)) {
+    exponents = factor_exponents(in.data(), group);
+    y = scaled_product(in, group, exponents);
+  }
+  return record("prod", std::move(y), {in}, [in = in, group = group, exponents](const Tensor<T>& dy) {  // for Clang 14
+    const bool scaled = !exponents.factors.empty();
     // Each factor's gradient is the product of those before it and those after it.
     const Tensor<T> factors = reshape(in, Shape{group.outer, group.n, group.inner});
-    const Tensor<T> before = detail::shift(cumprod(factors, 1), 1, {.fill = 1});
-    const Tensor<T> after = detail::shift(cumprod(factors, 1, {.reverse = true}), 1, {.back = true, .fill = 1});
-    return Gradients(detail::spread(dy, group.spread, in.shape()) * reshape(before * after, in.shape()));
+    const Tensor<T> small =
+        scaled ? detail::times_powers(factors, [&](std::size_t i) { return -exponents.factors[i]; }) : factors;
+    const Tensor<T> before = detail::shift(cumprod(small, 1), 1, {.fill = 1});
+    const Tensor<T> after = detail::shift(cumprod(small, 1, {.reverse = true}), 1, {.back = true, .fill = 1});
+    Tensor<T> others = before * after;
+    if (scaled)
+      others =
+          detail::times_powers(others, [&](std::size_t i) { return exponents.group_of(i) - exponents.factors[i]; });
+    return Gradients(detail::spread(dy, group.spread, in.shape()) * reshape(others, in.shape()));
   });
 }
 
