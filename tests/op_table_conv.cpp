@@ -486,7 +486,7 @@ std::vector<Row> conv_rows() {
       pool1d_row("avg_pool1d", linear, {"avg_pool2d", "reshape"}, avg_pool1d_of, average_of),
       adaptive_avg_pool2d_row(),
       global_row(
-          "global_avg_pool2d", {"sum", "divide"}, linear, [](const auto& x) { return global_avg_pool2d(x[0]); },
+          "global_avg_pool2d", {"mean"}, linear, [](const auto& x) { return global_avg_pool2d(x[0]); },
           [](const std::vector<Real>& v) { return mean_of(v); }),
       global_row(
           "global_max_pool2d", {"max"}, none, [](const auto& x) { return global_max_pool2d(x[0]); },

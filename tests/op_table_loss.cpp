@@ -119,7 +119,7 @@ std::vector<Row> loss_rows() {
           "cross_entropy", {}, [](const auto& x, const auto& labels) { return cross_entropy(x, labels); },
           cross_entropy_of),
       labelled(
-          "nll_loss", {"gather_flat", "sum", "divide", "negate"},
+          "nll_loss", {"gather_flat", "mean", "negate"},
           [](const auto& x, const auto& labels) { return nll_loss(x, labels); }, nll_of),
       {.name = "kl_divergence",
        .domains = {{.low = 0.4, .high = 0.9}},
@@ -136,7 +136,7 @@ std::vector<Row> loss_rows() {
                    {[](const auto& x) { return kl_divergence(x[0], x[1]); }, {{}, {}}},
                    {[](const auto& x) { return kl_divergence(x[0], x[1]); }, {{0, 2}, {0, 2}}}}},
       loss(
-          "l1_loss", {"subtract", "abs", "sum", "divide"}, {{.low = 1.3, .high = 2}, {.low = -1, .high = 0.9}},
+          "l1_loss", {"subtract", "abs", "mean"}, {{.low = 1.3, .high = 2}, {.low = -1, .high = 0.9}},
           [](const auto& x, const auto& t) { return l1_loss(x, t); }, [](Real x, Real t) { return std::abs(x - t); }),
       loss(
           "huber_loss", {},
@@ -159,7 +159,7 @@ std::vector<Row> loss_rows() {
                  {[](const auto& x) { return hinge_loss(x[0], -1); },
                   mean_against(-1, [](Real v, Real t) { return std::max(0.0L, 1 - t * v); }),
                   {{{2, 3}}, {{}}, {{19}}}}},
-       .records = {"multiply", "subtract", "relu", "sum", "divide"},
+       .records = {"multiply", "subtract", "relu", "mean"},
        .refused = {{[](const auto& x) { return hinge_loss(x[0], x[1]); }, {{2, 3}, {3}}},
                    {[](const auto& x) { return hinge_loss(x[0], x[1]); }, {{2, 3}, {3, 2}}}}},
       {.name = "bernoulli_log_likelihood",
@@ -192,8 +192,7 @@ std::vector<Row> loss_rows() {
        .flags = elementwise | broadcasting,
        .refused = {{[](const auto& x) { return gaussian_log_likelihood(x[0], x[1], x[2]); }, {{2, 3}, {2}, {1}}}}},
       loss(
-          "mse_loss", {"subtract", "square", "sum", "divide"}, {{}},
-          [](const auto& x, const auto& t) { return mse_loss(x, t); },
+          "mse_loss", {"subtract", "square", "mean"}, {{}}, [](const auto& x, const auto& t) { return mse_loss(x, t); },
           [](Real x, Real t) { return (x - t) * (x - t); }),
       loss(
           "binary_cross_entropy", {}, {probability},

@@ -292,23 +292,21 @@ TEST_CASE("det: gradient and second derivatives of singular matrices are those o
     return result;
   };
   const auto by_det = [](const Matrix& a) { return det(a); };
-  // Rank 3, 2 (to the last digit, and but for rounding), 2 with a negative determinant of the rest; then 1 and 0.
+  // Rank 3, 2 (to the last digit, and but for rounding), 2 with a negative determinant of the rest; then 1 and 0, where
+  // two singular values are 0 and more.
   for (const auto& values : {std::vector<double>{4, 1, 2, 1, 3, 0, 2, 0, 5},
                              {1, 2, 3, 2, 4, 6, 1, 0, 1},
                              {1, 2, 3, 4, 5, 6, 7, 8, 9},
                              {0, 2, 0, 1, 0, 0, 0, 0, 0},
-                             {0.1, 0.2, 0.3, 0.3, 0.6, 0.9, 1, 7, 1}}) {
+                             {0.1, 0.2, 0.3, 0.3, 0.6, 0.9, 1, 7, 1},
+                             {1, 2, 3, 2, 4, 6, 3, 6, 9},
+                             {0, 0, 0, 0, 0, 0, 0, 0, 0}}) {
     const Matrix a({3, 3}, values);
     const auto found = derivatives(by_det, a, true), expected = derivatives(polynomial, a, true);
     for (std::size_t order = 0; order < 2; ++order) {
       CAPTURE(order);
       CHECK(largest(found[order] - expected[order]) <= 1e-13 * std::max(1.0, largest(expected[order])));
     }
-  }
-  for (const auto& values : {std::vector<double>{1, 2, 3, 2, 4, 6, 3, 6, 9}, {0, 0, 0, 0, 0, 0, 0, 0, 0}}) {
-    const Matrix a({3, 3}, values);
-    CHECK(largest(derivatives(by_det, a, false)[0]) <= 1e-13);
-    CHECK_THROWS_AS(derivatives(by_det, a, true), ValueError);  // two singular values are 0
   }
   // Among others in a batch.
   const auto batch = parameter(Matrix({2, 2, 2}, {1, 2, 2, 4, 3, 1, 1, 2}));

@@ -55,7 +55,7 @@ TEST_CASE("det: a singular matrix in a batch takes no derivatives from the other
   }
   // Of the identity, along W: tr(W) 1 - Wᵀ.
   CHECK(is(second(Tensor<double>({3, 3}, one))[1], {66, -2, -29, 6, 50, -42, 3, -18, 2}));
-  CHECK(message<ValueError>([&] {
-          second(zeros<double>({2, 3, 3}));
-        }).starts_with("det: no second derivative: singular values 0 and 1 of matrix 0 are equal"));
+  // Of zeros all of it is 0.
+  for (const auto& derivative : second(zeros<double>({2, 3, 3})))
+    CHECK(std::ranges::all_of(derivative.span(), [](double v) { return v == 0; }));
 }

@@ -14,36 +14,48 @@ namespace {
 
 template <class T> Tensor<double> in_double(const Tensor<T>& x) { return Tensor<double>(x.array()); }
 
-// mean F(v), the mean in double: single free energies are some hundred nats.
+// mean F(v), all in double: single free energies may be far larger than what they differ by.
 template <class T> double mean_free_energy(const char* op, const Rbm<T>& rbm, const Tensor<T>& v) {
   const NoGrad pause;
   detail::check_some_rows(op, v, rbm.visible());
-  return mean(in_double(free_energy(rbm, v))).item();
+  const Rbm<double> wide(in_double(rbm.W), in_double(rbm.b), in_double(rbm.a));
+  return mean(free_energy(wide, in_double(v))).item();
 }
 
-// log p(v_i | v without i) from the hidden units' input u (biases added) and S = sum_j softplus(u_j): the log of
-// 1 / (1 + e^(F(v) - F(v'))), v' being v with unit i flipped.
-template <class T> double log_conditional(const Rbm<T>& rbm, const T* v, std::size_t i, const T* u, T here) {
+// log(1 + e^-|x|): what softplus(x) has beside max(x, 0).
+template <class B> B softplus_tail(const B& x) { return xsimd::log1p(simd::exp(-xsimd::abs(x))); }
+
+// log p(v_i | v without i) from the hidden units' input u (biases added) and their sum of tails: the log of
+// 1 / (1 + e^(F(v) - F(v'))), v' being v with unit i flipped. Inputs may be large: of max(u + d, 0) and max(u, 0) the
+// difference is summed, not each.
+template <class T> double log_conditional(const Rbm<T>& rbm, const T* v, std::size_t i, const T* u, double tails) {
   using B = simd::Batch<T>;
   const T change = T(1) - 2 * v[i];
-  const T there = kernels::sum_of(u, rbm.W.data() + i * rbm.hidden(), rbm.hidden(),
-                                  [c = B(change)](const B& a, const B& w) { return fn::Softplus{}.value(a + c * w); });
-  const double gap = static_cast<double>(change * rbm.b.data()[i]) + static_cast<double>(there - here);
+  const auto moved = [c = B(change), zero = B(T(0))](const B& a, const B& w) {
+    const B d = c * w, there = a + d;
+    const B linear = xsimd::select(there > zero, xsimd::select(a > zero, d, there), xsimd::select(a > zero, -a, zero));
+    return linear + softplus_tail(there);
+  };
+  const T sum = kernels::sum_of(u, rbm.W.data() + i * rbm.hidden(), rbm.hidden(), moved);
+  const double gap =
+      static_cast<double>(change) * static_cast<double>(rbm.b.data()[i]) + (static_cast<double>(sum) - tails);
   return gap > 0 ? -gap - std::log1p(std::exp(-gap)) : -std::log1p(std::exp(gap));
 }
 
-// mean over rows of f(row v, its hidden units' input u with bias, sum_j softplus(u_j)).
+// mean over rows of f(row v, its hidden units' input u with bias, the sum of their tails).
 template <class T, class F> double mean_over_rows(const char* op, const Rbm<T>& rbm, const Tensor<T>& v, const F& f) {
   detail::check_some_rows(op, v, rbm.visible());
   detail::check_binary(op, v);
   const std::size_t rows = v.shape()[0], hidden = rbm.hidden();
-  const Tensor<T> x = Tensor<T>::uninitialised({rows, hidden}), none = zeros<T>({hidden});
+  using B = simd::Batch<T>;
+  const Tensor<T> x = Tensor<T>::uninitialised({rows, hidden});
   detail::hidden_input(rbm, rows, v.data(), x.mutable_data());
   const Tensor<T> u = x + rbm.a.detach();
   double total = 0;
   for (std::size_t r = 0; r < rows; ++r) {
     const T* row = u.data() + r * hidden;
-    total += f(v.data() + r * rbm.visible(), row, kernels::softplus_sum(row, none.data(), hidden, T(1)));
+    const T tails = kernels::sum_of(row, row, hidden, [](const B& a, const B&) { return softplus_tail(a); });
+    total += f(v.data() + r * rbm.visible(), row, static_cast<double>(tails));
   }
   return total / static_cast<double>(rows);
 }
@@ -64,18 +76,18 @@ template <class T> double free_energy_gap(const Rbm<T>& rbm, const Tensor<T>& da
 }
 
 template <class T> double pseudo_log_likelihood(const Rbm<T>& rbm, const Tensor<T>& v) {
-  return mean_over_rows("pseudo_log_likelihood", rbm, v, [&](const T* row, const T* u, T here) {
+  return mean_over_rows("pseudo_log_likelihood", rbm, v, [&](const T* row, const T* u, double tails) {
     double sum = 0;
-    for (std::size_t i = 0; i < rbm.visible(); ++i) sum += log_conditional(rbm, row, i, u, here);
+    for (std::size_t i = 0; i < rbm.visible(); ++i) sum += log_conditional(rbm, row, i, u, tails);
     return sum;
   });
 }
 
 template <class T> double stochastic_pseudo_log_likelihood(const Rbm<T>& rbm, const Tensor<T>& v, Rng& rng) {
-  return mean_over_rows("stochastic_pseudo_log_likelihood", rbm, v, [&](const T* row, const T* u, T here) {
+  return mean_over_rows("stochastic_pseudo_log_likelihood", rbm, v, [&](const T* row, const T* u, double tails) {
     if (rbm.visible() == 0) return 0.0;
     const std::size_t i = rng.below(rbm.visible());
-    return static_cast<double>(rbm.visible()) * log_conditional(rbm, row, i, u, here);
+    return static_cast<double>(rbm.visible()) * log_conditional(rbm, row, i, u, tails);
   });
 }
 

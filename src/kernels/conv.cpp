@@ -88,9 +88,24 @@ template <class T> void conv2d_weight_gradient(const ConvSize& s, const T* x, co
   const Parts parts = batch_parts(s);
   const Scratch<T> sums((parts.number() - 1) * weights);
   parts.run([&](std::size_t part, std::size_t first, std::size_t last) {
-    const std::size_t image = first * s.groups;
-    way(some_images(s, first, last), x + image * s.image_elements(), dy + image * s.result_elements(),
-        part == 0 ? dw : sums.data() + (part - 1) * weights);
+    T* const out = part == 0 ? dw : sums.data() + (part - 1) * weights;
+    // A sum over so many positions keeps its digits in float; those of longer stretches of images meet in double.
+    constexpr std::size_t longest = 1 << 13;
+    const std::size_t stretch = sizeof(T) > 4 ? last - first : std::max<std::size_t>(longest / s.positions(), 1);
+    const auto collect = [&](std::size_t from, T* to) {
+      const std::size_t image = from * s.groups;
+      way(some_images(s, from, std::min(from + stretch, last)), x + image * s.image_elements(),
+          dy + image * s.result_elements(), to);
+    };
+    collect(first, out);
+    if (last - first <= stretch) return;
+    const Scratch<double> total(weights);
+    std::copy_n(out, weights, total.data());
+    for (std::size_t from = first + stretch; from < last; from += stretch) {
+      collect(from, out);
+      for (std::size_t i = 0; i < weights; ++i) total.data()[i] += static_cast<double>(out[i]);
+    }
+    for (std::size_t i = 0; i < weights; ++i) out[i] = static_cast<T>(total.data()[i]);
   });
   for (std::size_t part = 1; part < parts.number(); ++part)
     for (std::size_t i = 0; i < weights; ++i) dw[i] += sums.data()[(part - 1) * weights + i];

@@ -69,8 +69,10 @@ void convolve(const T* const* in, const std::size_t* taps_at, std::size_t taps, 
 
 constexpr std::size_t block = 5;  // taps whose sums stay in registers
 
-// sum[f][k] += the products of filter f's gradient with the image behind tap k, lane by lane.
-template <class T, std::size_t F> void collect(const ConvSize& s, const T* const* in, const T* dy, B<T>* const* to) {
+// sum[f][k] += the products of filter f's gradient with the image behind tap k in output rows [begin, end), lane by
+// lane.
+template <class T, std::size_t F>
+void collect(const ConvSize& s, std::size_t begin, std::size_t end, const T* const* in, const T* dy, B<T>* const* to) {
   const std::size_t down = s.stride_h * PaddedSize(s).width, whole = s.out_w / width<T> * width<T>;
   // The last vector of a row ends with it; what the one before has counted is masked out.
   const std::size_t tail = s.out_w - width<T>;
@@ -91,7 +93,7 @@ template <class T, std::size_t F> void collect(const ConvSize& s, const T* const
       for (std::size_t f = 0; f < F; ++f) sum[f][k] = simd::fma(d[f], x, sum[f][k]);
     }
   };
-  for (std::size_t i = 0; i < s.out_h; ++i) {
+  for (std::size_t i = begin; i < end; ++i) {
     const T* const row = dy + i * s.out_w;
     B<T> d[F];
     for (std::size_t j = 0; j < whole; j += width<T>) {
@@ -154,6 +156,8 @@ template <class T> void conv2d_weight_gradient(const ConvSize& s, const T* x, co
   const PaddedImages<T> images(s, x);
   const Scratch<B<T>> sums(s.groups * s.filters * all_taps);
   std::fill_n(sums.data(), s.groups * s.filters * all_taps, B<T>(T(0)));
+  // So many products are added up one by one in each lane, as far as whole rows go.
+  const std::size_t rows = std::max<std::size_t>(depth * width<T> / s.out_w, 1);
   for (std::size_t n = 0; n < s.images; ++n) {
     const T* image = images(n);
     B<T>* const of_group = sums.data() + n % s.groups * s.filters * all_taps;
@@ -163,7 +167,9 @@ template <class T> void conv2d_weight_gradient(const ConvSize& s, const T* x, co
         for (std::size_t k = 0; k < block; ++k) in[k] = image + taps_at.data()[std::min(first + k, taps - 1)];
         B<T>* to[filters];
         for (std::size_t k = 0; k < filters; ++k) to[k] = of_group + (f + k) * all_taps + first;
-        collect<T, filters>(s, in, dy + n * s.result_elements() + f * s.positions(), to);
+        for (std::size_t begin = 0; begin < s.out_h; begin += rows)
+          collect<T, filters>(s, begin, std::min(begin + rows, s.out_h), in,
+                              dy + n * s.result_elements() + f * s.positions(), to);
       }
     });
   }

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace xtape::kernels {
 
@@ -41,14 +42,19 @@ template <class T> void max_pool2d(const PoolSize<Sliding>& s, const T* x, T* y,
   });
 }
 
-// The sum of a block of rows: straight where it is small, else pairwise.
+// The sum of a block of rows: in the order of mean_windows where it is small, else pairwise.
 template <class T> T large_block_sum(const T* x, std::size_t rows, std::size_t columns, std::size_t width);
 template <class T> inline T block_sum(const T* x, std::size_t rows, std::size_t columns, std::size_t width) {
   if (rows > 16 || columns > 16) return large_block_sum(x, rows, columns, width);
-  T total = 0;
-  for (std::size_t r = 0; r < rows; ++r)
-    for (std::size_t c = 0; c < columns; ++c) total += x[r * width + c];
-  return total;
+  T total = 0, part = 0;
+  for (std::size_t r = 0, place = 0; r < rows; ++r)
+    for (std::size_t c = 0; c < columns; ++c) {
+      part += x[r * width + c];
+      if (++place % short_sum != 0) continue;
+      total += part;
+      part = 0;
+    }
+  return total + part;
 }
 template <class T> T large_block_sum(const T* x, std::size_t rows, std::size_t columns, std::size_t width) {
   if (rows == 1) return sum(x, columns);
@@ -65,6 +71,7 @@ template <class T, class Axis> void avg_pool2d(const PoolSize<Axis>& s, const T*
     y[out] = block_sum(x + image + rows.first * width + columns.first, rows.last - rows.first,
                        columns.last - columns.first, width) /
              places;
+    if (!std::isfinite(y[out])) y[out] = wide_mean(x + image, width, rows, columns, places);
   });
 }
 
@@ -72,12 +79,25 @@ template <class T, class Axis> void avg_pool2d(const PoolSize<Axis>& s, const T*
 template <class T, class Axis> void avg_unpool2d(const PoolSize<Axis>& s, const T* dy, T* dx) {
   if constexpr (std::is_same_v<Axis, Sliding>)
     if (is_small(s)) return mean_windows_gradient(s, dy, dx);
-  const std::size_t width = s.columns.extent;
-  for_windows(s, [&](std::size_t out, std::size_t image, const Window& rows, const Window& columns) {
-    const T share = dy[out] / (static_cast<T>(s.rows.places(rows)) * static_cast<T>(s.columns.places(columns)));
-    for (std::size_t r = rows.first; r < rows.last; ++r)
-      for (std::size_t c = columns.first; c < columns.last; ++c) dx[image + r * width + c] += share;
-  });
+  const std::size_t width = s.columns.extent, elements = s.image_elements();
+  // f(place in the image, what it gets) for the windows of one image after the other.
+  const auto spread = [&](const PoolSize<Axis>& some, const T* from, const auto& f) {
+    for_windows(some, [&](std::size_t out, std::size_t image, const Window& rows, const Window& columns) {
+      const T share = from[out] / (static_cast<T>(s.rows.places(rows)) * static_cast<T>(s.columns.places(columns)));
+      for (std::size_t r = rows.first; r < rows.last; ++r)
+        for (std::size_t c = columns.first; c < columns.last; ++c) f(image + r * width + c, share);
+    });
+  };
+  if (s.overlap() <= static_cast<double>(short_sum))
+    return spread(s, dy, [&](std::size_t at, T share) { dx[at] += share; });
+  PoolSize<Axis> one = s;
+  one.count = 1;
+  std::vector<Total<T>> totals(elements);
+  for (std::size_t n = 0; n < s.count; ++n, dx += elements, dy += s.rows.out * s.columns.out) {
+    std::ranges::fill(totals, Total<T>());
+    spread(one, dy, [&](std::size_t at, T share) { totals[at].add(share); });
+    std::ranges::transform(totals, dx, [](const Total<T>& total) { return total.value(); });
+  }
 }
 
 }  // namespace xtape::kernels

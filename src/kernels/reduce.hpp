@@ -4,6 +4,7 @@
 #include <xtape/detail/loop.hpp>
 
 #include "terms.hpp"
+#include "total.hpp"
 
 #include <cmath>
 #include <cstdint>
@@ -14,6 +15,15 @@ namespace xtape::kernels {
 template <class T> T sum(const T* x, std::size_t n) {
   using B = simd::Batch<T>;
   return sum_terms<1, false, T, 1>(n, {x}, n, [](const std::array<B, 1>& v) { return v; })[0];
+}
+
+// The mean of x[0..n), also where the sum leaves the range of T.
+template <class T> T mean(const T* x, std::size_t n) {
+  const T y = sum(x, n) / static_cast<T>(n);
+  if (std::isfinite(y)) return y;
+  Wide<T> total = 0;
+  for (std::size_t i = 0; i < n; ++i) total += static_cast<Wide<T>>(x[i]);
+  return static_cast<T>(total / static_cast<Wide<T>>(n));
 }
 
 // out[o, j] = sum_i x[o, i, j]

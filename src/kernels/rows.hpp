@@ -1,9 +1,15 @@
 #pragma once
 // Rows of an array picked by a list, and added to places by a list.
 
+#include <xtape/detail/memory.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <memory>
+
+#include "total.hpp"
 
 namespace xtape::kernels {
 
@@ -19,10 +25,86 @@ void take_rows(std::size_t outer, std::size_t n, std::size_t inner, const std::i
         std::copy_n(in + static_cast<std::size_t>(rows[j]) * inner, inner, out + j * inner);
 }
 
-// in (outer, m, inner), out (outer, n, inner): out[o, rows[j], :] += in[o, j, :]
-template <class T>
-void add_rows(std::size_t outer, std::size_t n, std::size_t inner, const std::int64_t* rows, std::size_t m, const T* in,
+// Terms that are added to one place one by one; sums of more are kept in more digits.
+inline constexpr std::size_t few_terms = 16;
+
+// True if a row of [0, n) stands in the list more than a few times. Only counters of rows in the list are touched: a
+// short list into a long array takes the time of the list.
+template <class Index> bool crowded(std::size_t n, const Index* rows, std::size_t m) {
+  if (m <= few_terms) return false;
+  const auto memory = xtape::detail::Storage::make(n);
+  auto* const count = static_cast<std::uint8_t*>(memory->data());
+  if (m > n / 16)
+    std::fill_n(count, n, std::uint8_t{0});
+  else
+    for (std::size_t j = 0; j < m; ++j) count[rows[j]] = 0;
+  for (std::size_t j = 0; j < m; ++j)
+    if (++count[rows[j]] > few_terms) return true;
+  return false;
+}
+
+// For each row in the list, the places where it stands, as a chain: from the first on, next[j] is the one after place
+// j. first[rows[j]] is j for the first place alone. Memory of rows that are not in the list is not touched.
+struct Chains {
+  static constexpr std::uint32_t end = std::numeric_limits<std::uint32_t>::max();
+  xtape::detail::Handle<xtape::detail::Storage> first_memory, next_memory;
+  std::uint32_t *first, *next;
+  template <class Index>
+  Chains(std::size_t n, const Index* rows, std::size_t m)
+      : first_memory(xtape::detail::Storage::make(n * sizeof(std::uint32_t))),
+        next_memory(xtape::detail::Storage::make(m * sizeof(std::uint32_t))),
+        first(static_cast<std::uint32_t*>(first_memory->data())),
+        next(static_cast<std::uint32_t*>(next_memory->data())) {
+    for (std::size_t j = 0; j < m; ++j) first[rows[j]] = end;
+    for (std::size_t j = m; j-- > 0;) {
+      next[j] = first[rows[j]];
+      first[rows[j]] = static_cast<std::uint32_t>(j);
+    }
+  }
+};
+
+// The sum of out's row and the rows of `in` in a chain, in its place.
+template <class T> void add_chain(const Chains& chains, std::size_t place, std::size_t inner, const T* in, T* out) {
+  constexpr std::size_t tile = 128;
+  Total<T> total[tile];
+  for (std::size_t c = 0; c < inner; c += tile) {
+    const std::size_t columns = std::min(tile, inner - c);
+    for (std::size_t i = 0; i < columns; ++i) total[i] = Total<T>(out[c + i]);
+    for (std::size_t j = place; j != Chains::end; j = chains.next[j])
+      for (std::size_t i = 0; i < columns; ++i) total[i].add(in[j * inner + c + i]);
+    for (std::size_t i = 0; i < columns; ++i) out[c + i] = total[i].value();
+  }
+}
+
+// out[rows[j]] += in[j], with a total for each place; those of places that are not in the list are not touched.
+template <class T, class Index>
+void add_to_totals(std::size_t n, const Index* rows, std::size_t m, const T* in, T* out) {
+  const auto memory = xtape::detail::Storage::make(n * sizeof(Total<T>));
+  auto* const totals = static_cast<Total<T>*>(memory->data());
+  for (std::size_t j = 0; j < m; ++j) std::construct_at(totals + rows[j], out[rows[j]]);
+  for (std::size_t j = 0; j < m; ++j) totals[rows[j]].add(in[j]);
+  for (std::size_t j = 0; j < m; ++j) out[rows[j]] = totals[rows[j]].value();
+}
+
+// in (outer, m, inner), out (outer, n, inner): out[o, rows[j], :] += in[o, j, :]. A few terms to a row are added as
+// they come, more with more digits, as in sum().
+template <class T, class Index>
+void add_rows(std::size_t outer, std::size_t n, std::size_t inner, const Index* rows, std::size_t m, const T* in,
               T* out) {
+  if (outer == 0 || inner == 0) return;
+  const bool many = crowded(n, rows, m);
+  if (many && inner == 1) {
+    for (std::size_t o = 0; o < outer; ++o) add_to_totals(n, rows, m, in + o * m, out + o * n);
+    return;
+  }
+  if (many && m < Chains::end) {
+    const Chains chains(n, rows, m);
+    for (std::size_t o = 0; o < outer; ++o, in += m * inner, out += n * inner)
+      for (std::size_t j = 0; j < m; ++j)
+        if (chains.first[rows[j]] == j)
+          add_chain(chains, j, inner, in, out + static_cast<std::size_t>(rows[j]) * inner);
+    return;
+  }
   for (std::size_t o = 0; o < outer; ++o, in += m * inner, out += n * inner)
     for (std::size_t j = 0; j < m; ++j) {
       T* sum = out + static_cast<std::size_t>(rows[j]) * inner;

@@ -60,7 +60,18 @@ inline void cumsum(const double* x, double* y, std::size_t outer, std::size_t n,
   });
 }
 
-template <class T> void cumprod(const T* x, T* y, std::size_t outer, std::size_t n, std::size_t inner, bool reverse) {
+// Running products; those of float are kept in double.
+inline void cumprod(const float* x, float* y, std::size_t outer, std::size_t n, std::size_t inner, bool reverse) {
+  double products[scan_tile];
+  for_scan(outer, n, inner, reverse, [&](std::size_t at, std::size_t, bool first, std::size_t columns, auto apart) {
+    if (first) std::fill_n(products, columns, 1.0);
+    for (std::size_t c = 0; c < columns; ++c) {
+      products[c] *= static_cast<double>(x[at + c * apart]);
+      y[at + c * apart] = static_cast<float>(products[c]);
+    }
+  });
+}
+inline void cumprod(const double* x, double* y, std::size_t outer, std::size_t n, std::size_t inner, bool reverse) {
   for_scan(outer, n, inner, reverse,
            [&](std::size_t at, std::size_t before, bool first, std::size_t columns, auto apart) {
              for (std::size_t c = 0; c < columns; ++c)
@@ -68,9 +79,20 @@ template <class T> void cumprod(const T* x, T* y, std::size_t outer, std::size_t
            });
 }
 
-// y_i = a_i y_(i-1) + b_i, without a_i y_(i-1) in the first row.
-template <class T>
-void recurrence(const T* a, const T* b, T* y, std::size_t outer, std::size_t n, std::size_t inner, bool reverse) {
+// y_i = a_i y_(i-1) + b_i, without a_i y_(i-1) in the first row. Those of float are kept in double.
+inline void recurrence(const float* a, const float* b, float* y, std::size_t outer, std::size_t n, std::size_t inner,
+                       bool reverse) {
+  double state[scan_tile];
+  for_scan(outer, n, inner, reverse, [&](std::size_t at, std::size_t, bool first, std::size_t columns, auto apart) {
+    for (std::size_t c = 0; c < columns; ++c) {
+      const double step = static_cast<double>(b[at + c * apart]);
+      state[c] = first ? step : static_cast<double>(a[at + c * apart]) * state[c] + step;
+      y[at + c * apart] = static_cast<float>(state[c]);
+    }
+  });
+}
+inline void recurrence(const double* a, const double* b, double* y, std::size_t outer, std::size_t n, std::size_t inner,
+                       bool reverse) {
   for_scan(
       outer, n, inner, reverse, [&](std::size_t at, std::size_t before, bool first, std::size_t columns, auto apart) {
         for (std::size_t c = 0; c < columns; ++c)

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -17,6 +18,7 @@
 
 #include "pool_size.hpp"
 #include "terms.hpp"
+#include "total.hpp"
 
 namespace xtape::kernels {
 
@@ -227,6 +229,35 @@ template <class T> void places_of_codes(const PoolSize<Sliding>& s, const T* cod
       }
 }
 
+// Terms that are added to one place one by one; of more there are sums of sums.
+inline constexpr std::size_t short_sum = 16;
+
+template <class T> bool all_finite(const T* x, std::size_t n) {
+  using B = simd::Batch<T>;
+  constexpr std::size_t chains = 4;
+  std::array<B, chains> odd;  // NaN where a number was not finite
+  odd.fill(B(T(0)));
+  std::size_t i = 0;
+  const auto check = [&](std::size_t at, B& sum) {
+    const B v = B::load_unaligned(x + at);
+    sum += v - v;
+  };
+  for (; i + chains * B::size <= n; i += chains * B::size)
+    for (std::size_t c = 0; c < chains; ++c) check(i + c * B::size, odd[c]);
+  for (; i + B::size <= n; i += B::size) check(i, odd[0]);
+  T rest = i == 0 ? T(0) : xsimd::hadd((odd[0] + odd[1]) + (odd[2] + odd[3]));
+  for (; i < n; ++i) rest += x[i] - x[i];
+  return rest == T(0);
+}
+
+// The sum of a window's elements through `places`, divided by their number, where it leaves the range of T.
+template <class T> T wide_mean(const T* image, std::size_t width, const Window& rows, const Window& columns, T places) {
+  Wide<T> total = 0;
+  for (std::size_t r = rows.first; r < rows.last; ++r)
+    for (std::size_t c = columns.first; c < columns.last; ++c) total += static_cast<Wide<T>>(image[r * width + c]);
+  return static_cast<T>(total / static_cast<Wide<T>>(places));
+}
+
 // y = the mean of each window, of which the padding counts as zeros. The window is small.
 template <class T> void mean_windows(const PoolSize<Sliding>& s, const T* x, T* y) {
   const Phases<T> phases(s);
@@ -239,16 +270,50 @@ template <class T> void mean_windows(const PoolSize<Sliding>& s, const T* x, T* 
         const T* const row = image + phases.row(i);
         for_batches<T>(s.columns.out, [&]<class B>(std::size_t k, std::size_t) {
           B sum = load<B>(row + offset[0] + k);
-          for (std::size_t place = 1; place < places; ++place) sum += load<B>(row + offset[place] + k);
+          for (std::size_t place = 1; place < std::min(places, short_sum); ++place)
+            sum += load<B>(row + offset[place] + k);
+          for (std::size_t first = short_sum; !fixed && first < places; first += short_sum) {
+            B part = load<B>(row + offset[first] + k);
+            for (std::size_t place = first + 1; place < std::min(places, first + short_sum); ++place)
+              part += load<B>(row + offset[place] + k);
+            sum += part;
+          }
           store(sum / B(static_cast<T>(places)), y + k);
         });
       }
+      const std::size_t windows = s.rows.out * s.columns.out;
+      T* const means = y - windows;
+      if (all_finite(means, windows)) continue;
+      for (std::size_t at = 0; at < windows; ++at)
+        if (!std::isfinite(means[at]))
+          means[at] = wide_mean(x + n * s.image_elements(), s.columns.extent, s.rows(at / s.columns.out),
+                                s.columns(at % s.columns.out), static_cast<T>(places));
     }
   });
 }
 
+// The same where windows overlap much: what a row of windows gives to each column is added up first, and then given to
+// all rows that the windows have.
+template <class T> void mean_windows_gradient_by_rows(const PoolSize<Sliding>& s, const T* dy, T* dx) {
+  const T places = static_cast<T>(s.rows.window * s.columns.window);
+  const std::size_t width = s.columns.extent + 2 * s.columns.pad;
+  const auto memory = xtape::detail::Storage::make(width * sizeof(T));
+  T* const line = static_cast<T*>(memory->data());
+  for (std::size_t n = 0; n < s.count; ++n, dx += s.image_elements())
+    for (std::size_t i = 0; i < s.rows.out; ++i, dy += s.columns.out) {
+      std::fill_n(line, width, T(0));
+      for (std::size_t c = 0; c < s.columns.window; ++c)
+        for (std::size_t k = 0; k < s.columns.out; ++k) line[k * s.columns.stride + c] += dy[k];
+      const Window rows = s.rows(i);
+      for (std::size_t r = rows.first; r < rows.last; ++r)
+        for (std::size_t c = 0; c < s.columns.extent; ++c)
+          dx[r * s.columns.extent + c] += line[c + s.columns.pad] / places;
+    }
+}
+
 // The transpose of mean_windows; dx starts at 0.
 template <class T> void mean_windows_gradient(const PoolSize<Sliding>& s, const T* dy, T* dx) {
+  if (s.overlap() > static_cast<double>(short_sum)) return mean_windows_gradient_by_rows(s, dy, dx);
   const T places = static_cast<T>(s.rows.window * s.columns.window);
   spread_windows(s, dx, [&]<class B>(std::size_t window, std::size_t) { return load<B>(dy + window) / B(places); });
 }

@@ -5,6 +5,7 @@
 #include <xtape/ops/solve.hpp>
 
 #include "../kernels/lapack.hpp"
+#include "../kernels/product.hpp"
 #include "matrices.hpp"
 
 namespace xtape {
@@ -35,9 +36,23 @@ template <class T> Tensor<T> cholesky(const Tensor<T>& a) {
 
 template <class T> Tensor<T> cholesky_log_det(const Tensor<T>& l) {
   const detail::Matrices size = detail::square_matrices_of("cholesky_log_det", l.shape());
-  const Tensor<T> flat = reshape(l, Shape{size.count, size.rows * size.rows});
-  const Tensor<T> diagonal = slice(flat, {all(), Range{.step = static_cast<std::ptrdiff_t>(size.rows) + 1}});
-  return reshape(sum(log(diagonal), -1) * T(2), size.batch);
+  const std::size_t n = size.rows;
+  Tensor<T> y = Tensor<T>::uninitialised(size.batch);
+  for (std::size_t i = 0; i < size.count; ++i) {
+    // A product, of which the logarithm is taken: a sum of logarithms that all but cancel would lose digits.
+    kernels::ScaledProduct product;
+    bool negative = false;
+    for (std::size_t j = 0; j < n; ++j) {
+      const T element = l.data()[i * n * n + j * (n + 1)];
+      product.multiply(static_cast<double>(element));
+      negative = negative || element < 0;
+    }
+    y.mutable_data()[i] = negative ? std::numeric_limits<T>::quiet_NaN() : static_cast<T>(2 * product.log_size());
+  }
+  return record("cholesky_log_det", std::move(y), {l}, [l, n](const Tensor<T>& dy) {
+    const Tensor<T> one = detail::identity<T>(n), both = reshape(dy, detail::extended(dy.shape(), {1, 1})) * T(2);
+    return Gradients(where(one, both / where(one, l, 1), 0));
+  });
 }
 
 #define XTAPE_CHOLESKY(T)                        \

@@ -3,16 +3,21 @@
 #include <xtape/ops/linalg.hpp>
 #include <xtape/ops/solve.hpp>
 
+#include "../kernels/product.hpp"
+#include "cofactors.hpp"
 #include "lu.hpp"
 
-#include <algorithm>
+#include <cmath>
+#include <limits>
 
 namespace xtape {
 namespace {
 
-template <class T> T determinant(const detail::Lu<T>& lu, std::size_t matrix) {
-  T product = static_cast<T>(lu.permutation_sign(matrix));
-  for (std::size_t i = 0; i < lu.size.rows; ++i) product *= lu.diagonal(matrix, i);
+// The determinant of the factored matrix: the product of its pivots, which may leave the range of numbers on its way.
+template <class T> kernels::ScaledProduct determinant(const detail::Lu<T>& lu, std::size_t matrix) {
+  kernels::ScaledProduct product;
+  for (std::size_t i = 0; i < lu.size.rows; ++i) product.multiply(static_cast<double>(lu.diagonal(matrix, i)));
+  product.part *= lu.permutation_sign(matrix);
   return product;
 }
 
@@ -32,28 +37,6 @@ template <class T> Tensor<T> over_matrices(const Tensor<T>& y) {
   return reshape(y, detail::extended(y.shape(), {1, 1}));
 }
 
-// prod_{j != i} s_j for each row of s (b, n)
-template <class T> Tensor<T> products_of_others(const Tensor<T>& s) {
-  const std::size_t n = s.shape(-1);
-  const Tensor<T> factors = where(detail::identity<T>(n), 1, expand_dims(s, 1));
-  Tensor<T> product = slice(factors, {all(), all(), 0});
-  for (std::size_t j = 1; j < n; ++j) product = product * slice(factors, {all(), all(), j});
-  return product;
-}
-
-// The cofactors by the singular values, of a matrix of any rank.
-template <class T> Tensor<T> cofactors(const Tensor<T>& a, const detail::Matrices& size) {
-  const std::size_t n = size.rows;
-  const auto [u, s, vt] = detail::svd("det: no second derivative", reshape(a, Shape{size.count, n, n}));
-  Tensor<T> sign;  // of det U det V, which is 1 or -1 but for rounding
-  {
-    const NoGrad pause;
-    sign = slogdet(u).sign * slogdet(vt).sign;
-  }
-  const Tensor<T> scaled = u * expand_dims(products_of_others(s) * expand_dims(sign, 1), 1);
-  return reshape(matmul(scaled, vt), a.shape());
-}
-
 // The diagonal matrix of 1, ..., n: its singular values are distinct.
 template <class T> Tensor<T> counting(std::size_t n) {
   Tensor<T> result = zeros<T>({n, n});
@@ -61,26 +44,77 @@ template <class T> Tensor<T> counting(std::size_t n) {
   return result;
 }
 
+// What det's value leaves to its gradient. The matrices are balanced by powers of two before they are factored: what
+// is then a small pivot is one by rounding, not by the units that rows and columns are measured in.
+template <class T> struct Determinants {
+  detail::Lu<T> lu;  // of the balanced matrices
+  detail::Balance balance;
+  std::vector<std::int64_t> exponent;  // the determinants are between 2^(exponent - 1) and 2^exponent by size
+  Tensor<T> regular;                   // 1 where the gradient is found by the inverse, else 0
+  bool all_regular = true;
+
+  // a times 2^(row_i + column_j).
+  Tensor<T> balanced(const Tensor<T>& a) const {
+    return balance.changes ? detail::times_powers(a, [this](std::size_t at) { return exponent_at(at); }) : a;
+  }
+  std::int64_t exponent_at(std::size_t at) const {
+    const std::size_t n = lu.size.rows, matrix = at / (n * n);
+    return balance.row[matrix * n + at / n % n] + balance.column[matrix * n + at % n];
+  }
+};
+
+// C = y A⁻ᵀ: A⁻ᵀ = B⁻ᵀ scaled as B was, and y 2^-exponent between 1/2 and 1.
+template <class T>
+Tensor<T> cofactors_by_inverse(const Determinants<T>& d, const Tensor<T>& b, const detail::Lu<T>& lu,
+                               const Tensor<T>& value) {
+  const std::size_t n = d.lu.size.rows;
+  if (!d.balance.changes) return over_matrices(value) * detail::solve_factored(b, lu, detail::identity<T>(n), true);
+  const Tensor<T> part = detail::times_powers(value, [&](std::size_t i) { return -d.exponent[i]; });
+  const Tensor<T> inverse = detail::solve_factored(b, lu, detail::identity<T>(n), true);
+  return detail::times_powers(over_matrices(part) * inverse,
+                              [&](std::size_t at) { return d.exponent[at / (n * n)] + d.exponent_at(at); });
+}
+
+// The same of a matrix of any rank.
+template <class T> Tensor<T> cofactors_by_values(const Determinants<T>& d, const Tensor<T>& b) {
+  const std::size_t n = d.lu.size.rows;
+  const auto scaled = detail::scaled_cofactors(reshape(b, Shape{d.lu.size.count, n, n}));
+  return detail::times_powers(reshape(scaled.cofactors, b.shape()), [&](std::size_t at) {
+    const std::size_t matrix = at / (n * n);
+    return scaled.exponent[matrix] + d.exponent_at(at) - d.balance.of_determinant(matrix);
+  });
+}
+
 }  // namespace
 
 template <class T> Tensor<T> det(const Tensor<T>& a) {
-  const detail::Lu<T> lu = detail::lu("det", a);
-  Tensor<T> y = Tensor<T>::uninitialised(lu.size.batch);
-  const Tensor<T> regular = Tensor<T>::uninitialised(lu.size.batch);
-  for (std::size_t i = 0; i < y.size(); ++i) {
-    const T value = y.mutable_data()[i] = determinant(lu, i);
-    regular.mutable_data()[i] = std::isnormal(value) && well_pivoted(lu, i) ? T(1) : T(0);
+  const detail::Matrices size = detail::square_matrices_of("det", a.shape());
+  Determinants<T> d{{.size = size, .factors = {}, .pivot_list = {}}, detail::balance(a, size), {}, {}, true};
+  {
+    const NoGrad pause;
+    d.lu = detail::lu("det", d.balanced(a));
   }
-  const bool all_regular = std::ranges::count(regular.span(), T(0)) == 0;
-  return record("det", std::move(y), {a}, [a, lu, regular, all_regular](const Tensor<T>& dy, const Tensor<T>& value) {
-    const std::size_t n = lu.size.rows;
-    const Tensor<T> one = detail::identity<T>(n);
-    if (all_regular) return Gradients(over_matrices(dy * value) * detail::solve_factored(a, lu, one, true));
+  Tensor<T> y = Tensor<T>::uninitialised(size.batch);
+  d.regular = Tensor<T>::uninitialised(size.batch);
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const kernels::ScaledProduct product = determinant(d.lu, i);
+    const std::int64_t scaling = d.balance.of_determinant(i);
+    const T value = y.mutable_data()[i] = static_cast<T>(product.value(-scaling));
+    const bool regular = std::isnormal(value) && well_pivoted(d.lu, i);
+    d.exponent.push_back(regular ? product.exponent - scaling : 0);
+    d.regular.mutable_data()[i] = regular ? T(1) : T(0);
+    d.all_regular = d.all_regular && regular;
+  }
+  return record("det", std::move(y), {a}, [a, d](const Tensor<T>& dy, const Tensor<T>& value) {
+    const Tensor<T> b = d.balanced(a);
+    if (d.all_regular) return Gradients(over_matrices(dy) * cofactors_by_inverse(d, b, d.lu, value));
     // Each way is given harmless matrices in the place of those that go the other way.
-    const Tensor<T> choice = over_matrices(regular), by_inverse = where(choice, a, one);
-    const Tensor<T> inverses = detail::solve_factored(by_inverse, detail::lu("det", by_inverse), one, true);
-    const Tensor<T> by_values = cofactors(where(choice, counting<T>(n), a), lu.size);
-    return Gradients(over_matrices(dy) * where(choice, over_matrices(value) * inverses, by_values));
+    const Tensor<T> choice = over_matrices(d.regular), one = detail::identity<T>(d.lu.size.rows);
+    const Tensor<T> by_inverse = where(choice, b, one);
+    const Tensor<T> inverses =
+        cofactors_by_inverse(d, by_inverse, detail::lu("det", by_inverse), where(d.regular, value, 1));
+    const Tensor<T> by_values = cofactors_by_values(d, where(choice, counting<T>(d.lu.size.rows), b));
+    return Gradients(over_matrices(dy) * where(choice, inverses, by_values));
   });
 }
 
@@ -88,14 +122,10 @@ template <class T> SignedLogDet<T> slogdet(const Tensor<T>& a) {
   const detail::Lu<T> lu = detail::lu("slogdet", a);
   const Tensor<T> sign = Tensor<T>::uninitialised(lu.size.batch), log = Tensor<T>::uninitialised(lu.size.batch);
   for (std::size_t i = 0; i < sign.size(); ++i) {
-    T s = static_cast<T>(lu.permutation_sign(i)), l = 0;
-    for (std::size_t j = 0; j < lu.size.rows; ++j) {
-      const T pivot = lu.diagonal(i, j);
-      s *= pivot > 0 ? T(1) : pivot < 0 ? T(-1) : pivot;  // NaN stays
-      l += std::log(std::abs(pivot));
-    }
-    sign.mutable_data()[i] = s;
-    log.mutable_data()[i] = l;
+    const kernels::ScaledProduct product = determinant(lu, i);
+    const double part = product.part;
+    sign.mutable_data()[i] = static_cast<T>(part > 0 ? 1 : part < 0 ? -1 : part);  // NaN stays
+    log.mutable_data()[i] = static_cast<T>(product.log_size());
   }
   return {
       sign, record("slogdet", log, {a}, [a, lu](const Tensor<T>& dy) {

@@ -39,12 +39,14 @@ template <class T> Eigh<T> eigh(const Tensor<T>& a) {
   };
   y = record("eigh", std::move(y), {a}, [values_of, vectors_of](const Tensor<T>& dy, const Tensor<T>& value) {
     const Tensor<T> w = values_of(value), v = vectors_of(value);
-    const Tensor<T> p = matmul(v, vectors_of(dy), {.transpose_a = true});
+    const Tensor<T> dw = values_of(dy), dv = vectors_of(dy);
+    const Tensor<T> p = matmul(v, dv, {.transpose_a = true});
     const Tensor<T> same = detail::indistinct(w);
-    detail::check_distinct("eigh", "eigenvalues", w, same, p, detail::was_asked(dy));
+    detail::check_distinct("eigh", "eigenvalues", w, same, p,
+                           detail::was_asked(dy) ? detail::reached(dw, {dv}) : std::vector<bool>());
     const Tensor<T> difference = where(same, 1, expand_dims(w, -2) - expand_dims(w, -1));
     const Tensor<T> turn = where(same, 0, (p - detail::transposed(p)) * T(0.5) / difference);
-    const Tensor<T> inner = where(detail::identity<T>(w.shape(-1)), expand_dims(values_of(dy), -1), turn);
+    const Tensor<T> inner = where(detail::identity<T>(w.shape(-1)), expand_dims(dw, -1), turn);
     return Gradients(detail::symmetrised(matmul(matmul(v, inner), v, {.transpose_b = true})));
   });
   return {values_of(y), vectors_of(y)};

@@ -101,7 +101,7 @@ Tensor<T> scatter_add(const Tensor<T>& x, const Integers& indices, const Tensor<
                                  to_string(source.shape()), to_string(indices.shape()), to_string(x.shape())));
   const Indices at = places("scatter_add", indices, a, x.shape());
   Tensor<T> y(x.shape(), x.span());
-  for (std::size_t i = 0; i < at.size(); ++i) y.mutable_data()[at.data()[i]] += source.data()[i];
+  kernels::add_rows(1, x.size(), 1, at.data(), at.size(), source.data(), y.mutable_data());
   return record("scatter_add", std::move(y), {x, source},
                 [at, shape = source.shape()](const Tensor<T>& dy, Wanted wanted) {
                   return wanted.gradients([&] { return dy; }, [&] { return detail::gather_flat(dy, at, shape); });

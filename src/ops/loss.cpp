@@ -34,7 +34,7 @@ template <class T, class F> Tensor<T> mean_loss(const Tensor<T>& x, const Tensor
   const Tensor<T> terms = Tensor<T>::uninitialised(x.shape());
   detail::run_long_row<T, 2, 1>(x.size(), {x.data(), t.data()}, {1, 1}, {terms.mutable_data()},
                                 [&f](const std::array<B, 2>& v) { return std::array<B, 1>{f(v[0], v[1])}; });
-  return Tensor<T>(kernels::sum(terms.data(), terms.size()) / static_cast<T>(x.size()));
+  return Tensor<T>(kernels::mean(terms.data(), terms.size()));
 }
 
 // Throws unless there is a label, one of the classes, for each row.
@@ -68,7 +68,7 @@ template <class T> Tensor<T> cross_entropy(const Tensor<T>& logits, const Labels
     for (std::size_t i = 0; i < rows; ++i)
       terms.mutable_data()[i] = -log_p.data()[i * classes + static_cast<std::size_t>(labels[i])];
   }
-  Tensor<T> y(kernels::sum(terms.data(), rows) / static_cast<T>(rows));
+  Tensor<T> y(kernels::mean(terms.data(), rows));
   return record("cross_entropy", std::move(y), {logits},
                 [logits, labels, shifts, finite, rows, classes](const Tensor<T>& dy) {
                   if (finite && !Tape::recording()) {

@@ -14,6 +14,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace xtape::detail {
 
@@ -161,17 +162,31 @@ template <class T> Tensor<T> indistinct(const Tensor<T>& values) {
   }
   return same;
 }
+// Which of the values (..., n) a gradient reaches that has other numbers than 0: their own, or that of their vectors,
+// columns of (..., rows, n).
+template <class T> std::vector<bool> reached(const Tensor<T>& of_values, std::initializer_list<Tensor<T>> of_vectors) {
+  const std::size_t n = of_values.shape(-1);
+  std::vector<bool> result(of_values.size());
+  for (std::size_t i = 0; i < result.size(); ++i) result[i] = of_values.data()[i] != 0;
+  for (const Tensor<T>& columns : of_vectors)
+    for (std::size_t i = 0, in_matrix = n * columns.shape(-2); i < columns.size(); ++i)
+      if (columns.data()[i] != 0) result[i / in_matrix * n + i % n] = true;
+  return result;
+}
 // Throws ValueError if a gradient reaches vectors that belong to equal values: there they have no derivative.
 // p, (..., n, n): what is divided by the differences of the values. Where these are 0 and p is, too, it may be that no
-// gradient reached the vectors, or that one of 0 times infinity did; `asked`: it did.
+// gradient reached the vectors, or that one of 0 times infinity did. `reached`: the values that it may have reached,
+// none if nobody asked for vectors.
 template <class T>
 void check_distinct(const char* op, const char* what, const Tensor<T>& values, const Tensor<T>& same,
-                    const Tensor<T>& p, bool asked) {
+                    const Tensor<T>& p, const std::vector<bool>& reached) {
   const std::size_t n = values.shape(-1);
   for (std::size_t at = 0; at < same.size(); ++at) {
     const std::size_t matrix = at / (n * n), i = at / n % n, j = at % n;
     const T* const v = values.data() + matrix * n;
-    if (i != j && same.data()[at] != 0 && (p.data()[at] != 0 || (asked && v[i] == v[j])))
+    if (i == j || same.data()[at] == 0) continue;
+    const bool lost = !reached.empty() && v[i] == v[j] && (reached[matrix * n + i] || reached[matrix * n + j]);
+    if (lost || p.data()[at] != 0)
       throw ValueError(
           fmt::format("{0}: {1} {2} and {3} of matrix {4} are equal, or as good as: their vectors "
                       "have no derivative (the values themselves do)",

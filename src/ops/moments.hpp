@@ -6,7 +6,15 @@
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/reduce.hpp>
 
+#include "../kernels/moments.hpp"
+#include "../kernels/parallel.hpp"
+#include "../kernels/total.hpp"
 #include "reduce.hpp"
+#include "strided.hpp"
+
+#include <cmath>
+#include <limits>
+#include <vector>
 
 namespace xtape::detail {
 
@@ -22,35 +30,135 @@ template <class T, std::size_t K, class F> Tensor<T> fused(const std::array<cons
   return y;
 }
 
-// The mean of each group, with extent 1 along the group's axes; in two parts, since a large one does not fit a single
-// number well enough.
-template <class T> struct Centre { Tensor<T> mean, correction; };
-template <class T> Centre<T> centre(const Tensor<T>& x, const Axes& axes) {
-  using B = simd::Batch<T>;
-  const NoGrad pause;
-  const auto [total, size] = sums_of<2>(x, axes, std::array<const Tensor<T>*, 0>{}, [](const auto& v, const auto&) {
-    return std::array<B, 2>{v[0], xsimd::abs(v[0])};
+// Calls f(element of x, its group's number) for all elements; `from`: x's shape with extent 1 along the groups' axes.
+template <class T, class F> void for_groups(const Tensor<T>& x, const Shape& from, const F& f) {
+  kernels::Strided all, groups;
+  all.shape = groups.shape = x.shape();
+  all.stride = strides_of(x.shape());
+  groups.stride = strides_of(from);
+  for (std::size_t i = 0; i < from.size(); ++i)
+    if (from[i] == 1) groups.stride[i] = 0;
+  kernels::for_offsets(all, groups, [&](std::ptrdiff_t element, std::ptrdiff_t group) {
+    f(x.data()[element], static_cast<std::size_t>(group));
   });
-  const T n = static_cast<T>(x.size()) / static_cast<T>(total.size());
-  const Tensor<T> m = total / n;
-  // The mean of what is left, which all but cancels. A number far larger than the sum of all sizes cuts off what then
-  // adds up without rounding, and the rest is small.
-  const Tensor<T> far = where(size < std::numeric_limits<T>::max() / 32, size * T(16), 0);
+}
+
+// Means and sums of squared deviations with digits and range to spare: slow, for what overflows or underflows else.
+template <class T> struct WideMoments { std::vector<kernels::Wide<T>> means, squares; };
+template <class T> std::vector<kernels::Wide<T>> wide_means(const Tensor<T>& x, const Shape& from) {
+  using W = kernels::Wide<T>;
+  std::vector<W> means(from.elements(), W(0));
+  for_groups(x, from, [&](T v, std::size_t group) { means[group] += static_cast<W>(v); });
+  const W n = static_cast<W>(x.size()) / static_cast<W>(means.size());
+  for (W& mean : means) mean /= n;
+  return means;
+}
+template <class T> WideMoments<T> wide_moments(const Tensor<T>& x, const Shape& from) {
+  using W = kernels::Wide<T>;
+  WideMoments<T> result{wide_means(x, from), std::vector<W>(from.elements(), W(0))};
+  for_groups(x, from, [&](T v, std::size_t group) {
+    const W d = static_cast<W>(v) - result.means[group];
+    result.squares[group] += d * d;
+  });
+  return result;
+}
+
+// The mean of each group, with extent 1 along the group's axes; in two parts, since a large one does not fit a single
+// number well enough. And the sum of squared deviations from it.
+template <class T> struct Moments {
+  Tensor<T> mean, correction;
+  Tensor<double> squares;
+};
+
+// sum f(x, p) of float in double, over groups; p: a number for each of them, or none.
+template <class F>
+Tensor<double> wide_sums(const Tensor<float>& x, const Axes& axes, const Tensor<double>& p, const F& f) {
+  const NoGrad pause;
+  const auto [last, others] = last_stretch(axis_flags("sum", axes, x.shape()), x.shape());
+  const Group group = group_axes("sum", x, others.empty() ? axes : last, true).group;
+  const Tensor<double> numbers = broadcast_to(p, group.kept);
+  Tensor<double> sums = Tensor<double>::uninitialised(group.kept);
+  const std::size_t slice = group.n * group.inner, inner = group.inner;
+  kernels::parallel_for(group.outer, kernels::grain(slice), [&, n = group.n](std::size_t first, std::size_t end) {
+    kernels::wide_sums(x.data() + first * slice, end - first, n, inner, numbers.data() + first * inner,
+                       sums.mutable_data() + first * inner, f);
+  });
+  return others.empty() ? sums : sum(sums, others, {.keepdims = true});
+}
+
+// Of float all is computed in double, and rounded once.
+inline Moments<float> moments(const Tensor<float>& x, const Axes& axes) {
+  const NoGrad pause;
+  const Tensor<double> none = Tensor<double>(0.0);
+  const Tensor<double> total = wide_sums(x, axes, none, [](const auto& v, double) { return v; });
+  const Tensor<double> mean = total / (static_cast<double>(x.size()) / static_cast<double>(total.size()));
+  Moments<float> result{Tensor<float>::uninitialised(mean.shape()), Tensor<float>::uninitialised(mean.shape()), {}};
+  for (std::size_t i = 0; i < mean.size(); ++i) {
+    const double m = mean.data()[i];
+    const float rounded = result.mean.mutable_data()[i] = static_cast<float>(m);
+    result.correction.mutable_data()[i] = static_cast<float>(m - static_cast<double>(rounded));
+  }
+  result.squares = wide_sums(x, axes, mean, [](const auto& v, double m) {
+    const auto d = v - m;
+    return d * d;
+  });
+  return result;
+}
+
+// Of double, the mean of what is left once the mean is taken off corrects it.
+inline Moments<double> moments(const Tensor<double>& x, const Axes& axes) {
+  using B = simd::Batch<double>;
+  constexpr double largest = std::numeric_limits<double>::max();
+  const NoGrad pause;
+  const auto [total, size] =
+      sums_of<2>(x, axes, std::array<const Tensor<double>*, 0>{}, [](const auto& v, const auto&) {
+        return std::array<B, 2>{v[0], xsimd::abs(v[0])};
+      });
+  const double n = static_cast<double>(x.size()) / static_cast<double>(total.size());
+  const Tensor<double> m = total / n;
+  // What is left all but cancels. A number far larger than the sum of all sizes cuts off what then adds up without
+  // rounding, and the rest is small.
+  const Tensor<double> far = where(size < largest / 32, size * 16.0, 0);
   const auto [upper, lower] = sums_of<2>(x, axes, std::array{&m, &far}, [](const auto& v, const auto& p) {
     const B d = v[0] - p[0], cut = (d + p[1]) - p[1];
     return std::array<B, 2>{cut, d - cut};
   });
-  return {m, (upper + lower) / n};
+  Moments<double> result{m, (upper + lower) / n, {}};
+  result.squares =
+      std::get<0>(sums_of<1>(x, axes, std::array<const Tensor<double>*, 2>{&result.mean, &result.correction},
+                             [](const auto& v, const auto& p) {
+                               const B d = (v[0] - p[0]) - p[1];
+                               return std::array<B, 1>{d * d};
+                             }));
+  const auto overflowed = [](double s) { return !std::isfinite(s); };
+  if (std::ranges::none_of(result.squares.span(), overflowed)) return result;
+  const WideMoments<double> wide = wide_moments(x, result.squares.shape());
+  for (std::size_t i = 0; i < result.squares.size(); ++i) {
+    if (!overflowed(result.squares.data()[i])) continue;
+    const double mean = result.mean.mutable_data()[i] = static_cast<double>(wide.means[i]);
+    result.correction.mutable_data()[i] = static_cast<double>(wide.means[i] - mean);
+    result.squares.mutable_data()[i] = static_cast<double>(wide.squares[i]);
+  }
+  return result;
 }
 
-// The sums of squared deviations from the mean.
-template <class T> Tensor<T> squared_deviations(const Tensor<T>& x, const Axes& axes, const Centre<T>& centre) {
-  using B = simd::Batch<T>;
-  return std::get<0>(
-      sums_of<1>(x, axes, std::array{&centre.mean, &centre.correction}, [](const auto& v, const auto& p) {
-        const B d = (v[0] - p[0]) - p[1];
-        return std::array<B, 1>{d * d};
-      }));
+// The root of each group's variance, also where the squares leave the range of double.
+template <class T> Tensor<double> deviations(const Tensor<T>& x, const Tensor<double>& squares, double divisor) {
+  constexpr double small = std::numeric_limits<double>::min() / std::numeric_limits<double>::epsilon();
+  Tensor<double> y = Tensor<double>::uninitialised(squares.shape());
+  bool harmless = true;
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const double s = squares.data()[i];
+    y.mutable_data()[i] = std::sqrt(s / divisor);
+    harmless = harmless && s > small && s <= std::numeric_limits<double>::max();
+  }
+  if constexpr (sizeof(T) == 8) {  // squares of float lie in the range of double
+    if (harmless || x.size() == 0) return y;
+    const WideMoments<T> wide = wide_moments(x, squares.shape());
+    for (std::size_t i = 0; i < y.size(); ++i)
+      y.mutable_data()[i] = static_cast<double>(std::sqrt(wide.squares[i] / static_cast<kernels::Wide<T>>(divisor)));
+  }
+  return y;
 }
 
 }  // namespace xtape::detail

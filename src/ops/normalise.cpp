@@ -13,28 +13,34 @@ void check_epsilon(const char* op, double epsilon) {
   if (!(epsilon >= 0)) throw ValueError(fmt::format("{}: epsilon must not be negative, but is {}", op, epsilon));
 }
 
-// What a group's values are standardised by, with extent 1 along the group's axes.
-template <class T> struct Moments {
-  detail::Centre<T> centre;
-  Tensor<T> variance;
-};
-
-template <class T> Moments<T> moments(const Tensor<T>& x, const Axes& axes) {
-  const NoGrad pause;
-  const detail::Centre<T> centre = detail::centre(x, axes);
-  const T n = static_cast<T>(x.size()) / static_cast<T>(centre.mean.size());
-  return {centre, detail::squared_deviations(x, axes, centre) / n};
+// 1 / sqrt(variance + epsilon) of each group; the root of a variance that leaves the range of double is found without
+// it.
+template <class T> Tensor<T> inverse_roots(const detail::Moments<T>& moments, const Tensor<T>& x, double epsilon) {
+  constexpr double small = std::numeric_limits<double>::min() / std::numeric_limits<double>::epsilon();
+  const double n = static_cast<double>(x.size()) / static_cast<double>(moments.squares.size());
+  Tensor<T> r = Tensor<T>::uninitialised(moments.squares.shape());
+  bool harmless = true;
+  for (std::size_t i = 0; i < r.size(); ++i) {
+    const double v = moments.squares.data()[i] / n + epsilon;
+    r.mutable_data()[i] = static_cast<T>(1 / std::sqrt(v));
+    harmless = harmless && v > small && v <= std::numeric_limits<double>::max();
+  }
+  if (harmless || sizeof(T) < sizeof(double)) return r;  // squares of float lie in the range of double
+  const Tensor<double> deviations = detail::deviations(x, moments.squares, n);
+  for (std::size_t i = 0; i < r.size(); ++i)
+    r.mutable_data()[i] = static_cast<T>(1 / std::hypot(deviations.data()[i], std::sqrt(epsilon)));
+  return r;
 }
 
 template <class T>
-Tensor<T> standardise_by(const Moments<T>& moments, const Tensor<T>& x, const Axes& axes, double epsilon) {
+Tensor<T> standardise_by(const detail::Moments<T>& moments, const Tensor<T>& x, const Axes& axes, double epsilon) {
   using B = simd::Batch<T>;
   const auto root = [epsilon](const Tensor<T>& variance) { return 1 / sqrt(variance + epsilon); };
-  Tensor<T> y, r;
+  const Tensor<T> r = inverse_roots(moments, x, epsilon);
+  Tensor<T> y;
   {
     const NoGrad pause;
-    r = root(moments.variance);
-    y = detail::fused<T, 4>({&x, &moments.centre.mean, &moments.centre.correction, &r},
+    y = detail::fused<T, 4>({&x, &moments.mean, &moments.correction, &r},
                             [](const std::array<B, 4>& v) { return ((v[0] - v[1]) - v[2]) * v[3]; });
   }
   return record(
@@ -43,7 +49,7 @@ Tensor<T> standardise_by(const Moments<T>& moments, const Tensor<T>& x, const Ax
                         mean_dy_y = mean(dy * result, axes, {.keepdims = true});
         if (Tape::recording()) {
           // r as a function of x again; the variance does not change with a constant taken off.
-          const Tensor<T> d = (x - moments.centre.mean) - moments.centre.correction;
+          const Tensor<T> d = (x - moments.mean) - moments.correction;
           return Gradients(root(var(d, axes, {.keepdims = true})) * ((dy - mean_dy) - result * mean_dy_y));
         }
         return Gradients(detail::fused<T, 5>({&dy, &mean_dy, &result, &mean_dy_y, &r}, [](const std::array<B, 5>& v) {
@@ -57,7 +63,7 @@ Tensor<T> standardise_by(const Moments<T>& moments, const Tensor<T>& x, const Ax
 template <class T> Tensor<T> standardise(const Tensor<T>& x, const Axes& axes, const StandardiseOptions& options) {
   static_cast<void>(axis_flags("standardise", axes, x.shape()));
   check_epsilon("standardise", options.epsilon);
-  return standardise_by(moments(x, axes), x, axes, options.epsilon);
+  return standardise_by(detail::moments(x, axes), x, axes, options.epsilon);
 }
 
 template <class T>
@@ -108,15 +114,19 @@ Tensor<T> batch_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>
   if (n < 2 && channels[0] > 0)
     throw ShapeError(
         fmt::format("batch_norm: training needs two values or more to a channel, got {}", to_string(shape)));
-  const Moments<T> batch = moments(x, axes);
-  const auto weight = static_cast<T>(options.momentum);
-  const T unbiased = static_cast<T>(n) / static_cast<T>(n - 1);
+  const detail::Moments<T> batch = detail::moments(x, axes);
+  // Not old + w (new - old), which loses what is much smaller than the old. A weight of 0 or 1 leaves no trace of the
+  // other, were it infinite.
+  const auto blend = [w = options.momentum](T old, double fresh) {
+    return static_cast<T>(w == 0   ? static_cast<double>(old)
+                          : w == 1 ? fresh
+                                   : (1 - w) * static_cast<double>(old) + w * fresh);
+  };
   const auto running_mean = state.mean.modify(), running_variance = state.variance.modify();
   for (std::size_t c = 0; c < channels[0]; ++c) {
-    const T m = batch.centre.mean.data()[c] + batch.centre.correction.data()[c],
-            v = unbiased * batch.variance.data()[c];
-    running_mean[c] += weight * (m - running_mean[c]);
-    running_variance[c] += weight * (v - running_variance[c]);
+    const double m = static_cast<double>(batch.mean.data()[c]) + static_cast<double>(batch.correction.data()[c]);
+    running_mean[c] = blend(running_mean[c], m);
+    running_variance[c] = blend(running_variance[c], batch.squares.data()[c] / static_cast<double>(n - 1));
   }
   return standardise_by(batch, x, axes, options.epsilon) * spread(gamma) + spread(beta);
 }

@@ -132,7 +132,7 @@ template <class T> Tensor<T> max_pool2d(const Tensor<T>& x, const PoolOptions& o
     kernels::max_windows<true>(part, x.data() + from, y.mutable_data() + to, code.mutable_data() + to);
   });
   return record("max_pool2d", std::move(y), {x}, [code, size, shape = x.shape()](const Tensor<T>& dy) {
-    if (Tape::recording()) {
+    if (Tape::recording() || size.overlap() > static_cast<double>(kernels::short_sum)) {
       const detail::Indices at(code.size());
       kernels::places_of_codes(size, code.data(), at.data());
       return Gradients(detail::scatter_flat(dy, at, shape));

@@ -10,6 +10,7 @@
 #include "../kernels/softmax.hpp"
 #include "../recording.hpp"
 #include "moments.hpp"
+#include "powers.hpp"
 #include "scan.hpp"
 #include "softmax.hpp"
 
@@ -79,9 +80,7 @@ template <class T> std::size_t count(const char* op, const Tensor<T>& x, const A
 }
 
 // What a sum of squares is divided by: n - ddof, but not less than 0.
-template <class T> T degrees_of_freedom(std::size_t n, std::size_t ddof) {
-  return n > ddof ? static_cast<T>(n - ddof) : T(0);
-}
+double degrees_of_freedom(std::size_t n, std::size_t ddof) { return n > ddof ? static_cast<double>(n - ddof) : 0.0; }
 
 // x - mean(x), recorded. The mean m is taken off first, as a constant: of a large one the rounding is then found as the
 // mean of what is left.
@@ -110,8 +109,24 @@ template <class T> Tensor<T> sum(const Tensor<T>& x, const Axes& axes, const Red
 }
 
 template <class T> Tensor<T> mean(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
-  const auto n = static_cast<T>(count("mean", x, axes));  // first: its errors name this op
-  return sum(x, axes, options) / n;
+  const auto n = static_cast<T>(count("mean", x, axes));
+  const Shape from = detail::reduced_shape("mean", x.shape(), axes, true);
+  Tensor<T> y;
+  {
+    const NoGrad pause;
+    y = sum(x, axes, options);
+    for (T& v : std::span<T>(y.mutable_data(), y.size())) v /= n;
+    const auto overflowed = [](T v) { return !std::isfinite(v); };
+    if (std::ranges::any_of(y.span(), overflowed)) {
+      const auto wide = detail::wide_means(x, from);
+      std::ranges::transform(wide, y.mutable_data(), [](auto mean) { return static_cast<T>(mean); });
+    }
+  }
+  return record("mean", std::move(y), {x}, [from, n, shape = x.shape()](const Tensor<T>& dy) {
+    const Tensor<T> share = reshape(dy / n, from);
+    // A single number stands for all of them, as in sum's gradient.
+    return Gradients(share.size() == 1 && !Tape::recording() ? share : broadcast_to(share, shape));
+  });
 }
 
 template <class T> Tensor<T> max(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
@@ -137,40 +152,99 @@ template <class T> Tensor<T> logsumexp(const Tensor<T>& x, const Axes& axes, con
 }
 
 template <class T> Tensor<T> var(const Tensor<T>& x, const Axes& axes, const VarianceOptions& options) {
-  const T divisor = degrees_of_freedom<T>(count("var", x, axes), options.ddof);
-  const detail::Centre<T> centre = detail::centre(x, axes);
-  Tensor<T> y;
-  {
-    const NoGrad pause;
-    y = detail::view(detail::squared_deviations(x, axes, centre) / divisor,
-                     detail::reduced_shape("var", x.shape(), axes, options.keepdims));
-  }
-  const Shape from = detail::reduced_shape("var", x.shape(), axes, true);
-  return record("var", std::move(y), {x}, [x, from, divisor, axes, m = centre.mean](const Tensor<T>& dy) {
-    return Gradients(reshape(dy, from) * (deviation(x, m, axes) * (T(2) / divisor)));
+  const double divisor = degrees_of_freedom(count("var", x, axes), options.ddof);
+  const detail::Moments<T> moments = detail::moments(x, axes);
+  Tensor<T> y = Tensor<T>::uninitialised(detail::reduced_shape("var", x.shape(), axes, options.keepdims));
+  for (std::size_t i = 0; i < y.size(); ++i) y.mutable_data()[i] = static_cast<T>(moments.squares.data()[i] / divisor);
+  if (std::ranges::any_of(moments.squares.span(), [](double s) { return !std::isfinite(s); }))
+    for (std::size_t i = 0; const auto& s : detail::wide_moments(x, moments.squares.shape()).squares)
+      y.mutable_data()[i++] = static_cast<T>(s / static_cast<kernels::Wide<T>>(divisor));
+  const Shape from = moments.squares.shape();
+  return record("var", std::move(y), {x}, [x, from, divisor, axes, m = moments.mean](const Tensor<T>& dy) {
+    return Gradients(reshape(dy, from) * (deviation(x, m, axes) * static_cast<T>(2 / divisor)));
   });
 }
 
 template <class T> Tensor<T> stddev(const Tensor<T>& x, const Axes& axes, const VarianceOptions& options) {
-  const double divisor = degrees_of_freedom<double>(count("stddev", x, axes), options.ddof);
-  Tensor<T> m;
-  {
-    const NoGrad pause;
-    m = mean(x, axes, {.keepdims = true});
-  }
-  return norm(deviation(x, m, axes), axes, {.keepdims = options.keepdims}) / static_cast<T>(std::sqrt(divisor));
+  const double divisor = degrees_of_freedom(count("stddev", x, axes), options.ddof);
+  const detail::Moments<T> moments = detail::moments(x, axes);
+  const Tensor<double> roots = detail::deviations(x, moments.squares, divisor);
+  Tensor<T> y = Tensor<T>::uninitialised(detail::reduced_shape("stddev", x.shape(), axes, options.keepdims));
+  std::ranges::transform(roots.span(), y.mutable_data(), [](double root) { return static_cast<T>(root); });
+  return record(
+      "stddev", std::move(y), {x},
+      [x, from = roots.shape(), divisor, axes, m = moments.mean](const Tensor<T>& dy, const Tensor<T>& result) {
+        const Tensor<T> length = reshape(result, from), zero = equal(length, 0);
+        const Tensor<T> direction = where(zero, 0, deviation(x, m, axes) / where(zero, 1, length));
+        return Gradients(reshape(dy, from) * direction / static_cast<T>(divisor));
+      });
 }
+
+namespace {
+
+// Exponents k for the factors x_i in (outer, n, inner), so that products of x_i 2^-k_i stay near 1 on their way, and
+// their sum for each group.
+struct FactorExponents {
+  std::vector<std::int64_t> factors, groups;
+  std::size_t n = 1, inner = 1;
+  std::int64_t group_of(std::size_t factor) const { return groups[factor / (n * inner) * inner + factor % inner]; }
+};
+template <class T> FactorExponents factor_exponents(const T* x, const detail::Group& group) {
+  const std::size_t count = group.outer * group.inner;
+  FactorExponents result{std::vector<std::int64_t>(count * group.n), std::vector<std::int64_t>(count), group.n,
+                         group.inner};
+  std::vector<double> products(count, 1.0);
+  for (std::size_t at = 0; at < result.factors.size(); ++at) {
+    const std::size_t to = at / (group.n * group.inner) * group.inner + at % group.inner;
+    int k = 0;
+    if (x[at] != 0 && std::isfinite(x[at])) {
+      double part = std::frexp(std::abs(static_cast<double>(x[at])), &k) * products[to];
+      if (part < 0.70710678118654752440) --k, part *= 2;
+      products[to] = part;
+    }
+    result.factors[at] = k;
+    result.groups[to] += k;
+  }
+  return result;
+}
+
+// The product where partial ones may leave the range of T.
+template <class T>
+Tensor<T> scaled_product(const Tensor<T>& x, const detail::Group& group, const FactorExponents& exponents) {
+  const NoGrad pause;
+  const Tensor<T> factors = detail::times_powers(x, [&](std::size_t i) { return -exponents.factors[i]; });
+  const Tensor<T> y = Tensor<T>::uninitialised(group.kept);
+  kernels::product(factors.data(), y.mutable_data(), group.outer, group.n, group.inner);
+  return detail::times_powers(y, [&](std::size_t i) { return exponents.groups[i]; });
+}
+
+}  // namespace
 
 template <class T> Tensor<T> prod(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   const auto [in, group] = detail::group_axes("prod", x, axes, options.keepdims);
   Tensor<T> y = Tensor<T>::uninitialised(group.kept);
   kernels::product(in.data(), y.mutable_data(), group.outer, group.n, group.inner);
-  return record("prod", std::move(y), {in}, [in = in, group = group](const Tensor<T>& dy) {  // named anew for Clang 14
+  // Factors far from 1 are scaled by powers of two.
+  constexpr T ample = std::numeric_limits<T>::max() * std::numeric_limits<T>::epsilon();
+  const auto is_harmless = [](T v) { return std::abs(v) <= ample && std::abs(v) >= 1 / ample; };
+  FactorExponents exponents;
+  if (!std::ranges::all_of(y.span(), is_harmless)) {
+    exponents = factor_exponents(in.data(), group);
+    y = scaled_product(in, group, exponents);
+  }
+  return record("prod", std::move(y), {in}, [in = in, group = group, exponents](const Tensor<T>& dy) {  // for Clang 14
+    const bool scaled = !exponents.factors.empty();
     // Each factor's gradient is the product of those before it and those after it.
     const Tensor<T> factors = reshape(in, Shape{group.outer, group.n, group.inner});
-    const Tensor<T> before = detail::shift(cumprod(factors, 1), 1, {.fill = 1});
-    const Tensor<T> after = detail::shift(cumprod(factors, 1, {.reverse = true}), 1, {.back = true, .fill = 1});
-    return Gradients(detail::spread(dy, group.spread, in.shape()) * reshape(before * after, in.shape()));
+    const Tensor<T> small =
+        scaled ? detail::times_powers(factors, [&](std::size_t i) { return -exponents.factors[i]; }) : factors;
+    const Tensor<T> before = detail::shift(cumprod(small, 1), 1, {.fill = 1});
+    const Tensor<T> after = detail::shift(cumprod(small, 1, {.reverse = true}), 1, {.back = true, .fill = 1});
+    Tensor<T> others = before * after;
+    if (scaled)
+      others =
+          detail::times_powers(others, [&](std::size_t i) { return exponents.group_of(i) - exponents.factors[i]; });
+    return Gradients(detail::spread(dy, group.spread, in.shape()) * reshape(others, in.shape()));
   });
 }
 

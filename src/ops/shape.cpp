@@ -2,6 +2,7 @@
 
 #include <xtape/detail/loop.hpp>
 
+#include "../kernels/rows.hpp"
 #include "strided.hpp"
 
 #include <fmt/ranges.h>
@@ -262,7 +263,7 @@ template <class T> Tensor<T> gather_flat(const Tensor<T>& x, const Indices& at, 
 
 template <class T> Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at, const Shape& shape) {
   Tensor<T> y = zeros<T>(shape);
-  for (std::size_t i = 0; i < at.size(); ++i) y.mutable_data()[at.data()[i]] += x.data()[i];
+  kernels::add_rows(1, shape.elements(), 1, at.data(), at.size(), x.data(), y.mutable_data());
   return record("scatter_flat", std::move(y), {x},
                 [at, from = x.shape()](const Tensor<T>& dy) { return Gradients(gather_flat(dy, at, from)); });
 }

@@ -28,9 +28,10 @@ struct Layout {
 };
 
 // x S⁻¹ with x (..., rows, k) and s (..., k): what the vectors beyond the first k turn towards. Throws ValueError if
-// something other than 0 would be divided by a singular value that is 0 but for rounding, or by 0 itself if `asked`,
-// as in check_distinct.
-template <class T> Tensor<T> over_values(const char* op, const Tensor<T>& x, const Tensor<T>& s, bool asked) {
+// something other than 0 would be divided by a singular value that is 0 but for rounding, or by 0 itself where it is
+// `reached`, as in check_distinct.
+template <class T>
+Tensor<T> over_values(const char* op, const Tensor<T>& x, const Tensor<T>& s, const std::vector<bool>& reached) {
   const std::size_t k = s.shape(-1), rows = x.shape(-2);
   const Tensor<T> zero = Tensor<T>::uninitialised(s.shape());
   for (std::size_t i = 0; i < s.size(); ++i) {
@@ -39,7 +40,7 @@ template <class T> Tensor<T> over_values(const char* op, const Tensor<T>& x, con
     const bool is_zero = s.data()[i] <= tolerance;
     zero.mutable_data()[i] = is_zero ? T(1) : T(0);
     for (std::size_t row = 0; is_zero && row < rows; ++row)
-      if (x.data()[(matrix * rows + row) * k + j] != 0 || (asked && s.data()[i] == 0))
+      if (x.data()[(matrix * rows + row) * k + j] != 0 || (!reached.empty() && reached[i] && s.data()[i] == 0))
         throw ValueError(
             fmt::format("{}: singular value {} of matrix {} is 0, or as good as: its vectors have no "
                         "derivative (the value itself does)",
@@ -59,18 +60,19 @@ template <class T> Tensor<T> gradient(const Layout& layout, const Tensor<T>& dy,
   const Tensor<T> du = layout.u(dy), dv = detail::transposed(layout.vt(dy));
   const Tensor<T> pu = matmul(u, du, {.transpose_a = true}), pv = matmul(v, dv, {.transpose_a = true});
   const Tensor<T> same = detail::indistinct(s);
-  const bool asked = detail::was_asked(dy);
-  detail::check_distinct(layout.op, "singular values", s, same, pu, asked);
-  detail::check_distinct(layout.op, "singular values", s, same, pv, asked);
+  const std::vector<bool> reached =
+      detail::was_asked(dy) ? detail::reached(layout.s(dy), {du, dv}) : std::vector<bool>();
+  detail::check_distinct(layout.op, "singular values", s, same, pu, reached);
+  detail::check_distinct(layout.op, "singular values", s, same, pv, reached);
   const Tensor<T> row = expand_dims(s, -2), column = expand_dims(s, -1);
   const Tensor<T> difference = where(same, 1, (row - column) * (row + column));
   const auto turn = [&](const Tensor<T>& p) { return where(same, 0, (p - detail::transposed(p)) / difference); };
   const Tensor<T> inner =
       where(detail::identity<T>(layout.k), expand_dims(layout.s(dy), -1), turn(pu) * row + column * turn(pv));
   Tensor<T> left = matmul(u, inner);
-  if (layout.n > layout.k) left = left + over_values(layout.op, without(du, u), s, asked);
+  if (layout.n > layout.k) left = left + over_values(layout.op, without(du, u), s, reached);
   const Tensor<T> da = matmul(left, v, {.transpose_b = true});
-  return layout.m > layout.k ? da + matmul(u, over_values(layout.op, without(dv, v), s, asked), {.transpose_b = true})
+  return layout.m > layout.k ? da + matmul(u, over_values(layout.op, without(dv, v), s, reached), {.transpose_b = true})
                              : da;
 }
 

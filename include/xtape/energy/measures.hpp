@@ -16,12 +16,13 @@ namespace xtape {
 /// own entropy.
 template <class T> double reconstruction_cross_entropy(const Rbm<T>& rbm, const Tensor<T>& v);
 
-/// mean F(data) - mean F(other), in nats. Between training and validation data: near 0 at first, and negative as the
+/// mean F(data) - mean F(other), in nats, in double whatever the machine. Between training and validation data: near 0 at first, and negative as the
 /// machine overfits (Hinton 2010, 6). Between data and the machine's samples: far below 0 or above if the chains
 /// have not found what the machine models, or the machine models what the data is not.
 template <class T> double free_energy_gap(const Rbm<T>& rbm, const Tensor<T>& data, const Tensor<T>& other);
 
-/// The pseudo-log-likelihood mean_n sum_i log p(v_i | v without i), exactly: with F(v flipped in i), for every i.
+/// The pseudo-log-likelihood mean_n sum_i log p(v_i | v without i), exactly: with F(v flipped in i), for every i. It is
+/// the difference of the two that is summed, hidden unit by unit: large inputs cost no digits.
 /// Takes n · visible · hidden logarithms. Throws ValueError unless all of v is 0 or 1.
 template <class T> double pseudo_log_likelihood(const Rbm<T>& rbm, const Tensor<T>& v);
 /// The same from one randomly chosen i a row, times their number: unbiased, `visible` times cheaper, and noisy (a

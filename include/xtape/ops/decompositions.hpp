@@ -9,8 +9,10 @@
 /// Vectors are unique but for their sign, and the sign is fixed, as said at each function: results are the same in each
 /// run, and differentiable as long as the values they belong to differ. Where such values are equal, or differ by no
 /// more than rounding, their vectors are arbitrary: a sweep that asks for their derivatives throws ValueError, also
-/// where the whole would have a derivative, as V diag(w) Vᵀ has. The derivatives of the values alone are right there,
-/// too. Derivatives grow like 1 / difference as values come close. "Largest components" of a vector are those within a
+/// where the whole would have a derivative, as V diag(w) Vᵀ has. Vectors of a value that differs from all others have
+/// derivatives beside equal ones, and a matrix of a batch that no gradient reaches refuses nothing: where the loss uses
+/// vectors, exactly equal values are refused if a gradient other than 0 reaches one of them or its vector. The
+/// derivatives of the values alone are right there, too. Derivatives grow like 1 / difference as values come close. "Largest components" of a vector are those within a
 /// factor of 1 - sqrt(epsilon) of the largest, so that rounding does not choose the sign where some are equal.
 
 #include <xtape/tensor.hpp>
@@ -23,7 +25,8 @@ namespace xtape {
 /// Throws ValueError if A is not positive definite, naming the first leading minor that is not.
 ///     cholesky(A);  // = [[2, 0], [0.5, 1.65831]]
 template <class T> Tensor<T> cholesky(const Tensor<T>& a);
-/// y = log det A = 2 sum_i log L_ii for A = L Lᵀ        L: (..., n, n), y: (...)
+/// y = log det A = 2 log prod_i L_ii for A = L Lᵀ        L: (..., n, n), y: (...).    dL_ii = 2 dy / L_ii
+/// NaN if an element of the diagonal is negative. The product may leave the range of T.
 ///     cholesky_log_det(cholesky(A));  // = 2.3979
 template <class T> Tensor<T> cholesky_log_det(const Tensor<T>& l);
 

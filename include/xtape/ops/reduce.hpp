@@ -18,7 +18,7 @@ struct ReduceOptions {
 ///     sum(M, 0);  // = [5, 7, 9]
 ///     sum(M, 1, {.keepdims = true});  // = [[6], [15]]
 template <class T> Tensor<T> sum(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
-/// y = sum_k x_k / n.    dx_k = dy / n. NaN for n = 0.
+/// y = sum_k x_k / n, also where the sum leaves the range of T.    dx_k = dy / n. NaN for n = 0.
 ///     mean(M, -1);  // = [2, 5]
 template <class T> Tensor<T> mean(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
 /// y = max_k x_k; NaN if any is.    The first maximum in row-major order takes dy. Throws ShapeError for n = 0.
@@ -37,18 +37,20 @@ struct VarianceOptions {
   bool keepdims = false;
   std::size_t ddof = 0;  ///< divide by n - ddof: 0 as NumPy, 1 for the unbiased estimate; by 0 if ddof is larger
 };
-/// y = sum_k (x_k - mean)^2 / (n - ddof), with the mean's rounding taken off, too: exact also beside a large mean.
+/// y = sum_k (x_k - mean)^2 / (n - ddof), with the mean's rounding taken off, too: exact also beside a large mean. Of
+/// float it is computed in double and rounded once. Nothing overflows but y.
 /// dx_k = 2 dy (x_k - mean) / (n - ddof). Where ddof >= n, the division is by 0, as in NumPy: inf or NaN.
 ///     var(x);  // = 0.666667
 ///     var(x, 0, {.ddof = 1});  // = 1
 template <class T> Tensor<T> var(const Tensor<T>& x, const Axes& axes = all_axes, const VarianceOptions& options = {});
-/// y = sqrt(var(x)).    dx_k = dy (x_k - mean) / (y (n - ddof)), and 0 where y = 0. The squares do not overflow.
-/// Where ddof >= n: inf or NaN, as of var.
+/// y = sqrt(var(x)).    dx_k = dy (x_k - mean) / (y (n - ddof)), and 0 where y = 0. The squares neither overflow nor
+/// underflow. Where ddof >= n: inf or NaN, as of var, and the gradient is NaN.
 ///     stddev(M, 1);  // = [0.816497, 0.816497]
 template <class T>
 Tensor<T> stddev(const Tensor<T>& x, const Axes& axes = all_axes, const VarianceOptions& options = {});
 
-/// y = prod_k x_k; 1 for n = 0.    dx_k = dy prod_(j != k) x_j, of the factors themselves: zeros do no harm
+/// y = prod_k x_k; 1 for n = 0.    dx_k = dy prod_(j != k) x_j, of the factors themselves: zeros do no harm. Products of
+/// some of the factors may leave the range of T.
 ///     prod(M, 0);  // = [4, 10, 18]
 template <class T> Tensor<T> prod(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
 

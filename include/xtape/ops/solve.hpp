@@ -41,12 +41,15 @@ template <class T> Tensor<T> inverse(const Tensor<T>& a);
 
 /// y = det A        A: (..., n, n), y: (...); 1 for n = 0.    dA = dy C, C the matrix of cofactors
 /// C = y A⁻ᵀ. Of a matrix that is singular, or is but for rounding, or whose determinant leaves the range of T,
-/// C = det(U) det(V) U diag(prod_{j != i} s_j) Vᵀ of the singular value decomposition, which is right there, too.
-/// Second derivatives of such a matrix need distinct singular values: ValueError otherwise.
+/// C = det(U) det(V) U diag(prod_{j != i} s_j) Vᵀ of the singular value decomposition, which is right there, too. Rows
+/// and columns of very different size are first scaled by powers of two, and partial products may leave the range of T.
+/// Second derivatives exist at any rank. Third ones of such a matrix need distinct singular values: ValueError
+/// otherwise.
 ///     det(A);  // = 11
 template <class T> Tensor<T> det(const Tensor<T>& a);
 
-/// det A = sign exp(log_abs_det), where det A itself may leave the range of T. Of a singular matrix: 0 and -inf.
+/// det A = sign exp(log_abs_det), where det A itself may leave the range of T. Of a singular matrix: 0 and -inf. The
+/// logarithm is that of the product of the pivots: what would cancel in a sum of logarithms costs no digits.
 template <class T> struct SignedLogDet {
   Tensor<T> sign;         ///< -1, 0 or 1; not differentiable
   Tensor<T> log_abs_det;  ///< dA = dy A⁻ᵀ
