@@ -5,6 +5,8 @@
 #include "ops/common.hpp"
 #include "watch.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -15,6 +17,30 @@ namespace {
 
 using Impl = detail::Handle<detail::TensorImpl>;
 template <class T> using Tensors = std::vector<Tensor<T>>;
+
+// Checkpoints within each other run within each other, so their number is limited by the thread's stack. Throws where
+// an eighth of it is left, and at most 1 MiB. A stack that the system does not know of, as coroutines have, is not
+// judged.
+void check_stack() {
+  constinit static thread_local const char *lowest = nullptr, *highest = nullptr;
+  if (!highest) {
+    pthread_attr_t attributes;
+    void* address = nullptr;
+    std::size_t bytes = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+    pthread_attr_getstack(&attributes, &address, &bytes);
+    pthread_attr_destroy(&attributes);
+    lowest = static_cast<const char*>(address);
+    highest = lowest + bytes;
+  }
+  const auto* const here = static_cast<const char*>(__builtin_frame_address(0));
+  if (here < lowest || here > highest) return;
+  const auto left = static_cast<std::size_t>(here - lowest), all = static_cast<std::size_t>(highest - lowest);
+  if (left < std::min<std::size_t>(all / 8, 1 << 20))
+    throw TapeError(
+        "checkpoint: so many checkpoints within each other that the thread's stack is nearly used up; nest fewer, or "
+        "run them on a thread with a larger stack");
+}
 
 // Every tensor that nodes from `first` on took from outside must have been among the first run's.
 void check_sources(const detail::Recording& recording, std::size_t first, const std::vector<Impl>& sources) {
@@ -63,6 +89,7 @@ template <class T> struct Again {
   std::vector<Impl> sources;
 
   Gradients operator()(const Tensor<T>& dy, Wanted wanted) const {
+    check_stack();
     if (Tape::recording()) return pull(*detail::active_recording(), dy, wanted, {.create_graph = true});
     const Tape tape{{.anomaly = anomaly}};
     return pull(*detail::active_recording(), dy, wanted, {});
@@ -101,6 +128,7 @@ template <class T> struct Again {
 
 template <class T> Tensor<T> checkpointed(const detail::RandomFunctionOfMany<T>& f, const Tensors<T>& x, Rng& rng) {
   if (!Tape::recording()) return f(x, rng);
+  check_stack();
   const Rng start = rng;
   const bool anomaly = detail::active_recording()->anomaly() != nullptr;
   Tensor<T> y;

@@ -2,9 +2,12 @@
 #include <xtape/error.hpp>
 #include <xtape/memory.hpp>
 
+#include "of_thread.hpp"
 #include "recording.hpp"
 
 #include <fmt/format.h>
+#include <malloc.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <bit>
@@ -12,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <new>
 #include <utility>
 
@@ -49,16 +53,23 @@ SizeClass size_class(std::size_t bytes) noexcept {
   return {small_classes + 4 * (doubling - 10) + quarter, (std::size_t{1} << doubling) + (quarter + 1) * step};
 }
 
-std::atomic<std::size_t> system_calls{0};
+constexpr std::size_t bytes_of_class(std::size_t index) noexcept {
+  if (index < small_classes) return (index + 1) * 64;
+  const std::size_t doubling = (index - small_classes) / 4 + 10, quarter = (index - small_classes) % 4;
+  return (std::size_t{1} << doubling) + (quarter + 1) * (std::size_t{1} << (doubling - 2));
+}
 
-struct FreeBlock {
-  FreeBlock* next;
+constinit std::atomic<std::size_t> system_calls{0}, system_bytes{0};
+
+// A free block. Those of one size are linked to chains, and chains to a list: the first block of each has the next.
+struct Block {
+  Block *next, *next_chain;
 };
 
 // With AddressSanitizer a block on a free list is poisoned, so that use after release is still found.
 void poison([[maybe_unused]] void* block, [[maybe_unused]] std::size_t bytes) noexcept {
 #ifdef XTAPE_ASAN
-  __asan_poison_memory_region(static_cast<std::byte*>(block) + sizeof(FreeBlock), bytes - sizeof(FreeBlock));
+  __asan_poison_memory_region(static_cast<std::byte*>(block) + sizeof(Block), bytes - sizeof(Block));
 #endif
 }
 void unpoison([[maybe_unused]] void* block, [[maybe_unused]] std::size_t bytes) noexcept {
@@ -67,39 +78,142 @@ void unpoison([[maybe_unused]] void* block, [[maybe_unused]] std::size_t bytes) 
 #endif
 }
 
-struct FreeLists {
-  FreeBlock* head[class_count] = {};
-  std::size_t bytes[class_count] = {};
-  void trim() noexcept {
-    for (std::size_t i = 0; i < class_count; ++i)
-      while (FreeBlock* block = head[i]) {
-        head[i] = block->next;
-        unpoison(block, bytes[i]);
-        std::free(block);
-      }
-  }
-};
-
-// Pointers and flags alone are thread-local: a library that is loaded late has little room for such variables.
-constinit thread_local FreeLists* lists = nullptr;
-constinit thread_local bool thread_ended = false;  // tensors may outlive the lists: they go back to the system
-
-struct AtThreadEnd {
-  ~AtThreadEnd() {
-    thread_ended = true;
-    lists->trim();
-    delete std::exchange(lists, nullptr);
-  }
-};
-
-FreeLists* make_lists() noexcept {
-  if (thread_ended) return nullptr;
-  lists = new (std::nothrow) FreeLists;
-  if (lists) thread_local const AtThreadEnd cleanup;
-  return lists;
+void to_system(void* block, std::size_t bytes) noexcept {
+  system_bytes.fetch_sub(bytes, std::memory_order_relaxed);
+  std::free(block);
 }
-// Null if the thread has none any more, or there is no memory for them.
-FreeLists* free_lists() noexcept { return lists ? lists : make_lists(); }
+void chain_to_system(Block* chain, std::size_t bytes) noexcept {
+  while (Block* const block = chain) {
+    chain = block->next;
+    unpoison(block, bytes);
+    to_system(block, bytes);
+  }
+}
+
+// A thread keeps chains of at most so many bytes and blocks, two of each size; larger blocks are all in the common
+// store.
+constexpr std::size_t chain_bytes = std::size_t{1} << 18, chain_blocks = 64;
+constexpr std::size_t chain_length(std::size_t index) noexcept {
+  return std::min(chain_bytes / bytes_of_class(index), chain_blocks);
+}
+
+// The blocks that no thread keeps for itself, in whole chains. What one thread makes and another frees comes back this
+// way, and so does all but a little of what a thread does not need at the moment. It needs no destructor.
+class CommonStore {
+ public:
+  // Null if there is none.
+  Block* take(std::size_t index) noexcept {
+    const std::lock_guard lock(mutex);
+    Chains& of = sizes_[index];
+    Block* const chain = of.first;
+    if (!chain) return nullptr;
+    of.first = chain->next_chain;
+    of.unused = std::min(of.unused, --of.count);
+    bytes_ -= chain_size(index);
+    return chain;
+  }
+  void give(std::size_t index, Block* chain) noexcept {
+    const std::lock_guard lock(mutex);
+    Chains& of = sizes_[index];
+    chain->next_chain = of.first;
+    of.first = chain;
+    ++of.count;
+    bytes_ += chain_size(index);
+  }
+  // Gives the system what nobody has taken since the last call, until no more than `kept` is left: the smallest first,
+  // for a block that stays keeps the whole page.
+  bool give_up_unused(std::size_t kept) noexcept {
+    const std::lock_guard lock(mutex);
+    bool any = false;
+    for (std::size_t index = 0; index < class_count; ++index) {
+      Chains& of = sizes_[index];
+      for (std::size_t left = of.unused; left > 0 && bytes_ > kept; --left, any = true) give_up_one(index);
+      of.unused = of.count;
+    }
+    return any;
+  }
+  void give_up_all() noexcept {
+    const std::lock_guard lock(mutex);
+    for (std::size_t index = 0; index < class_count; ++index)
+      while (sizes_[index].first) give_up_one(index);
+  }
+  std::mutex mutex;  // a process that forks holds it, so that its child finds it free
+
+ private:
+  struct Chains {
+    Block* first = nullptr;
+    std::size_t count = 0, unused = 0;  // unused: the smallest that the count has been since the last give_up_unused()
+  };
+  static std::size_t chain_size(std::size_t index) noexcept {
+    return std::max<std::size_t>(chain_length(index), 1) * bytes_of_class(index);
+  }
+  void give_up_one(std::size_t index) noexcept {
+    Chains& of = sizes_[index];
+    Block* const chain = std::exchange(of.first, of.first->next_chain);
+    of.unused = std::min(of.unused, --of.count);
+    bytes_ -= chain_size(index);
+    chain_to_system(chain, bytes_of_class(index));
+  }
+  Chains sizes_[class_count];
+  std::size_t bytes_ = 0;
+};
+constinit CommonStore common;
+[[maybe_unused]] const int at_fork =
+    pthread_atfork([] { common.mutex.lock(); }, [] { common.mutex.unlock(); }, [] { common.mutex.unlock(); });
+
+// A thread's free blocks: of each size a chain that it takes from and gives to, and a whole one or none.
+struct FreeLists {
+  struct Chain {
+    Block* head = nullptr;
+    std::uint32_t room = 0;    // blocks that the chain lacks
+    std::uint32_t length = 0;  // of a whole one; 0 for sizes that a thread does not keep
+    Block* spare = nullptr;
+  };
+  Chain of[class_count];
+
+  FreeLists() noexcept {
+    for (std::size_t index = 0; index < class_count; ++index)
+      of[index].room = of[index].length = static_cast<std::uint32_t>(chain_length(index));
+  }
+  ~FreeLists() { trim(); }
+
+  void* take(std::size_t index) noexcept {
+    Chain& chain = of[index];
+    if (!chain.head) [[unlikely]] {
+      chain.head = chain.spare ? std::exchange(chain.spare, nullptr) : common.take(index);
+      if (!chain.head) return nullptr;
+      chain.room = 0;
+    }
+    ++chain.room;
+    return std::exchange(chain.head, chain.head->next);
+  }
+  void give(std::size_t index, void* memory) noexcept {
+    auto* const block = static_cast<Block*>(memory);
+    Chain& chain = of[index];
+    if (chain.room == 0) [[unlikely]] {
+      if (chain.length == 0) {
+        block->next = nullptr;
+        common.give(index, block);
+        return;
+      }
+      if (chain.spare) common.give(index, chain.spare);
+      chain.spare = std::exchange(chain.head, nullptr);
+      chain.room = chain.length;
+    }
+    block->next = chain.head;
+    chain.head = block;
+    --chain.room;
+  }
+  void trim() noexcept {
+    for (std::size_t index = 0; index < class_count; ++index) {
+      const std::size_t bytes = bytes_of_class(index);
+      chain_to_system(std::exchange(of[index].head, nullptr), bytes);
+      chain_to_system(std::exchange(of[index].spare, nullptr), bytes);
+      of[index].room = of[index].length;
+    }
+  }
+};
+using OwnLists = OfThread<FreeLists>;
 
 constinit thread_local MemoryUse counts;
 
@@ -142,6 +256,16 @@ void* from_system(std::size_t bytes) noexcept {
   return std::aligned_alloc(64, bytes);
 }
 
+// The C library keeps small blocks that are freed: its free pages go to the system too.
+void trim_heap() noexcept {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
+// What the common store may keep though nobody has needed it for a while.
+constexpr std::size_t kept_unused = std::size_t{1} << 26;
+
 }  // namespace
 
 void count_tensors(std::ptrdiff_t change) noexcept { counts.tensors += change; }
@@ -152,17 +276,17 @@ void count_bytes(std::ptrdiff_t change) noexcept {
 
 void* allocate(std::size_t bytes) {
   const SizeClass size = size_class(bytes);
-  if (FreeLists* const own = free_lists(); own && size.index < class_count) {
-    if (FreeBlock* block = own->head[size.index]) {
-      own->head[size.index] = block->next;
+  FreeLists* const own = OwnLists::get();
+  if (own && size.index < class_count) {
+    if (void* const block = own->take(size.index)) {
       unpoison(block, size.bytes);
       return block;
     }
   }
   system_calls.fetch_add(1, std::memory_order_relaxed);
   void* block = bytes <= size.bytes ? from_system(size.bytes) : nullptr;
-  if (!block && lists && bytes <= size.bytes) {
-    lists->trim();  // blocks of other sizes
+  if (!block && bytes <= size.bytes) {  // there may be free blocks of other sizes
+    trim_memory();
     block = from_system(size.bytes);
   }
   if (!block) {
@@ -170,25 +294,29 @@ void* allocate(std::size_t bytes) {
     throw MemoryError(fmt::format("out of memory: {} bytes asked for{}", bytes,
                                   available == unknown ? "" : fmt::format(", {} available", available)));
   }
+  system_bytes.fetch_add(size.bytes, std::memory_order_relaxed);
   return block;
 }
 
 void deallocate(void* block, std::size_t bytes) noexcept {
   const SizeClass size = size_class(bytes);
-  FreeLists* const own = free_lists();
-  if (!own || size.index >= class_count) {
-    std::free(block);
+  FreeLists* const own = OwnLists::get();
+  if (!own || size.index >= class_count) {  // tensors may outlive their thread
+    to_system(block, size.bytes);
     return;
   }
-  auto* free_block = static_cast<FreeBlock*>(block);
-  free_block->next = own->head[size.index];
-  own->head[size.index] = free_block;
-  own->bytes[size.index] = size.bytes;
   poison(block, size.bytes);
+  own->give(size.index, block);
 }
 
 void trim_memory() noexcept {
-  if (lists) lists->trim();
+  if (FreeLists* const own = OwnLists::get()) own->trim();
+  common.give_up_all();
+  trim_heap();
+}
+
+void give_up_unused_memory() noexcept {
+  if (common.give_up_unused(kept_unused)) trim_heap();
 }
 
 std::size_t system_allocations() noexcept { return system_calls.load(std::memory_order_relaxed); }
@@ -213,9 +341,14 @@ namespace xtape {
 
 MemoryUse memory_use() noexcept {
   MemoryUse use = detail::counts;
-  use.nodes = detail::recorded_nodes();
+  detail::count_recorded(use);
+  use.system_bytes = static_cast<std::ptrdiff_t>(detail::system_bytes.load(std::memory_order_relaxed));
   return use;
 }
 void reset_peak_memory() noexcept { detail::counts.peak_bytes = detail::counts.bytes; }
+void trim_memory() noexcept {
+  detail::drop_idle_recordings();
+  detail::trim_memory();
+}
 
 }  // namespace xtape

@@ -1,5 +1,6 @@
 // The thread's recordings, and how ops are appended to them. The sweep is in sweep.cpp.
 #include "recording.hpp"
+#include "of_thread.hpp"
 #include "watch.hpp"
 
 #include <xtape/error.hpp>
@@ -18,46 +19,53 @@ std::atomic<std::uint64_t> next_serial{1};
 constexpr std::size_t chunk_bytes = std::size_t{1} << 16;
 }  // namespace
 
-// Tapes and NoGrads of static storage end after their thread's state.
-constinit thread_local bool ended = false;
-
-// What a thread knows of tapes.
-struct ThreadState {
-  Recording* innermost = nullptr;
-  Recording* idle = nullptr;          // closed recordings, linked by enclosing_
-  std::vector<std::uint64_t> pauses;  // when each NoGrad in scope was opened, the latest last
-
-  void find_active() noexcept;
-  ~ThreadState() {
-    ended = true;
-    pauses = {};
-    for (Recording** link = &innermost; Recording* const recording = *link;) {
-      if (recording->whose_.exchange(Recording::Whose::thread_ended) == Recording::Whose::closed_elsewhere) {
-        *link = recording->enclosing_;
-        delete recording;
-      } else {  // a tape that another thread may close
-        link = &recording->enclosing_;
-      }
-    }
-    while (Recording* recording = idle) {
-      idle = recording->enclosing_;
-      delete recording;
-    }
-  }
-};
-thread_local ThreadState thread_state;
-// The innermost, unless a NoGrad was opened after it. Apart and without a constructor, for every op asks for it.
+namespace {
+// What a thread knows of tapes. These have no destructors, for they are used until the last tape of static storage
+// ends.
+constinit thread_local Recording* innermost = nullptr;
+// The innermost, unless a NoGrad was opened after it. Every op asks for it.
 constinit thread_local Recording* active = nullptr;
+// Unlike its id no other thread will ever have it; 0 until it opens a tape.
+constinit thread_local std::uint64_t thread_number = 0;
 
-void ThreadState::find_active() noexcept {
-  while (innermost && innermost->closed_elsewhere()) {
-    Recording* const left = innermost;
-    innermost = left->enclosing_;
-    left->enclosing_ = idle;
-    idle = left;
+// What it keeps for the next tape.
+struct TapesOfThread {
+  struct Pause {
+    std::uint64_t opened;
+    bool over;
+  };
+  Recording* idle = nullptr;  // closed recordings, linked by enclosing_
+  std::vector<Pause>
+      pauses;  // of each NoGrad in scope, the latest last; those that end earlier than later ones are over
+  std::uint32_t tapes_ended = 0;
+
+  ~TapesOfThread() { Recording::end_thread(idle); }
+};
+using OwnTapes = OfThread<TapesOfThread>;
+
+std::uint64_t number_of_thread() noexcept {
+  static constinit std::atomic<std::uint64_t> last{0};
+  if (thread_number == 0) thread_number = last.fetch_add(1, std::memory_order_relaxed) + 1;
+  return thread_number;
+}
+}  // namespace
+
+void Recording::end_thread(Recording* idle) noexcept {
+  for (Recording* next = innermost; Recording* const recording = next;) {
+    next = recording->enclosing_;
+    // One that another thread has closed; the others may still be closed by any.
+    if (recording->whose_.exchange(Whose::thread_ended) != Whose::abandoned) continue;
+    recording->unlink();
+    delete recording;
   }
-  const std::uint64_t paused = pauses.empty() ? 0 : pauses.back();
-  active = innermost && innermost->opened() > paused ? innermost : nullptr;
+  drop(idle);
+}
+
+void find_active() noexcept {
+  while (innermost && innermost->abandoned() && !innermost->sweeping()) innermost->retire();
+  const TapesOfThread* const own = OwnTapes::get();
+  const std::uint64_t paused = own && !own->pauses.empty() ? own->pauses.back().opened : 0;
+  active = innermost && !innermost->abandoned() && innermost->opened() > paused ? innermost : nullptr;
 }
 
 void* Arena::allocate_in_next(std::size_t bytes, std::size_t alignment) {
@@ -75,8 +83,16 @@ void* Arena::allocate_in_next(std::size_t bytes, std::size_t alignment) {
 }
 
 void Arena::reset() noexcept {
+  for (const std::size_t kept = 4 * chunk_ + 4; chunk_ > 0 && chunks_.size() > kept; chunks_.pop_back())
+    if (chunks_.back().begin) deallocate(chunks_.back().begin, chunks_.back().bytes);
   chunk_ = 0;
   next_ = end_ = nullptr;
+}
+
+std::size_t Arena::bytes() const noexcept {
+  std::size_t sum = 0;
+  for (std::size_t i = 0; i < chunk_; ++i) sum += chunks_[i].bytes;
+  return sum;
 }
 
 void Arena::release() noexcept {
@@ -86,71 +102,98 @@ void Arena::release() noexcept {
 }
 
 Recording::Recording() = default;
-Recording::~Recording() = default;
+Recording::~Recording() { clear(); }
 
 Recording* Recording::open(const TapeOptions& options) {
   std::unique_ptr<Watch> watch;
   if (options.anomaly || options.profile) watch = std::make_unique<Watch>(options);
-  ThreadState& state = thread_state;
-  Recording* recording = state.idle;
+  find_active();
+  TapesOfThread* const own = OwnTapes::get();
+  Recording* recording = own ? own->idle : nullptr;
   if (recording)
-    state.idle = recording->enclosing_;
+    own->idle = recording->enclosing_;
   else
     recording = new Recording;
   recording->watch_ = std::move(watch);
   recording->whose_.store(Whose::thread, std::memory_order_relaxed);
   recording->serial_ = recording->opened_ = next_serial.fetch_add(1, std::memory_order_relaxed);
-  recording->thread_ = std::this_thread::get_id();
-  recording->enclosing_ = state.innermost;
-  state.innermost = active = recording;
+  recording->thread_ = number_of_thread();
+  recording->enclosing_ = innermost;
+  recording->enclosed_ = nullptr;
+  if (innermost) innermost->enclosed_ = recording;
+  innermost = active = recording;
   return recording;
 }
 
 void Recording::close(Recording* recording) noexcept {
-  recording->clear();
-  recording->watch_.reset();
-  ThreadState& state = thread_state;
-  Recording** link = &state.innermost;
-  while (*link && *link != recording) link = &(*link)->enclosing_;
-  if (!*link) {  // made by another thread, whose list still names it, unless that has ended
-    if (recording->whose_.exchange(Whose::closed_elsewhere) == Whose::thread_ended) delete recording;
+  const bool own = recording->thread_ == thread_number;
+  if (own && !recording->sweeping()) {
+    recording->retire();
+    find_active();
+  } else if (recording->whose_.exchange(Whose::abandoned) == Whose::thread_ended && !own) {
+    delete recording;  // nobody else knows of it any more
+  }
+}
+
+void Recording::unlink() noexcept {
+  (enclosed_ ? enclosed_->enclosing_ : innermost) = enclosing_;
+  if (enclosing_) enclosing_->enclosed_ = enclosed_;
+  if (active == this) active = nullptr;
+}
+
+void Recording::retire() noexcept {
+  unlink();
+  clear();
+  watch_.reset();
+  TapesOfThread* const own = OwnTapes::get();
+  if (!own) {
+    delete this;
     return;
   }
-  *link = recording->enclosing_;
-  state.find_active();
-  if (ended) {
-    delete recording;
-    return;
-  }
-  recording->enclosing_ = state.idle;
-  state.idle = recording;
+  enclosing_ = own->idle;
+  own->idle = this;
+  constexpr std::uint32_t tapes = 16;  // of which none has needed what is given up
+  if (!innermost && ++own->tapes_ended % tapes == 0) give_up_unused_memory();
 }
 
 Recording* active_recording() noexcept { return active; }
 
-std::ptrdiff_t recorded_nodes() noexcept {
-  std::size_t count = 0;
-  for (const Recording* r = thread_state.innermost; r; r = r->enclosing()) count += r->nodes().size();
-  return static_cast<std::ptrdiff_t>(count);
+std::size_t Recording::bytes() const noexcept {
+  return nodes_.capacity() * sizeof(Node) + edges_.capacity() * sizeof(Edge) +
+         constants_.capacity() * sizeof(ConstantInput) + arena_.bytes();
+}
+
+void count_recorded(MemoryUse& use) noexcept {
+  for (const Recording* r = innermost; r; r = r->enclosing()) {
+    use.nodes += static_cast<std::ptrdiff_t>(r->nodes().size());
+    if (!r->nodes().empty()) use.tape_bytes += static_cast<std::ptrdiff_t>(r->bytes());
+  }
+}
+
+void drop_idle_recordings() noexcept {
+  if (TapesOfThread* const own = OwnTapes::get()) Recording::drop(own->idle);
+}
+void Recording::drop(Recording*& idle) noexcept {
+  while (idle) delete std::exchange(idle, idle->enclosing_);
 }
 
 bool is_recorded(const TensorImpl& impl) noexcept {
   if (impl.link.recording == 0) return false;
-  for (const Recording* r = thread_state.innermost; r; r = r->enclosing())
+  for (const Recording* r = innermost; r; r = r->enclosing())
     if (r->links(impl)) return true;
   return false;
 }
 
 bool Recording::needs_gradient(const TensorImpl& impl) const noexcept {
-  if (impl.requires_grad) return true;
-  if (impl.link.recording == 0) return false;
-  for (const Recording* r = this; r; r = r->enclosing())
-    if (r->links(impl)) return true;
-  return false;
+  if (impl.requires_grad || links(impl)) return true;
+  if (impl.link.recording != 0)
+    for (const Recording* r = enclosing_; r; r = r->enclosing())
+      if (r->links(impl)) return true;
+  return !looked_for_.empty() && std::ranges::find(looked_for_, &impl) != looked_for_.end();
 }
 
 void Recording::check_thread(const char* op) const {
-  if (std::this_thread::get_id() != thread_)
+  if (thread_number != thread_)
     throw TapeError(std::string(op) + ": a tape belongs to the thread that made it; make one tape per thread");
 }
 
@@ -166,9 +209,9 @@ void Recording::forget(Node& node) noexcept {
 
 void Recording::clear() noexcept {
   for (auto node = nodes_.rbegin(); node != nodes_.rend(); ++node) forget(*node);
-  nodes_.clear();
-  edges_.clear();
-  constants_.clear();
+  empty(nodes_);
+  empty(edges_);
+  empty(constants_);
   if (watch_) watch_->clear();
   arena_.reset();
   serial_ = next_serial.fetch_add(1, std::memory_order_relaxed);
@@ -177,8 +220,12 @@ void Recording::clear() noexcept {
 bool must_record(const Inputs& inputs) {
   const Recording* recording = active;
   if (!recording) return false;
+  if (recording->abandoned()) [[unlikely]] {
+    find_active();
+    if (recording = active; !recording) return false;
+  }
   for (std::size_t i = 0; i < inputs.size(); ++i)
-    if (inputs[i] && recording->needs_gradient(*inputs[i])) return !recording->closed_elsewhere();
+    if (inputs[i] && recording->needs_gradient(*inputs[i])) return true;
   return false;
 }
 
@@ -292,7 +339,7 @@ void Tape::clear() {
   recording_->clear();
 }
 std::size_t Tape::size() const noexcept { return recording_->nodes().size(); }
-bool Tape::recording() noexcept { return detail::active && !detail::active->closed_elsewhere(); }
+bool Tape::recording() noexcept { return detail::active && !detail::active->abandoned(); }
 
 std::vector<std::string_view> Tape::op_names() const {
   std::vector<std::string_view> names;
@@ -317,17 +364,17 @@ void Tape::sweep(const Impl& y, const Impl& seed, std::span<Target>* targets, co
 }
 
 NoGrad::NoGrad() noexcept : opened_(detail::next_serial.fetch_add(1, std::memory_order_relaxed)) {
-  auto& state = detail::thread_state;
-  if (!detail::ended) state.pauses.push_back(opened_);
+  if (auto* const own = detail::OwnTapes::get()) own->pauses.push_back({opened_, false});
   detail::active = nullptr;
 }
 NoGrad::~NoGrad() {
-  auto& state = detail::thread_state;
-  if (!detail::ended && !state.pauses.empty() && state.pauses.back() == opened_)
-    state.pauses.pop_back();
-  else if (!detail::ended)
-    std::erase(state.pauses, opened_);
-  state.find_active();
+  if (auto* const own = detail::OwnTapes::get()) {
+    auto& pauses = own->pauses;
+    const auto found = std::ranges::lower_bound(pauses, opened_, {}, &detail::TapesOfThread::Pause::opened);
+    if (found != pauses.end() && found->opened == opened_) found->over = true;
+    while (!pauses.empty() && pauses.back().over) pauses.pop_back();
+  }
+  detail::find_active();
 }
 
 }  // namespace xtape

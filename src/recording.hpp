@@ -1,12 +1,13 @@
 #pragma once
 // What a Tape holds: nodes, edges and pullbacks, and the sweep over them.
 
+#include <xtape/memory.hpp>
 #include <xtape/tape.hpp>
 
 #include <atomic>
 #include <memory>
 #include <optional>
-#include <thread>
+#include <vector>
 
 namespace xtape::detail {
 
@@ -22,6 +23,24 @@ struct Step {
   std::uint32_t input;
 };
 
+// For vectors in the pool's memory, which what they give up goes back to.
+template <class T> struct PoolAllocator {
+  using value_type = T;
+  PoolAllocator() noexcept = default;
+  template <class U> PoolAllocator(const PoolAllocator<U>&) noexcept {}
+  T* allocate(std::size_t n) { return static_cast<T*>(detail::allocate(n * sizeof(T))); }
+  void deallocate(T* block, std::size_t n) noexcept { detail::deallocate(block, n * sizeof(T)); }
+  bool operator==(const PoolAllocator&) const noexcept { return true; }
+};
+template <class T> using PoolVector = std::vector<T, PoolAllocator<T>>;
+
+// Empties a vector and keeps its memory, unless that is much more than was needed this time.
+template <class T> void empty(PoolVector<T>& of) noexcept {
+  const bool too_large = !of.empty() && of.capacity() > 4096 && of.size() < of.capacity() / 8;
+  of.clear();
+  if (too_large) PoolVector<T>().swap(of);
+}
+
 // Memory for pullbacks and shapes: chunks filled from the front, all given up together.
 class Arena {
  public:
@@ -30,7 +49,8 @@ class Arena {
     void* place = allocate_here(bytes, alignment);
     return place ? place : allocate_in_next(bytes, alignment);
   }
-  void reset() noexcept;  // keeps the chunks
+  void reset() noexcept;               // keeps the chunks, unless there are many more than were needed this time
+  std::size_t bytes() const noexcept;  // of the chunks in use
 
  private:
   struct Chunk {
@@ -107,16 +127,22 @@ class Recording {
   // Recordings are kept per thread and used again, so that opening a tape reaches no malloc.
   static Recording* open(const TapeOptions& options);
   static void close(Recording* recording) noexcept;
+  // What happens to a thread's recordings when it ends: the open ones belong to whoever closes them.
+  static void end_thread(Recording* idle) noexcept;
+  static void drop(Recording*& idle) noexcept;  // all of a list
+  // Out of its thread's list, to be used again.
+  void retire() noexcept;
 
   const Recording* enclosing() const noexcept { return enclosing_; }
   // Its number among the thread's tapes and pauses.
   std::uint64_t opened() const noexcept { return opened_; }
   bool links(const TensorImpl& impl) const noexcept { return impl.link.recording == serial_; }
-  // A parameter, or recorded here or on an enclosing tape.
+  // A parameter, or recorded here or on an enclosing tape, or one of the tensors that are looked for.
   bool needs_gradient(const TensorImpl& impl) const noexcept;
   void clear() noexcept;
-  // Its tape was destroyed by another thread, whose business it was not: nothing more is recorded.
-  bool closed_elsewhere() const noexcept { return whose_.load(std::memory_order_acquire) == Whose::closed_elsewhere; }
+  // Its tape was destroyed by another thread, or by a sweep over it: nothing more is recorded. Its thread clears it
+  // when it comes by next and no sweep runs on it, for it may be in the middle of computing.
+  bool abandoned() const noexcept { return whose_.load(std::memory_order_acquire) == Whose::abandoned; }
   bool sweeping() const noexcept { return sweeps_ > 0; }
   // Throws TapeError on another thread than the one that opened it.
   void check_thread(const char* op) const;
@@ -139,7 +165,15 @@ class Recording {
 
   void add_hook(const Handle<TensorImpl>& x, std::function<Handle<TensorImpl>(const Handle<TensorImpl>&)> hook);
 
-  const std::vector<Node>& nodes() const noexcept { return nodes_; }
+  // Constants that are recorded as sources while they are looked for: to see whether a result was computed from them.
+  std::vector<const TensorImpl*>& looked_for() noexcept { return looked_for_; }
+  // Of each tensor, whether y was computed from it by nodes from `first` on, and not through another of them.
+  std::vector<bool> uses(const Handle<TensorImpl>& y, std::span<const Handle<TensorImpl>> tensors,
+                         std::size_t first) const;
+
+  const PoolVector<Node>& nodes() const noexcept { return nodes_; }
+  // Of nodes, edges and pullbacks.
+  std::size_t bytes() const noexcept;
   std::span<const Edge> edges_since(std::size_t first_node) const noexcept;
   std::span<const Edge> inputs(const Node& node) const noexcept {
     return std::span(edges_).subspan(node.first_edge, node.edge_count);
@@ -156,11 +190,16 @@ class Recording {
   void check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::span<Tape::Target>* targets,
                   const BackwardOptions& options) const;
   // Hooks of tensors from outside: when their turn comes, and running those of the next.
-  void find_turns(Sweep& sweep, std::size_t count) const;
+  void find_reached(Sweep& sweep) const;
+  void find_leads(Sweep& sweep) const;
+  void find_turns(Sweep& sweep) const;
   void run_turn(Sweep& sweep);
   void run_node(Sweep& sweep, std::uint32_t index);
   void run_profiled(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient);
   void run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient, ProfiledPullback* timed);
+  // Where the gradients of an input are summed up; of a tensor with hooks and of one that is no target there is none.
+  static Handle<TensorImpl>* sum_of(Sweep& sweep, const Edge& edge);
+  Handle<TensorImpl> lend_sum(Sweep& sweep, const Edge& edge) const;
   void deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl>&& gradient, const Step& step);
   void arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<TensorImpl>&& gradient, const Step& step);
   void arrive_at_target(Sweep& sweep, std::uint32_t node, const TensorImpl* source, Handle<TensorImpl>&& gradient,
@@ -168,31 +207,38 @@ class Recording {
   void accumulate(const Sweep& sweep, Handle<TensorImpl>& into, Handle<TensorImpl>&& gradient, const char* what,
                   const Step& step);
   void forget(Node& node) noexcept;
+  void unlink() noexcept;
 
   std::uint64_t serial_ = 0, opened_ = 0;
-  Recording* enclosing_ = nullptr;  // the next older recording of this thread
-  std::thread::id thread_;
+  Recording *enclosing_ = nullptr, *enclosed_ = nullptr;  // the next older and the next younger one of this thread
+  std::uint64_t thread_ = 0;                              // its number
   // Its thread deletes it, or uses it again; or another thread that closes it after that one has ended.
-  enum class Whose { thread, closed_elsewhere, thread_ended };
+  enum class Whose { thread, abandoned, thread_ended };
   std::atomic<Whose> whose_{Whose::thread};
-  std::vector<Node> nodes_;
-  std::vector<Edge> edges_;
-  std::vector<ConstantInput> constants_;
+  PoolVector<Node> nodes_;
+  PoolVector<Edge> edges_;
+  PoolVector<ConstantInput> constants_;
+  std::vector<const TensorImpl*> looked_for_;
   Arena arena_;
   int sweeps_ = 0;                // running now
   std::unique_ptr<Watch> watch_;  // hooks, profile, search for anomalies; null on a tape without any
-
-  friend struct ThreadState;
 };
 
 // The recording that ops of this thread go onto, or null.
 Recording* active_recording() noexcept;
-// Nodes on all of the thread's open recordings.
-std::ptrdiff_t recorded_nodes() noexcept;
+// Looks for active recordings again, after one was abandoned.
+void find_active() noexcept;
+// Adds the nodes and bytes of all of the thread's open recordings.
+void count_recorded(MemoryUse& use) noexcept;
+// Gives up those that the thread keeps to use them again.
+void drop_idle_recordings() noexcept;
 
 // The sweep needs two operations of the tensors it passes on; src/ops defines them.
 Handle<TensorImpl> add_gradients(const Handle<TensorImpl>& a, const Handle<TensorImpl>& b);  // a recorded op
 void add_in_place(TensorImpl& into, const TensorImpl& gradient);
+// Of a gradient that another is about to be added to: what rounding has left out of it, or null if nothing is kept of
+// that, for there have been few additions, or it is in double. Counts the addition.
+float* rest_for_addition(TensorImpl& into);
 Handle<TensorImpl> sum_to_shape(const Handle<TensorImpl>& gradient, const Shape& shape);     // a recorded op
 Handle<TensorImpl> spread_to_shape(const Handle<TensorImpl>& gradient, const Shape& shape);  // a recorded op
 Handle<TensorImpl> filled(DType dtype, const Shape& shape, double value);

@@ -1,5 +1,6 @@
 // The backward sweep: from the root's node down to the first, each node handing its inputs what its
 // pullback makes of its own gradient.
+#include "of_thread.hpp"
 #include "recording.hpp"
 #include "watch.hpp"
 
@@ -8,7 +9,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <functional>
+#include <memory>
 #include <optional>
 
 namespace xtape::detail {
@@ -23,10 +26,59 @@ bool broadcasts_to(const Shape& to, const Shape& from) {
   return true;
 }
 
+// A set of nodes, of which none is a member to begin with, walked in order. Its cost is that of its members and,
+// between the lowest and the highest of them, a sixty-fourth of the others.
+class NodeSet {
+ public:
+  static constexpr std::size_t none = ~std::size_t{0};
+  void make_room(std::size_t nodes) {
+    if (words_.size() < nodes / 64 + 1) words_.resize(nodes / 64 + 1);
+  }
+  void insert(std::size_t node) noexcept {
+    words_[node / 64] |= std::uint64_t{1} << (node % 64);
+    lowest_ = std::min(lowest_, node / 64);
+  }
+  void erase(std::size_t node) noexcept { words_[node / 64] &= ~(std::uint64_t{1} << (node % 64)); }
+  bool contains(std::size_t node) const noexcept { return ((words_[node / 64] >> (node % 64)) & 1) != 0; }
+  void insert_all(std::size_t nodes) noexcept {
+    for (std::size_t at = 0; at < nodes / 64; ++at) words_[at] = ~std::uint64_t{0};
+    if (nodes % 64 != 0) words_[nodes / 64] = (std::uint64_t{1} << (nodes % 64)) - 1;
+    lowest_ = 0;
+  }
+  // The highest member below `end`, or none.
+  std::size_t highest_below(std::size_t end) const noexcept {
+    if (end == 0 || lowest_ == none) return none;
+    std::size_t at = (end - 1) / 64;
+    std::uint64_t word = words_[at] & (~std::uint64_t{0} >> (63 - (end - 1) % 64));
+    while (word == 0) {
+      if (at <= lowest_) return none;
+      word = words_[--at];
+    }
+    return at * 64 + 63 - static_cast<std::size_t>(std::countl_zero(word));
+  }
+  // Calls f(node) for each up to `last`, from the lowest on, and leaves the set empty.
+  template <class F> void drain(std::size_t last, const F& f) {
+    for (std::size_t at = lowest_; at <= last / 64; ++at)
+      for (std::uint64_t& word = words_[at]; word != 0; word &= word - 1)
+        f(at * 64 + static_cast<std::size_t>(std::countr_zero(word)));
+    lowest_ = none;
+  }
+  // No member is left: what is inserted next is the lowest.
+  void restart() noexcept { lowest_ = none; }
+  void clear() noexcept {
+    std::ranges::fill(words_, 0);
+    lowest_ = none;
+  }
+
+ private:
+  PoolVector<std::uint64_t> words_;
+  std::size_t lowest_ = none;  // word
+};
+
 }  // namespace
 
 // The state of one sweep. Sweeps can nest: a pullback may run a tape of its own.
-struct Recording::Sweep {
+struct Recording::Sweep final : Sums {
   // A target, found by the node that made it, or else by the tensor itself.
   struct Key {
     std::uint32_t node;
@@ -37,18 +89,69 @@ struct Recording::Sweep {
       return node != other.node ? node < other.node : std::less<>()(source, other.source);
     }
   };
-  // The vectors' memory is kept from sweep to sweep.
+  // Nodes are counted from `first` on.
   struct Memory {
-    std::vector<Handle<TensorImpl>> gradients;  // of each node's output from `first` on, as far as they are known
-    std::vector<std::uint8_t> leads;            // to a target: 1, is one: 2; empty if all nodes count
-    std::vector<Key> keys;                      // of the targets, sorted
-  };
-  static Memory& scratch() {
-    thread_local Memory memory;
-    return memory;
-  }
+    PoolVector<Handle<TensorImpl>> gradients;  // of each node's output, as far as they are known; after a sweep null
+    NodeSet pending;                           // nodes that have a gradient and whose turn has not come
+    NodeSet reached;                           // nodes that the root depends on
+    PoolVector<std::uint8_t> leads;  // of nodes that are reached, if there are targets: to one of them: 1, is one: 2
+    PoolVector<Key> keys;            // of the targets, sorted
+    Memory* next = nullptr;
+    std::size_t nodes = 0;  // of the sweep
+    bool swept = false;     // to the end
 
-  Memory memory;
+    void make_room(std::size_t count, bool targets) {
+      nodes = count;
+      if (gradients.size() < count) gradients.resize(count);
+      pending.make_room(count);
+      reached.make_room(count);
+      if (targets && leads.size() < count) leads.resize(count);
+    }
+    // As after a sweep, whether or not one came to its end.
+    void reset() noexcept {
+      keys.clear();
+      if (std::exchange(swept, false)) return;
+      std::ranges::fill(gradients, Handle<TensorImpl>());
+      pending.clear();
+      reached.clear();
+    }
+  };
+  // What the thread keeps for its next sweeps: as many as have run within each other.
+  struct Kept {
+    Memory* first = nullptr;
+    ~Kept() {
+      while (first) delete std::exchange(first, first->next);
+    }
+  };
+  struct Keep {
+    void operator()(Memory* memory) const noexcept {
+      constexpr std::size_t large = std::size_t{1} << 16;
+      Kept* const kept = OfThread<Kept>::get();
+      if (!kept || (memory->gradients.size() > large && memory->nodes < memory->gradients.size() / 8)) {
+        delete memory;
+        return;
+      }
+      memory->reset();
+      memory->next = std::exchange(kept->first, memory);
+    }
+  };
+  static Memory* take_memory() {
+    Kept* const kept = OfThread<Kept>::get();
+    return kept && kept->first ? std::exchange(kept->first, kept->first->next) : new Memory;
+  }
+  struct Running {
+    int& sweeps;
+    explicit Running(int& of) : sweeps(++of) {}
+    ~Running() { --sweeps; }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+  };
+
+  const Recording& recording;
+  Running running;
+  std::unique_ptr<Memory, Keep> memory;
+  std::size_t nodes;                 // in all
+  std::size_t at;                    // the one whose turn it is, counted from the first
   std::size_t first;                 // node
   std::span<Tape::Target>* targets;  // null: accumulate into the parameters' grad()
   bool create_graph, retain;
@@ -59,47 +162,60 @@ struct Recording::Sweep {
     std::size_t node, place;
   };
   std::vector<Turn> turns;
-  int& running;
 
-  Sweep(const Recording& recording, std::size_t begin, std::size_t end, std::span<Tape::Target>* to,
+  // The edges of that node, and of which of them the sums are lent.
+  std::uint32_t first_edge = 0, edges = 0;
+  std::uint64_t lent = 0;
+
+  Sweep(const Recording& of, std::size_t begin, std::size_t end, std::span<Tape::Target>* to,
         const BackwardOptions& options, int& sweeps)
-      : first(begin),
+      : recording(of),
+        running(sweeps),
+        memory(take_memory()),
+        nodes(end > begin ? end - begin : 0),
+        at(nodes),
+        first(begin),
         targets(to),
         create_graph(options.create_graph),
-        retain(options.create_graph || options.retain_graph),
-        running(sweeps) {
-    std::swap(memory, scratch());
-    const std::size_t nodes = end > begin ? end - begin : 0;
-    memory.gradients.resize(nodes);
-    if (targets) {
-      memory.leads.resize(nodes);
-      for (std::size_t i = 0; i < targets->size(); ++i) {
-        const TensorImpl* tensor = (*targets)[i].of->get();
-        const bool inside = recording.links(*tensor);
-        const std::uint32_t node = inside ? tensor->link.node : Edge::none;
-        memory.keys.push_back({node, inside ? nullptr : tensor, static_cast<std::uint32_t>(i)});
-        if (inside && node >= begin && node < end) memory.leads[node - begin] = 2;
-      }
-      std::sort(memory.keys.begin(), memory.keys.end(),
-                [](const Key& a, const Key& b) { return a == b ? a.target < b.target : a < b; });
+        retain(options.create_graph || options.retain_graph) {
+    memory->make_room(nodes, targets != nullptr);
+    if (!targets) return;
+    auto& keys = memory->keys;
+    for (std::size_t i = 0; i < targets->size(); ++i) {
+      const TensorImpl* tensor = (*targets)[i].of->get();
+      const bool inside = recording.links(*tensor);
+      const std::uint32_t node = inside ? tensor->link.node : Edge::none;
+      keys.push_back({node, inside ? nullptr : tensor, static_cast<std::uint32_t>(i)});
     }
-    ++running;
-  }
-  ~Sweep() {
-    --running;
-    memory.gradients.clear();
-    memory.leads.clear();
-    memory.keys.clear();
-    std::swap(memory, scratch());
+    std::sort(keys.begin(), keys.end(),
+              [](const Key& a, const Key& b) { return a == b ? a.target < b.target : a < b; });
   }
   Sweep(const Sweep&) = delete;
   Sweep& operator=(const Sweep&) = delete;
 
-  Handle<TensorImpl>& gradient_of(std::size_t node) noexcept { return memory.gradients[node - first]; }
+  Handle<TensorImpl>& gradient_of(std::size_t node) noexcept { return memory->gradients[node - first]; }
+  // It has one now, or is about to.
+  void expect(std::size_t node) noexcept {
+    if (node - first + 1 != at) memory->pending.insert(node - first);
+  }
+  // The next one that has a gradient, if there is one. That it is the next on the tape is the usual.
+  bool advance() noexcept {
+    NodeSet& pending = memory->pending;
+    at = at > 0 && memory->gradients[at - 1] ? at - 1 : pending.highest_below(at);
+    if (at == NodeSet::none) return false;
+    if (pending.contains(at)) pending.erase(at);
+    return true;
+  }
+  Handle<TensorImpl> lend(std::size_t input) override {
+    if (input >= edges || input >= 64) return {};
+    Handle<TensorImpl> sum = recording.lend_sum(*this, recording.edges_[first_edge + input]);
+    if (sum) lent |= std::uint64_t{1} << input;
+    return sum;
+  }
   // The first target that is this tensor, or null. A tensor may be given twice: the others follow.
   const Key* find(std::uint32_t node, const TensorImpl* source) const noexcept {
     const Key key{node, source, 0};
-    const auto& keys = memory.keys;
+    const auto& keys = memory->keys;
     if (keys.size() > 8) {
       const auto found = std::lower_bound(keys.begin(), keys.end(), key);
       return found != keys.end() && *found == key ? &*found : nullptr;
@@ -109,8 +225,7 @@ struct Recording::Sweep {
     return nullptr;
   }
   bool wants(const Edge& edge) const noexcept {
-    if (edge.node != Edge::none && edge.node >= first)
-      return memory.leads.empty() || memory.leads[edge.node - first] != 0;
+    if (edge.node != Edge::none && edge.node >= first) return !targets || memory->leads[edge.node - first] != 0;
     if (edge.node == Edge::none && !edge.source) return false;
     if (!targets) return edge.node != Edge::none || edge.source->requires_grad;
     return find(edge.node, edge.source.get()) != nullptr;
@@ -155,20 +270,17 @@ void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::span<Tap
   check_root(y, seed, targets, options);
   const std::size_t count = links(*y) ? std::size_t{y->link.node} + 1 : 0;
   Sweep sweep(*this, first, count, targets, options, sweeps_);
-  if (watch_ && source_hooks && !watch_->source_hooks.empty()) find_turns(sweep, count);
+  const bool turns = watch_ && source_hooks && !watch_->source_hooks.empty();
+  if (count > first && (targets || turns)) find_reached(sweep);
+  if (turns) find_turns(sweep);
+  if (count > first && (targets || turns)) find_leads(sweep);
   std::optional<NoGrad> pause;
   if (!options.create_graph) pause.emplace();
-
-  if (targets)
-    for (std::size_t i = first; i < count; ++i) {
-      std::uint8_t& leads = sweep.memory.leads[i - first];
-      for (std::uint32_t e = 0; e < nodes_[i].edge_count && !leads; ++e)
-        leads = sweep.wants(edges_[nodes_[i].first_edge + e]);
-    }
 
   Handle<TensorImpl> root = seed ? seed : filled(y->dtype, y->shape, 1.0);
   if (count > first) {
     sweep.gradient_of(y->link.node) = std::move(root);
+    sweep.expect(y->link.node);
   } else {
     Edge edge;
     if (count > 0)
@@ -178,16 +290,19 @@ void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::span<Tap
     if (sweep.wants(edge)) deliver(sweep, edge, std::move(root), {"backward", Edge::none, 0});
   }
 
-  for (std::size_t i = count; i > first; --i) {
-    if (sweep.gradient_of(i - 1)) run_node(sweep, static_cast<std::uint32_t>(i - 1));
-    while (!sweep.turns.empty() && sweep.turns.back().node == i - 1) run_turn(sweep);
+  while (sweep.advance()) {
+    // What is left has passed all nodes above.
+    while (!sweep.turns.empty() && sweep.turns.back().node > first + sweep.at) run_turn(sweep);
+    run_node(sweep, static_cast<std::uint32_t>(first + sweep.at));
   }
   while (!sweep.turns.empty()) run_turn(sweep);
+  sweep.memory->pending.restart();
+  sweep.memory->swept = true;
   if (watch_) watch_->swept();
 
   if (!targets) return;
   // Of a tensor given twice the first has the gradient.
-  const auto& keys = sweep.memory.keys;
+  const auto& keys = sweep.memory->keys;
   for (std::size_t k = 1; k < keys.size(); ++k)
     if (keys[k] == keys[k - 1]) (*targets)[keys[k].target].gradient = (*targets)[keys[k - 1].target].gradient;
   for (auto& target : *targets) {
@@ -198,16 +313,41 @@ void Recording::sweep(const Tape::Impl& y, const Tape::Impl& seed, std::span<Tap
   }
 }
 
-void Recording::find_turns(Sweep& sweep, std::size_t count) const {
-  const std::size_t hooked = watch_->source_hooks.size();
+void Recording::find_reached(Sweep& sweep) const {
+  NodeSet& reached = sweep.memory->reached;
+  constexpr std::size_t few = 2048;  // which are all looked at in less time than it takes to find out
+  if (sweep.nodes <= few) return reached.insert_all(sweep.nodes);
+  reached.insert(sweep.nodes - 1);
+  for (std::size_t at = sweep.nodes; (at = reached.highest_below(at)) != NodeSet::none;)
+    for (const Edge& edge : inputs(nodes_[sweep.first + at]))
+      if (edge.node != Edge::none && edge.node >= sweep.first) reached.insert(edge.node - sweep.first);
+}
+
+void Recording::find_leads(Sweep& sweep) const {
+  auto& leads = sweep.memory->leads;
+  const auto& keys = sweep.memory->keys;
+  std::size_t key = 0;  // those of nodes come first, in their order
+  sweep.memory->reached.drain(sweep.nodes - 1, [&](std::size_t at) {
+    if (!sweep.targets) return;
+    const std::size_t node = sweep.first + at;
+    while (key < keys.size() && keys[key].node < node) ++key;
+    leads[at] = key < keys.size() && keys[key].node == node ? 2 : 0;
+    const Node& of = nodes_[node];
+    for (std::uint32_t e = 0; e < of.edge_count && !leads[at]; ++e) leads[at] = sweep.wants(edges_[of.first_edge + e]);
+  });
+}
+
+void Recording::find_turns(Sweep& sweep) const {
+  const std::size_t hooked = watch_->source_hooks.size(), count = sweep.first + sweep.nodes;
   sweep.hooked.resize(hooked);
   std::vector<std::size_t> lowest(hooked, count);
-  for (std::size_t i = sweep.first; i < count; ++i)
-    for (const Edge& edge : inputs(nodes_[i]))
-      if (edge.node == Edge::none && edge.source) {
-        const std::size_t place = watch_->place_of_source(edge.source.get());
-        if (place < hooked) lowest[place] = std::min(lowest[place], i);
-      }
+  if (sweep.nodes > 0)
+    for (std::size_t at = sweep.nodes; (at = sweep.memory->reached.highest_below(at)) != NodeSet::none;)
+      for (const Edge& edge : inputs(nodes_[sweep.first + at]))
+        if (edge.node == Edge::none && edge.source) {
+          const std::size_t place = watch_->place_of_source(edge.source.get());
+          if (place < hooked) lowest[place] = sweep.first + at;
+        }
   for (std::size_t place = hooked; place-- > 0;)
     sweep.turns.push_back({lowest[place] < count ? lowest[place] : sweep.first, place});
   std::ranges::stable_sort(sweep.turns, {}, &Sweep::Turn::node);
@@ -236,11 +376,29 @@ std::vector<Handle<TensorImpl>> Recording::gradient(const Handle<TensorImpl>& y,
   return result;
 }
 
+std::vector<bool> Recording::uses(const Handle<TensorImpl>& y, std::span<const Handle<TensorImpl>> tensors,
+                                  std::size_t first) const {
+  std::vector<bool> used(tensors.size());
+  NodeSet reached;
+  reached.make_room(nodes_.size());
+  const auto meet = [&](std::uint32_t node, const TensorImpl* source) {
+    bool found = false;
+    for (std::size_t i = 0; i < tensors.size(); ++i)
+      if (tensors[i] && (links(*tensors[i]) ? tensors[i]->link.node == node : tensors[i].get() == source))
+        found = used[i] = true;
+    if (!found && node != Edge::none && node >= first) reached.insert(node);
+  };
+  meet(links(*y) ? y->link.node : Edge::none, y.get());
+  for (std::size_t at = nodes_.size(); (at = reached.highest_below(at)) != NodeSet::none;)
+    for (const Edge& edge : inputs(nodes_[at])) meet(edge.node, edge.source.get());
+  return used;
+}
+
 void Recording::run_node(Sweep& sweep, std::uint32_t index) {
   Handle<TensorImpl> gradient = std::move(sweep.gradient_of(index));
   if (watch_) [[unlikely]]
     gradient = watch_->hooked(index, nodes_[index].name, std::move(gradient));
-  if (sweep.targets && sweep.memory.leads[index - sweep.first] == 2) {
+  if (sweep.targets && sweep.memory->leads[index - sweep.first] == 2) {
     (*sweep.targets)[sweep.find(index, nullptr)->target].gradient = gradient;
     if (std::ranges::none_of(inputs(nodes_[index]), [&](const Edge& edge) { return sweep.wants(edge); })) return;
   }
@@ -278,17 +436,52 @@ void Recording::run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImp
     if (e < 64 && sweep.wants(edge)) mask |= std::uint64_t{1} << e;
   }
 
+  if (gradient->rest) [[unlikely]] {  // the pullback may write over it
+    gradient->rest = {};
+    gradient->version = 0;
+  }
+  sweep.first_edge = first;
+  sweep.edges = edges;
+  sweep.lent = 0;
   const Handle<TensorImpl> output = node.output;
-  const Wanted wanted(mask, !sweep.retain);
+  // The search for anomalies looks at each part.
+  const Wanted wanted(mask, !sweep.retain, anomaly() ? nullptr : &sweep);
   Gradients gradients = anomaly() ? anomaly()->run(*this, index, std::move(gradient), output, wanted)
                                   : node.type->run(node.pullback, std::move(gradient), output, wanted);
   if (gradients.size() != edges)
     throw TapeError(fmt::format("{}: the pullback returned {} gradients for {} inputs", name, gradients.size(), edges));
+  const std::uint64_t lent = sweep.lent;
   if (timed) timed->count_bytes(gradients);
   if (!sweep.retain) forget(nodes_[index]);
   for (std::uint32_t e = 0; e < edges; ++e)
-    if (gradients[e] && (e < 64 ? ((mask >> e) & 1) != 0 : sweep.wants(edges_[first + e])))
-      deliver(sweep, Edge(edges_[first + e]), std::move(gradients[e]), {name, index, e});
+    if (gradients[e] && (e < 64 ? ((mask >> e) & 1) != 0 : sweep.wants(edges_[first + e]))) {
+      if (e < 64 && ((lent >> e) & 1) != 0) {
+        *sum_of(sweep, edges_[first + e]) = std::move(gradients[e]);  // the same tensor, or a recorded one
+      } else {
+        deliver(sweep, Edge(edges_[first + e]), std::move(gradients[e]), {name, index, e});
+      }
+    }
+}
+
+Handle<TensorImpl>* Recording::sum_of(Sweep& sweep, const Edge& edge) {
+  if (edge.node != Edge::none && edge.node >= sweep.first) return &sweep.gradient_of(edge.node);
+  if (sweep.targets) {
+    const Sweep::Key* const key = sweep.find(edge.node, edge.source.get());
+    return key ? &(*sweep.targets)[key->target].gradient : nullptr;
+  }
+  return edge.source && sweep.hooked.empty() ? &edge.source->grad : nullptr;
+}
+
+Handle<TensorImpl> Recording::lend_sum(Sweep& sweep, const Edge& edge) const {
+  const Handle<TensorImpl>* const sum = sum_of(sweep, edge);
+  if (!sum || !*sum) return {};
+  const TensorImpl& so_far = **sum;
+  const bool inside = edge.node != Edge::none;
+  if (!(inside ? nodes_[edge.node].has_shape(so_far.shape) : edge.source->shape == so_far.shape)) return {};
+  if (so_far.dtype != (inside ? nodes_[edge.node].dtype : edge.source->dtype)) return {};
+  // In a recorded sweep it is an op's result; what nobody holds nobody reads, not even that op's pullback.
+  const bool free_to_write = so_far.link.recording == 0 || (sweep.create_graph && links(so_far));
+  return so_far.refs.unique() && so_far.storage->refs.unique() && free_to_write ? *sum : Handle<TensorImpl>();
 }
 
 void Recording::deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl>&& gradient, const Step& step) {
@@ -296,6 +489,7 @@ void Recording::deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl>&& gra
   constexpr const char* added = "added to the others of the same tensor";
   if (passed_on && nodes_[edge.node].has_shape(gradient->shape) && nodes_[edge.node].dtype == gradient->dtype)
       [[likely]] {
+    sweep.expect(edge.node);
     accumulate(sweep, sweep.gradient_of(edge.node), std::move(gradient), added, step);
     return;
   }
@@ -321,6 +515,7 @@ void Recording::deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl>&& gra
   }
 
   if (passed_on) {
+    sweep.expect(edge.node);
     accumulate(sweep, sweep.gradient_of(edge.node), std::move(gradient), added, step);
     return;
   }
@@ -363,8 +558,11 @@ void Recording::accumulate(const Sweep& sweep, Handle<TensorImpl>& into, Handle<
     // Shapes differ if one is a single element that stands for all.
     if (!sweep.create_graph && into->exclusive() && into->shape == gradient->shape)
       add_in_place(*into, *gradient);
-    else
+    else {
+      const std::uint32_t parts = into->version;
       into = add_gradients(into, gradient);
+      if (!sweep.create_graph) into->version = parts + 1;
+    }
   };
   if (anomaly()) [[unlikely]]
     anomaly()->run_step(step, what, {into.get(), gradient.get()}, into, add);

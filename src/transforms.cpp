@@ -23,12 +23,15 @@ enum class Last { no, yes };
 // with every sweep recorded, or one of its own.
 template <class T> class Transform {
  public:
-  Transform(const char* name, const Tensors<T>& x) : name_(name), recorded_(Tape::recording()) {
+  // `passed`: what the caller of the transform has passed for x.
+  Transform(const char* name, const Tensors<T>& x, const Tensors<T>& passed)
+      : name_(name), recorded_(Tape::recording()), passed_(passed) {
     if (!recorded_) tape_.emplace();
     recording_ = detail::active_recording();
     first_ = recording_->nodes().size();
     for (const auto& tensor : x) x_.push_back(variable(tensor));
   }
+  Transform(const char* name, const Tensors<T>& x) : Transform(name, x, x) {}
   // Nobody differentiates by these leaves any more; later sweeps over the active tape need not reach them.
   ~Transform() {
     for (auto& leaf : leaves_) leaf.set_requires_grad(false);
@@ -48,8 +51,12 @@ template <class T> class Transform {
   const Tensors<T>& x() const noexcept { return x_; }
 
   Tensor<T> value(const FunctionOfMany<T>& f) const {
-    Tensor<T> y = f(x_);
+    const Tensor<T> y = [&] {
+      const LookFor look(*recording_, passed_);
+      return f(x_);
+    }();
     if (!y.defined()) throw Error(fmt::format("{}: the function returned an undefined tensor", name_));
+    check_captured(y);
     return y;
   }
   Tensor<T> scalar(const FunctionOfMany<T>& f) const {
@@ -84,8 +91,37 @@ template <class T> class Transform {
   }
 
  private:
+  // While one is in scope, what is computed from the tensors is recorded, even if they are constants.
+  struct LookFor {
+    std::vector<const detail::TensorImpl*>& all;
+    std::size_t before;
+    LookFor(detail::Recording& recording, const Tensors<T>& tensors) : all(recording.looked_for()), before(all.size()) {
+      for (const auto& tensor : tensors) all.push_back(tensor.impl().get());
+    }
+    ~LookFor() { all.resize(before); }
+    LookFor(const LookFor&) = delete;
+    LookFor& operator=(const LookFor&) = delete;
+  };
+  // A function that is computed from the very tensor that was passed, and not from the variable that stands for it, has
+  // the derivative zero, which nobody can have meant.
+  void check_captured(const Tensor<T>& y) const {
+    std::vector<detail::Handle<detail::TensorImpl>> tensors;
+    for (const auto* list : {&x_, &passed_})
+      for (const auto& tensor : *list) tensors.push_back(tensor.impl());
+    const std::vector<bool> used = recording_->uses(y.impl(), tensors, first_);
+    for (std::size_t k = 0; k < x_.size(); ++k)
+      if (!used[k] && used[x_.size() + k])
+        throw TapeError(fmt::format(
+            "{}: the function does not use its argument{}, but has captured the tensor that was passed for it; that is "
+            "a constant here, and the derivative would be zero. Compute with the argument. By a network's own "
+            "parameters differentiate with tape.gradient(loss, net.parameters()), for higher orders with "
+            "{{.create_graph = true}}. What is meant as a constant is captured as x.detach()",
+            name_, x_.size() == 1 ? "" : fmt::format(" number {}", k)));
+  }
+
   const char* name_;
   bool recorded_;  // on the caller's tape
+  Tensors<T> passed_;
   std::optional<Tape> tape_;
   detail::Recording* recording_;
   std::size_t first_;  // the first node that is this call's
@@ -107,8 +143,9 @@ template <class T> void check_directions(const char* name, const Tensors<T>& v, 
 }
 
 template <class T>
-ValueAndGrads<T> value_and_gradients(const char* name, const FunctionOfMany<T>& f, const Tensors<T>& x) {
-  const Transform<T> transform(name, x);
+ValueAndGrads<T> value_and_gradients(const char* name, const FunctionOfMany<T>& f, const Tensors<T>& x,
+                                     const Tensors<T>& passed) {
+  const Transform<T> transform(name, x, passed);
   const Tensor<T> y = transform.scalar(f);
   return {transform.result(y, y.shape()), transform.results(transform.pull(y, {}, transform.x(), Last::yes))};
 }
@@ -137,17 +174,17 @@ template <class T> Tensor<T> jacobian_of(const char* name, const FunctionOf<T>& 
 }  // namespace
 
 template <class T> Tensors<T> grad(const FunctionOfMany<T>& f, const Tensors<T>& x) {
-  return value_and_gradients<T>("grad", f, x).gradients;
+  return value_and_gradients<T>("grad", f, x, x).gradients;
 }
 template <class T> Tensor<T> grad(const FunctionOf<T>& f, const Tensor<T>& x) {
-  return value_and_gradients<T>("grad", of_first<T>(f), {x}).gradients[0];
+  return value_and_gradients<T>("grad", of_first<T>(f), {x}, {x}).gradients[0];
 }
 
 template <class T> ValueAndGrads<T> value_and_grad(const FunctionOfMany<T>& f, const Tensors<T>& x) {
-  return value_and_gradients<T>("value_and_grad", f, x);
+  return value_and_gradients<T>("value_and_grad", f, x, x);
 }
 template <class T> ValueAndGrad<T> value_and_grad(const FunctionOf<T>& f, const Tensor<T>& x) {
-  const auto both = value_and_gradients<T>("value_and_grad", of_first<T>(f), {x});
+  const auto both = value_and_gradients<T>("value_and_grad", of_first<T>(f), {x}, {x});
   return {both.value, both.gradients[0]};
 }
 
@@ -188,7 +225,8 @@ template <class T> Tensor<T> hessian(const FunctionOf<T>& f, const Tensor<T>& x)
   // A tape records while f's gradient is taken, so it is recorded too.
   const FunctionOfMany<T> of_many = of_first<T>(f);
   return jacobian_of<T>(
-      "hessian", [&](const Tensor<T>& at) { return value_and_gradients<T>("hessian", of_many, {at}).gradients[0]; }, x);
+      "hessian",
+      [&](const Tensor<T>& at) { return value_and_gradients<T>("hessian", of_many, {at}, {x}).gradients[0]; }, x);
 }
 
 template <class T> Tensors<T> hvp(const FunctionOfMany<T>& f, const Tensors<T>& x, const Tensors<T>& v) {

@@ -1,17 +1,24 @@
 // What needs a process of its own: `xtape_limits memory` under a limit of the address space, `xtape_limits static` with
-// tensors, a tape and a NoGrad of static storage. Status 0 if all is well.
+// tensors, a tape and a NoGrad of static storage, `xtape_limits ends` with gradients at every moment at which a thread
+// or the process ends, `xtape_limits give_back` with a large tape. Status 0 if all is well.
 #include <xtape/memory.hpp>
 #include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/tape.hpp>
+#include <xtape/threads.hpp>
+#include <xtape/transforms.hpp>
 
+#include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <thread>
 #include <vector>
 
 using namespace xtape;
@@ -96,11 +103,108 @@ void make_statics() {
   static_cast<void>(local);
 }
 
+// Everything that keeps something for its thread: a sweep, one within another, one recorded, hooks, a profile, the
+// search for anomalies, a checkpoint, transforms, parallel loops, a NoGrad, large and small tensors.
+void compute(const char* moment) {
+  const D x = parameter(D({3}, {1, 2, 3}));
+  double sum_of = 0;
+  for (int i = 0; i < 3; ++i) {
+    Tape tape{{.anomaly = i == 1, .profile = i == 2}};
+    const D y = checkpoint([](const D& t) { return t * t * t; }, x * 1.0);
+    tape.hook(y, [](const D& dy) { return dy * 2.0; });
+    const D loss = sum(y) + sum(slice(y, {0})) + sum(slice(y, {0}));
+    const D g = tape.gradient(loss, {x}, {.create_graph = true})[0];
+    tape.backward(sum(g * g), {.retain_graph = true});
+    sum_of += hvp([](const D& t) { return sum(t * t * t); }, x.detach(), ones<double>({3})).data()[2];
+    const NoGrad pause;
+    const D large = broadcast_to(x, {1 << 15, 3});
+    sum_of += max(large * 2.0).item();
+  }
+  std::printf("%s %g %g\n", moment, sum_of, x.grad().data()[1]);
+  std::fflush(stdout);
+}
+// Computes when it is destroyed.
+struct AtEnd {
+  const char* moment;
+  ~AtEnd() {
+    if (moment) compute(moment);
+  }
+};
+
+// Before the library has kept anything for the thread, so that the end comes after its own.
+void make_early_ends(const char* thread) {
+  thread_local const AtEnd early{thread};
+  static_cast<void>(early);
+}
+AtEnd early_static{nullptr};
+
+int at_ends() {
+  set_num_threads(2);
+  early_static.moment = "static";
+  std::atexit([] { compute("atexit"); });
+  make_early_ends("main thread");
+  std::thread([] {
+    make_early_ends("early thread-local");
+    compute("thread");
+    thread_local const AtEnd late{"late thread-local"};
+    static_cast<void>(late);
+  }).join();
+  // With nothing computed before, and by a destructor of the threads library, which runs last of all.
+  std::thread([] { make_early_ends("unused thread"); }).join();
+  pthread_key_t key;
+  pthread_key_create(&key, [](void*) { compute("key"); });
+  std::thread([&] {
+    compute("thread");
+    pthread_setspecific(key, &key);
+  }).join();
+  compute("main");
+  return 0;
+}
+
+std::size_t resident_bytes() {
+  std::size_t total = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> total >> resident;
+  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+int give_back() {
+  if (sanitized) return 0;  // they keep freed memory
+  const D x = parameter(D({2}, {1, 2}));
+  const auto small = [&] {
+    Tape tape;
+    tape.backward(sum(x * x));
+  };
+  const auto large = [&] {
+    Tape tape;
+    D y = x;
+    for (int i = 0; i < 1'000'000; ++i) y = sin(y);
+    const MemoryUse use = memory_use();
+    // What is reported is what the process has, but for the C library's share.
+    const auto resident = static_cast<double>(resident_bytes());
+    const auto reported = static_cast<double>(use.system_bytes);
+    std::printf("%g bytes a node, %g of the process reported\n", resident / 1e6, reported / resident);
+    return use.tape_bytes > 50'000'000 && reported > 0.6 * resident && reported < 1.1 * resident;
+  };
+  small();
+  const std::size_t before = resident_bytes();
+  if (!large()) return fail("a large tape is not counted");
+  for (int i = 0; i < 40; ++i) small();
+  std::printf("%zu bytes more than before, and ", resident_bytes() - before);
+  if (resident_bytes() > before + (std::size_t{100} << 20)) return fail("kept though no tape needs it");
+  if (!large()) return fail("a large tape is not counted");
+  trim_memory();
+  std::printf("%zu\n", resident_bytes() - before);
+  if (resident_bytes() > before + (std::size_t{20} << 20)) return fail("kept though it was to be given up");
+  return 0;
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 2) return fail("memory or static?");
+  if (count != 2) return fail("memory, static, ends or give_back?");
   if (std::strcmp(arguments[1], "memory") == 0) return under_limit();
+  if (std::strcmp(arguments[1], "ends") == 0) return at_ends();
+  if (std::strcmp(arguments[1], "give_back") == 0) return give_back();
   make_statics();
   return 0;
 }

@@ -2,6 +2,8 @@
 #include <xtape/ops/cast.hpp>
 #include <xtape/ops/shape.hpp>
 
+#include <algorithm>
+
 #include "op_table_reference.hpp"
 
 namespace xtape::test {
@@ -166,6 +168,36 @@ std::vector<Row> axes_rows() {
                    {[](const auto& x) { return split(x[0], {})[0]; }, {{3, 2}}},
                    {[](const auto& x) { return split(x[0], 1, 2)[0]; }, {{3, 2}}},
                    {[](const auto& x) { return split(x[0], 1)[0]; }, {{}}}}},
+      {.name = "unstack",
+       .cases = {{[](const auto& x) {
+                    auto parts = unstack(x[0]);
+                    std::ranges::reverse(parts);
+                    return stack(parts);
+                  },
+                  [](const Arrays& x) {
+                    return tabulate(x[0].shape, [&](Index i) {
+                      i[0] = x[0].shape[0] - 1 - i[0];
+                      return at(x[0], i);
+                    });
+                  },
+                  {{{2, 3}}, {{3}}, {{4, 0}}, {{2, 1, 2}}}},
+                 {[](const auto& x) {
+                    auto parts = unstack(x[0], -1);
+                    if (!parts.empty()) parts.back() = parts.front();
+                    return stack(parts, -1);
+                  },
+                  [](const Arrays& x) {
+                    return tabulate(x[0].shape, [&](Index i) {
+                      if (i.back() == x[0].shape.back() - 1) i.back() = 0;
+                      return at(x[0], i);
+                    });
+                  },
+                  {{{2, 3}}, {{3}}}}},
+       .flags = linear,
+       .records = {"slice", "concatenate", "reshape"},
+       .helpers = {"unslice"},
+       .refused = {{[](const auto& x) { return unstack(x[0], 2)[0]; }, {{3, 2}}},
+                   {[](const auto& x) { return unstack(x[0])[0]; }, {{}}}}},
       {.name = "meshgrid",
        .cases = {pick([](const auto& x) { return meshgrid(x); }, 0, along_grid(0, {1, 0}), {{{2}, {3}}, {{}, {2}}}),
                  pick([](const auto& x) { return meshgrid(x); }, 1, along_grid(1, {1, 0, 2}), {{{2}, {3}, {2}}}),

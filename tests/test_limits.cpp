@@ -3,9 +3,15 @@
 #include <xtape/xtape.hpp>
 
 #include <unistd.h>
+#include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <deque>
 #include <memory>
+#include <mutex>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -20,6 +26,12 @@ using namespace xtape;
 namespace {
 
 using D = Tensor<double>;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitized = true;
+#else
+constexpr bool sanitized = false;
+#endif
 
 std::size_t resident_bytes() {
   std::ifstream file("/proc/self/statm");
@@ -212,6 +224,128 @@ TEST_CASE("limits: tensors, tapes and NoGrads of static storage may end after th
   const Run run_static = run("../tests/xtape_limits", "static");
   CHECK_MESSAGE(run_static.status == 0, run_static.err);
   CHECK(run_static.out == "6 12\n");
+}
+
+TEST_CASE("limits: gradients at every end: of threads, of the process, before and after what the library keeps") {
+  const Run ends = run("../tests/xtape_limits", "ends");
+  CHECK_MESSAGE(ends.status == 0, ends.err);
+  std::istringstream lines(ends.out);
+  std::vector<std::string> moments;
+  for (std::string line; std::getline(lines, line);) {
+    CHECK_MESSAGE(line.ends_with(" 72 3456"), line);
+    moments.push_back(line.substr(0, line.find(" 72")));
+  }
+  CHECK(moments == std::vector<std::string>{"thread", "late thread-local", "early thread-local", "unused thread",
+                                            "thread", "key", "main", "main thread", "atexit", "static"});
+}
+
+TEST_CASE("limits: memory of a large tape is counted, and goes back to the system when no tape needs it") {
+  const Run run_give_back = run("../tests/xtape_limits", "give_back");
+  CHECK_MESSAGE(run_give_back.status == 0, (run_give_back.out + run_give_back.err));
+}
+
+TEST_CASE("limits: tensors that one thread makes and another frees are used again, and hold no more memory") {
+  // Four are alive at any time.
+  constexpr std::size_t bytes = std::size_t{4} << 20;
+  for (const std::size_t small : {std::size_t{0}, std::size_t{1}}) {  // and as many small ones
+    const std::ptrdiff_t before = memory_use().system_bytes;
+    std::mutex lock;
+    std::condition_variable changed;
+    std::deque<std::vector<Tensor<float>>> queue;
+    std::thread consumer([&] {
+      for (int i = 0; i < 800; ++i) {
+        std::unique_lock hold(lock);
+        changed.wait(hold, [&] { return !queue.empty(); });
+        queue.pop_front();
+        changed.notify_all();
+      }
+    });
+    std::ptrdiff_t most = 0;
+    for (int i = 0; i < 800; ++i) {
+      std::vector<Tensor<float>> made;
+      if (small == 0) made.push_back(full<float>({bytes / 4}, 1.F));
+      for (std::size_t k = 0; k < small * 10'000; ++k) made.push_back(full<float>({8}, 1.F));
+      std::unique_lock hold(lock);
+      queue.push_back(std::move(made));
+      most = std::max(most, memory_use().system_bytes);
+      changed.notify_all();
+      changed.wait(hold, [&] { return queue.size() < 3; });
+    }
+    consumer.join();
+    CHECK(most - before < static_cast<std::ptrdiff_t>(8 * bytes));  // it was 3.2 GB
+  }
+}
+
+TEST_CASE("limits: a tape that another thread destroys while its own computes: nothing breaks") {
+  const D x = parameter(ones<double>({4}));
+  for (int i = 0; i < 200; ++i) {
+    auto tape = std::make_unique<Tape>();
+    std::atomic<bool> begun{false}, ended{false};
+    std::thread other([&, &mine = tape] {
+      while (!begun) std::this_thread::yield();
+      // The error of a sweep on the wrong thread unwinds into the tape's end.
+      CHECK_THROWS_AS(([&] {
+                        const auto owner = std::move(mine);
+                        owner->backward(x);
+                      }()),
+                      TapeError);
+      ended = true;
+    });
+    D y = x;
+    for (int k = 0; !ended || k < 100; ++k) {
+      y = k % 100 == 0 ? x * 2.0 : sin(y) * 0.5 + x;
+      if (k == 50) begun = true;
+    }
+    other.join();
+    CHECK(!(x * 2.0).requires_grad());
+  }
+  CHECK(!Tape::recording());
+  Tape tape;
+  CHECK(tape.gradient(sum(x * x), {x})[0].data()[0] == 2);
+}
+
+TEST_CASE("limits: a tape that its own sweep destroys, in a hook, lets the sweep end") {
+  const D x = parameter(D({2}, {1, 2}));
+  for (const bool recorded : {false, true}) {
+    auto tape = std::make_unique<Tape>();
+    const D y = x * x, z = y * y;
+    Tape& same = *tape;
+    same.hook(y, [&](const D&) { tape.reset(); });
+    CHECK(same.gradient(sum(z), {x}, {.create_graph = recorded})[0].data()[1] == 32);
+    CHECK(!(x * x).requires_grad());
+    CHECK(!Tape::recording());
+  }
+}
+
+TEST_CASE("limits: 100,000 tapes and NoGrads within each other end in any order, each in no time") {
+  constexpr std::size_t count = 100'000;
+  const double seconds = seconds_of([&] {
+    std::deque<std::unique_ptr<Tape>> tapes;
+    std::deque<std::unique_ptr<NoGrad>> pauses;
+    for (std::size_t i = 0; i < count; ++i) tapes.push_back(std::make_unique<Tape>());
+    while (!tapes.empty()) tapes.pop_front();
+    for (std::size_t i = 0; i < count; ++i) pauses.push_back(std::make_unique<NoGrad>());
+    while (!pauses.empty()) pauses.pop_front();
+  });
+  CHECK(seconds < 2);  // it was minutes
+  CHECK(!Tape::recording());
+  trim_memory();
+}
+
+TEST_CASE("limits: checkpoints within each other until the stack ends: the gradient, or an error") {
+  const D x = parameter(D(0.5));
+  const std::function<D(const D&, int)> nested = [&](const D& t, int depth) {
+    if (depth == 0) return t * 1.0;
+    return checkpoint([&nested, depth](const D& in) { return nested(in, depth - 1) * 1.0; }, t);
+  };
+  {
+    Tape tape;
+    CHECK(tape.gradient(nested(x, 100), {x})[0].item() == 1);
+  }
+  Tape tape;
+  const std::string text = message<TapeError>([&] { nested(x, 1'000'000); });
+  CHECK_MESSAGE(text.starts_with("checkpoint: so many checkpoints within each other"), text);
+  CHECK(tape.gradient(nested(x, 10), {x})[0].item() == 1);
 }
 
 TEST_CASE("limits: 100,000 steps of training hold no more memory than a thousand") {

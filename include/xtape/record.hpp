@@ -59,13 +59,33 @@ class Gradients {
   std::size_t size_ = 0;
 };
 
+namespace detail {
+/// What the inputs of a node have got so far of the gradients that a sweep sums up.
+class Sums {
+ public:
+  /// An input's sum, lent to its pullback; null if there is none yet that may be written.
+  virtual Handle<TensorImpl> lend(std::size_t input) = 0;
+
+ protected:
+  ~Sums() = default;
+};
+}  // namespace detail
+
 /// Tells a pullback which gradients somebody asked for, so that it computes no other.
 class Wanted {
  public:
-  explicit Wanted(std::uint64_t mask, bool last = false) noexcept : mask_(mask), last_(last) {}
+  explicit Wanted(std::uint64_t mask, bool last = false, detail::Sums* sums = nullptr) noexcept
+      : mask_(mask), last_(last), sums_(sums) {}
   bool operator[](std::size_t input) const noexcept { return input >= 64 || ((mask_ >> input) & 1) != 0; }
   /// True if the pullback will not run again: it may overwrite what only it holds.
   bool last() const noexcept { return last_; }
+  /// For a gradient that is 0 but in a few places: the sum of the gradients that others have given the input, if there
+  /// is one and nobody else sees it, or else an undefined tensor. The pullback adds its own part in place, and returns
+  /// the whole as the input's gradient; of many such parts each then costs no more than its own size.
+  /// Where the sweep is recorded, the whole must be recorded with the sum as one of its inputs.
+  template <class T> Tensor<T> sum_so_far(std::size_t input) const {
+    return sums_ ? Tensor<T>(sums_->lend(input)) : Tensor<T>();
+  }
   /// One function without arguments per input; only those of wanted inputs are called.
   template <class... F> Gradients gradients(F&&... functions) const {
     Gradients result;
@@ -77,6 +97,7 @@ class Wanted {
  private:
   std::uint64_t mask_;
   bool last_;
+  detail::Sums* sums_;
 };
 
 namespace detail {

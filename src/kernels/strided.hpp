@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <type_traits>
+
+#include "compensated.hpp"
 
 namespace xtape::kernels {
 
@@ -164,6 +167,30 @@ template <class T> void copy_to(const Strided& to, const T* in, T* out) {
   const std::ptrdiff_t step = rank == 0 ? 1 : s.stride[rank - 1];
   for_rows(s, [&](std::size_t position, std::ptrdiff_t offset) {
     for (std::size_t i = 0; i < n; ++i) out[offset + static_cast<std::ptrdiff_t>(i) * step] = in[position + i];
+  });
+}
+
+// out, scattered, += in. No place comes twice. `rest`: of the sums, or null.
+template <class T> void add_to(const Strided& to, const T* in, T* out, float* rest) {
+  if (to.shape.elements() == 0) return;
+  const Strided s = merged(to);
+  const std::size_t rank = s.shape.size();
+  const std::size_t n = rank == 0 ? 1 : s.shape[rank - 1];
+  const std::ptrdiff_t step = rank == 0 ? 1 : s.stride[rank - 1];
+  for_rows(s, [&](std::size_t position, std::ptrdiff_t offset) {
+    const T* const from = in + position;
+    T* const sum = out + offset;
+    if (rest) {
+      if constexpr (std::is_same_v<T, float>)
+        for (std::size_t i = 0; i < n; ++i) {
+          const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(i) * step;
+          add_exactly(sum[at], rest[offset + at], from[i]);
+        }
+    } else if (step == 1) {
+      for (std::size_t i = 0; i < n; ++i) sum[i] += from[i];
+    } else {
+      for (std::size_t i = 0; i < n; ++i) sum[static_cast<std::ptrdiff_t>(i) * step] += from[i];
+    }
   });
 }
 

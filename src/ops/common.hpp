@@ -70,8 +70,23 @@ template <class T> Tensor<T> sum_to(const Tensor<T>& x, const Shape& shape);
 
 // y[i] = x[at[i]]: each result takes one element of x; and its transpose, y[at[i]] += x[i].
 // Both are linear and each other's pullback. at.size() results; `shape` is the result's.
+// Into zeros, or in place into a sum that the sweep has lent (Wanted::sum_so_far).
 template <class T> Tensor<T> gather_flat(const Tensor<T>& x, const Indices& at, const Shape& shape);
-template <class T> Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at, const Shape& shape);
+template <class T>
+Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at, const Shape& shape, const Tensor<T>& sum = {});
+
+// Records what became of a part: the whole is the sum with the part added, or zeros with the part where there is no
+// sum. `take` is the transpose: what of a gradient by the whole is the part's.
+template <class T, class Take>
+Tensor<T> record_part(const char* op, Tensor<T> whole, const Tensor<T>& part, const Tensor<T>& sum, Take take) {
+  if (!sum.defined())
+    return record(op, std::move(whole), {part}, [take](const Tensor<T>& dy) { return Gradients(take(dy)); });
+  return record(op, std::move(whole), {part, sum}, [take](const Tensor<T>& dy, Wanted wanted) {
+    return wanted.gradients([&] { return take(dy); }, [&] { return dy; });
+  });
+}
+// Of a sum that is about to be added to, see recording.hpp.
+float* rest_for_addition(TensorImpl& into);
 
 }  // namespace xtape::detail
 

@@ -50,16 +50,18 @@ void check_list(const char* op, const Integers& indices) {
     throw ShapeError(fmt::format("{}: a 1-d list of indices is needed, got shape {}", op, to_string(indices.shape())));
 }
 
-// Slices along an axis picked by indices from the front, and their transpose: added up in zeros of a shape.
+// Slices along an axis picked by indices from the front, and their transpose: added up in zeros of a shape, or to a sum
+// that the sweep has lent.
 template <class T>
-Tensor<T> add_slices(const Tensor<T>& source, std::size_t axis, const Integers& rows, const Shape& shape);
+Tensor<T> add_slices(const Tensor<T>& source, std::size_t axis, const Integers& rows, const Shape& shape,
+                     const Tensor<T>& sum = {});
 
 template <class T> Tensor<T> take_slices(const Tensor<T>& x, std::size_t axis, const Integers& rows) {
   const auto [outer, n, inner] = detail::around(x.shape(), axis);
   Tensor<T> y = detail::result_of<T>("index_select", detail::with_extent(x.shape(), axis, rows.size()));
   kernels::take_rows(outer, n, inner, rows.begin(), rows.size(), x.data(), y.mutable_data());
-  return record("index_select", std::move(y), {x}, [axis, rows, shape = x.shape()](const Tensor<T>& dy) {
-    return Gradients(add_slices(dy, axis, rows, shape));
+  return record("index_select", std::move(y), {x}, [axis, rows, shape = x.shape()](const Tensor<T>& dy, Wanted wanted) {
+    return Gradients(add_slices(dy, axis, rows, shape, wanted.sum_so_far<T>(0)));
   });
 }
 
@@ -70,12 +72,29 @@ void accumulate(const Tensor<T>& source, std::size_t axis, const Integers& rows,
   kernels::add_rows(outer, n, inner, rows.begin(), rows.size(), source.data(), sum.mutable_data());
 }
 
+// The same with what rounding leaves out.
+void accumulate_exactly(const Tensor<float>& source, std::size_t axis, const Integers& rows, const Tensor<float>& sum,
+                        float* rest) {
+  const auto [outer, n, inner] = detail::around(sum.shape(), axis);
+  const float* in = source.data();
+  for (std::size_t o = 0; o < outer; ++o)
+    for (const std::int64_t row : rows) {
+      const std::size_t first = (o * n + static_cast<std::size_t>(row)) * inner;
+      for (std::size_t i = 0; i < inner; ++i)
+        kernels::add_exactly(sum.mutable_data()[first + i], rest[first + i], *in++);
+    }
+}
+
 template <class T>
-Tensor<T> add_slices(const Tensor<T>& source, std::size_t axis, const Integers& rows, const Shape& shape) {
-  Tensor<T> y = zeros<T>(shape);
-  accumulate(source, axis, rows, y);
-  return record("add_slices", std::move(y), {source},
-                [axis, rows](const Tensor<T>& dy) { return Gradients(take_slices(dy, axis, rows)); });
+Tensor<T> add_slices(const Tensor<T>& source, std::size_t axis, const Integers& rows, const Shape& shape,
+                     const Tensor<T>& sum) {
+  Tensor<T> y = sum.defined() ? sum : zeros<T>(shape);
+  float* const rest = sum.defined() ? detail::rest_for_addition(*sum.impl()) : nullptr;
+  if constexpr (std::is_same_v<T, float>)
+    if (rest) accumulate_exactly(source, axis, rows, y, rest);
+  if (!rest) accumulate(source, axis, rows, y);
+  return detail::record_part("add_slices", std::move(y), source, sum,
+                             [axis, rows](const Tensor<T>& dy) { return take_slices(dy, axis, rows); });
 }
 
 template <class T> void check_mask(const char* op, const Tensor<T>& x, const detail::Operand<T>& mask) {

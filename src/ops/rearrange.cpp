@@ -170,6 +170,22 @@ template <class T> std::vector<Tensor<T>> split(const Tensor<T>& x, const Parts&
   return result;
 }
 
+template <class T> std::vector<Tensor<T>> unstack(const Tensor<T>& x, std::ptrdiff_t axis) {
+  const std::size_t a = normalise_axis("unstack", axis, x.shape());
+  Strided s{x.shape(), strides_of(x.shape()), 0};
+  s.shape[a] = 1;
+  Shape kept;
+  for (std::size_t i = 0; i < s.shape.size(); ++i)
+    if (i != a) kept.push_back(s.shape[i]);
+  // Empty parts, of which there may be any number, are refused where memory has no room for them.
+  if (x.shape()[a] > std::max<std::size_t>(x.size(), 1 << 20))
+    throw ShapeError(fmt::format("unstack: more empty parts than memory has room for: axis {} of shape {}", a,
+                                 to_string(x.shape())));
+  std::vector<Tensor<T>> result;
+  for (std::size_t i = 0; i < x.shape()[a]; ++i, s.offset += s.stride[a]) result.push_back(slice_strided(x, s, kept));
+  return result;
+}
+
 template <class T> Tensor<T> pad(const Tensor<T>& x, const PadWidths& widths, const PadOptions& options) {
   const auto fail = [&](const char* what) {
     std::string text;
@@ -358,6 +374,7 @@ template <class T> std::vector<Tensor<T>> broadcast_tensors(const std::vector<Te
   template Tensor<T> atleast_2d(const Tensor<T>&);                                                 \
   template Tensor<T> atleast_3d(const Tensor<T>&);                                                 \
   template std::vector<Tensor<T>> split(const Tensor<T>&, const Parts&, std::ptrdiff_t);           \
+  template std::vector<Tensor<T>> unstack(const Tensor<T>&, std::ptrdiff_t);                       \
   template Tensor<T> pad(const Tensor<T>&, const PadWidths&, const PadOptions&);                   \
   template Tensor<T> flip(const Tensor<T>&, const Axes&);                                          \
   template Tensor<T> roll(const Tensor<T>&, const Shifts&, const Axes&);                           \

@@ -29,8 +29,8 @@ Tensor<T> extreme(const char* name, const Tensor<T>& x, const Axes& axes, const 
   Tensor<T> y = Tensor<T>::uninitialised(group.kept);
   const detail::Indices at(y.size());
   if (group.n > 0) kernels::extreme<greater>(in.data(), y.mutable_data(), at.data(), group.outer, group.n, group.inner);
-  return record(name, std::move(y), {in}, [at, shape = in.shape()](const Tensor<T>& dy) {
-    return Gradients(detail::scatter_flat(dy, at, shape));
+  return record(name, std::move(y), {in}, [at, shape = in.shape()](const Tensor<T>& dy, Wanted wanted) {
+    return Gradients(detail::scatter_flat(dy, at, shape, wanted.sum_so_far<T>(0)));
   });
 }
 

@@ -244,47 +244,58 @@ template <class T> Tensor<T> read_strided(const Tensor<T>& x, const Strided& s) 
 
 template <class T> Tensor<T> slice_strided(const Tensor<T>& x, const Strided& s, const Shape& kept) {
   return record("slice", view(read_strided(x, s), kept), {x},
-                [s, shape = x.shape()](const Tensor<T>& dy) { return Gradients(unslice(dy, s, shape)); });
+                [s, shape = x.shape()](const Tensor<T>& dy, Wanted wanted) {
+                  return Gradients(unslice(dy, s, shape, wanted.sum_so_far<T>(0)));
+                });
 }
 
-template <class T> Tensor<T> unslice(const Tensor<T>& dy, const Strided& s, const Shape& shape) {
-  Tensor<T> dx = zeros<T>(shape);
-  kernels::copy_to(s, dy.data(), dx.mutable_data());
-  return record("unslice", std::move(dx), {dy},
-                [s, kept = dy.shape()](const Tensor<T>& g) { return Gradients(slice_strided(g, s, kept)); });
+template <class T> Tensor<T> unslice(const Tensor<T>& dy, const Strided& s, const Shape& shape, const Tensor<T>& sum) {
+  Tensor<T> dx = sum.defined() ? sum : zeros<T>(shape);
+  if (sum.defined())
+    kernels::add_to(s, dy.data(), dx.mutable_data(), rest_for_addition(*sum.impl()));
+  else
+    kernels::copy_to(s, dy.data(), dx.mutable_data());
+  return record_part("unslice", std::move(dx), dy, sum,
+                     [s, kept = dy.shape()](const Tensor<T>& g) { return slice_strided(g, s, kept); });
 }
 
 template <class T> Tensor<T> gather_flat(const Tensor<T>& x, const Indices& at, const Shape& shape) {
   Tensor<T> y = Tensor<T>::uninitialised(shape);
   for (std::size_t i = 0; i < at.size(); ++i) y.mutable_data()[i] = x.data()[at.data()[i]];
-  return record("gather_flat", std::move(y), {x},
-                [at, from = x.shape()](const Tensor<T>& dy) { return Gradients(scatter_flat(dy, at, from)); });
+  return record("gather_flat", std::move(y), {x}, [at, from = x.shape()](const Tensor<T>& dy, Wanted wanted) {
+    return Gradients(scatter_flat(dy, at, from, wanted.sum_so_far<T>(0)));
+  });
 }
 
-template <class T> Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at, const Shape& shape) {
-  Tensor<T> y = zeros<T>(shape);
-  kernels::add_rows(1, shape.elements(), 1, at.data(), at.size(), x.data(), y.mutable_data());
-  return record("scatter_flat", std::move(y), {x},
-                [at, from = x.shape()](const Tensor<T>& dy) { return Gradients(gather_flat(dy, at, from)); });
+template <class T>
+Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at, const Shape& shape, const Tensor<T>& sum) {
+  Tensor<T> y = sum.defined() ? sum : zeros<T>(shape);
+  float* const rest = sum.defined() ? rest_for_addition(*sum.impl()) : nullptr;
+  if constexpr (std::is_same_v<T, float>)
+    for (std::size_t i = 0; rest && i < at.size(); ++i)
+      kernels::add_exactly(y.mutable_data()[at.data()[i]], rest[at.data()[i]], x.data()[i]);
+  if (!rest) kernels::add_rows(1, shape.elements(), 1, at.data(), at.size(), x.data(), y.mutable_data());
+  return record_part("scatter_flat", std::move(y), x, sum,
+                     [at, from = x.shape()](const Tensor<T>& dy) { return gather_flat(dy, at, from); });
 }
 
 }  // namespace detail
 
-#define XTAPE_SHAPE(T)                                                                            \
-  template Tensor<T> reshape(const Tensor<T>&, const NewShape&);                                  \
-  template Tensor<T> flatten(const Tensor<T>&, std::ptrdiff_t);                                   \
-  template Tensor<T> squeeze(const Tensor<T>&, const Axes&);                                      \
-  template Tensor<T> expand_dims(const Tensor<T>&, std::ptrdiff_t);                               \
-  template Tensor<T> transpose(const Tensor<T>&, const Axes&);                                    \
-  template Tensor<T> broadcast_to(const Tensor<T>&, const Shape&);                                \
-  template Tensor<T> concatenate(const std::vector<Tensor<T>>&, std::ptrdiff_t);                  \
-  template Tensor<T> stack(const std::vector<Tensor<T>>&, std::ptrdiff_t);                        \
-  template Tensor<T> slice(const Tensor<T>&, std::initializer_list<SliceIndex>);                  \
-  template Tensor<T> detail::read_strided(const Tensor<T>&, const Strided&);                      \
-  template Tensor<T> detail::slice_strided(const Tensor<T>&, const Strided&, const Shape&);       \
-  template Tensor<T> detail::unslice(const Tensor<T>&, const Strided&, const Shape&);             \
-  template Tensor<T> detail::gather_flat(const Tensor<T>&, const detail::Indices&, const Shape&); \
-  template Tensor<T> detail::scatter_flat(const Tensor<T>&, const detail::Indices&, const Shape&);
+#define XTAPE_SHAPE(T)                                                                                  \
+  template Tensor<T> reshape(const Tensor<T>&, const NewShape&);                                        \
+  template Tensor<T> flatten(const Tensor<T>&, std::ptrdiff_t);                                         \
+  template Tensor<T> squeeze(const Tensor<T>&, const Axes&);                                            \
+  template Tensor<T> expand_dims(const Tensor<T>&, std::ptrdiff_t);                                     \
+  template Tensor<T> transpose(const Tensor<T>&, const Axes&);                                          \
+  template Tensor<T> broadcast_to(const Tensor<T>&, const Shape&);                                      \
+  template Tensor<T> concatenate(const std::vector<Tensor<T>>&, std::ptrdiff_t);                        \
+  template Tensor<T> stack(const std::vector<Tensor<T>>&, std::ptrdiff_t);                              \
+  template Tensor<T> slice(const Tensor<T>&, std::initializer_list<SliceIndex>);                        \
+  template Tensor<T> detail::read_strided(const Tensor<T>&, const Strided&);                            \
+  template Tensor<T> detail::slice_strided(const Tensor<T>&, const Strided&, const Shape&);             \
+  template Tensor<T> detail::unslice(const Tensor<T>&, const Strided&, const Shape&, const Tensor<T>&); \
+  template Tensor<T> detail::gather_flat(const Tensor<T>&, const detail::Indices&, const Shape&);       \
+  template Tensor<T> detail::scatter_flat(const Tensor<T>&, const detail::Indices&, const Shape&, const Tensor<T>&);
 XTAPE_INSTANTIATE(XTAPE_SHAPE)
 
 }  // namespace xtape

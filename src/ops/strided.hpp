@@ -39,7 +39,9 @@ inline Shape with_extent(Shape shape, std::size_t axis, std::size_t extent) {
 template <class T> Tensor<T> read_strided(const Tensor<T>& x, const kernels::Strided& s);
 // The same, recorded. `kept`: the result's shape, which may lack axes of extent 1 that s has.
 template <class T> Tensor<T> slice_strided(const Tensor<T>& x, const kernels::Strided& s, const Shape& kept);
-// Its transpose: dy written into zeros of the shape that was sliced. No place comes twice in s.
-template <class T> Tensor<T> unslice(const Tensor<T>& dy, const kernels::Strided& s, const Shape& shape);
+// Its transpose: dy written into zeros of the shape that was sliced, or added to a sum that the sweep has lent. No
+// place comes twice in s.
+template <class T>
+Tensor<T> unslice(const Tensor<T>& dy, const kernels::Strided& s, const Shape& shape, const Tensor<T>& sum = {});
 
 }  // namespace xtape::detail

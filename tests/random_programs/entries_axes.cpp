@@ -99,6 +99,22 @@ std::optional<Step> draw_split(Draw& draw) {
       }));
 }
 
+std::optional<Step> draw_unstack(Draw& draw) {
+  const std::size_t x = draw.matching(has_axes, Shape{4, 3});
+  const Shape from = draw.shape(x);
+  const std::ptrdiff_t axis = draw.axis(from.size());
+  const std::size_t along_axis = from_front(axis, from), part = draw.choice(choice_limit) % from[along_axis];
+  Shape shape;
+  for (std::size_t i = 0; i < from.size(); ++i)
+    if (i != along_axis) shape.push_back(from[i]);
+  return step(
+      {x}, fmt::format("unstack({}, {})[{}]", Draw::name(x), axis, part),
+      [=](const auto& t) { return unstack(t[0], axis)[part]; }, moved<Jet>(shape, [=](Index i) {
+        i.insert(i.begin() + static_cast<std::ptrdiff_t>(along_axis), part);
+        return i;
+      }));
+}
+
 std::optional<Step> draw_meshgrid(Draw& draw) {
   std::vector<std::size_t> lines;
   for (std::size_t n = draw.of<std::size_t>({2, 1, 3}); n > 0; --n)
@@ -130,8 +146,13 @@ std::optional<Step> draw_broadcast_tensors(Draw& draw) {
 }  // namespace
 
 std::vector<Entry> axes_entries() {
-  return {{"moveaxis", draw_moveaxis}, {"swapaxes", draw_swapaxes}, {"atleast", draw_atleast},
-          {"split", draw_split},       {"meshgrid", draw_meshgrid}, {"broadcast_tensors", draw_broadcast_tensors}};
+  return {{"moveaxis", draw_moveaxis},
+          {"swapaxes", draw_swapaxes},
+          {"atleast", draw_atleast},
+          {"split", draw_split},
+          {"unstack", draw_unstack},
+          {"meshgrid", draw_meshgrid},
+          {"broadcast_tensors", draw_broadcast_tensors}};
 }
 
 }  // namespace xtape::test

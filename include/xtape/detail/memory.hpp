@@ -1,6 +1,6 @@
 #pragma once
-/// \file detail/memory.hpp  Blocks from size-class free lists that each thread keeps, so that a training
-/// step in steady state never reaches malloc and always finds its pages warm.
+/// \file detail/memory.hpp  Blocks from size-class free lists, so that a training step in steady state never reaches
+/// malloc and always finds its pages warm. Each thread keeps short lists; what they cannot hold lies in a common store.
 
 #include <atomic>
 #include <cstddef>
@@ -15,10 +15,12 @@ namespace xtape::detail {
 
 /// A block of at least `bytes` bytes, aligned to 64. Throws MemoryError if the system has no such memory.
 void* allocate(std::size_t bytes);
-/// Gives a block back to the calling thread's free list; `bytes` as asked for.
+/// Puts a block on a free list, whichever thread it comes from; `bytes` as asked for.
 void deallocate(void* block, std::size_t bytes) noexcept;
-/// Returns every block on the calling thread's free lists to the system.
+/// Returns every block on the calling thread's free lists and in the common store to the system.
 void trim_memory() noexcept;
+/// Returns those blocks of the common store that nobody has taken since the last call, but for 64 MiB.
+void give_up_unused_memory() noexcept;
 /// Blocks asked of the system since the start, by all threads: constant in steady state.
 std::size_t system_allocations() noexcept;
 /// Adds to the calling thread's numbers of live tensors and bytes, see memory.hpp.

@@ -21,12 +21,13 @@ struct TensorImpl {
   RefCount refs;
   DType dtype;
   bool requires_grad = false;
-  std::uint32_t version = 0;  // counts assignments to a leaf
+  std::uint32_t version = 0;  // counts assignments to a leaf, and what is added to a gradient
   Shape shape;
   std::size_t size = 0;
   void* data = nullptr;  // within storage; contiguous, row-major
   Handle<Storage> storage;
   Handle<TensorImpl> grad;
+  Handle<TensorImpl> rest;  // of a gradient of very many parts: what rounding has left out of it so far
   TapeLink link;
 
   TensorImpl(DType type, const Shape& extents, std::size_t elements) : dtype(type), shape(extents), size(elements) {}

@@ -87,8 +87,7 @@ struct SliceIndex {
   SliceIndex(I index) : range{static_cast<std::ptrdiff_t>(index), Range::open, 1}, drops_axis(true) {}
 };
 /// x[indices]: slice(x, {range(0, 2), all(), -1}); axes not named are taken whole.    dx = dy there, 0 elsewhere
-/// The gradient of each slice is written into zeros of x's shape, so that of many slices costs their number times x's
-/// size: rather work on x as a whole.
+/// Of many slices each adds its gradient to x's in place, which costs no more than its own size.
 ///     slice(M, {-1});  // = [4, 5, 6]
 ///     slice(M, {all(), range(0, 3, 2)});  // = [[1, 3], [4, 6]]
 ///     slice(x, {range(2, Range::open, -1)});  // = [2, 1, 3]
@@ -118,6 +117,10 @@ class Parts {
 ///     split(M, 3, 1)[2];  // = [[3], [6]]
 ///     split(x, {1, 2})[1];  // = [1, 2]
 template <class T> std::vector<Tensor<T>> split(const Tensor<T>& x, const Parts& parts, std::ptrdiff_t axis = 0);
+/// The slices of an axis, which they lack: what stack() has put together. Throws ShapeError on an axis out of range.
+///     unstack(M)[1];  // = [4, 5, 6]
+///     unstack(M, 1)[2];  // = [3, 6]
+template <class T> std::vector<Tensor<T>> unstack(const Tensor<T>& x, std::ptrdiff_t axis = 0);
 
 /// What pad() adds before and after the elements of an axis.
 struct PadWidth {
