@@ -7,11 +7,29 @@
 #include <concepts>
 #include <cstddef>
 #include <type_traits>
+#include <utility>
+
+// In between, every function is inlined: a call would put vectors onto the stack and back, whatever -Os thinks. GCC
+// does so for all that the loop calls (detail/loop.hpp), Clang for no more than what stands in the loop itself.
+#ifdef __clang__
+#define XTAPE_INLINED_BEGIN \
+  _Pragma("clang attribute push(__attribute__((always_inline)), apply_to = function)") static_assert(true);
+#define XTAPE_INLINED_END _Pragma("clang attribute pop") static_assert(true);
+#else
+#define XTAPE_INLINED_BEGIN
+#define XTAPE_INLINED_END
+#endif
+
+XTAPE_INLINED_BEGIN
 
 namespace xtape {
 
 /// A value and its derivatives along N directions: v + sum_i p_i e_i with e_i e_j = 0. V is a SIMD batch,
 /// or a Dual again for second derivatives. N = 0 is a plain value.
+///
+/// No loop runs over the partials here and in functions.hpp, and no conditional operator stands between two of them:
+/// indexed by a variable, or with an address that is chosen, they lie in memory at -O2 and -Os, where no loop is
+/// unrolled.
 template <class V, std::size_t N> struct Dual {
   V value;
   std::array<V, N> partial{};
@@ -43,9 +61,21 @@ template <class V, std::size_t N> struct Constant<Dual<V, N>> {
 };
 template <class V, Arithmetic S> V constant(S c) noexcept { return Constant<V>::make(static_cast<scalar_of<V>>(c)); }
 
+/// A Dual of given value, whose partials are partial(0), ..., partial(N - 1) where they count.
+template <class V, std::size_t N, class P>
+Dual<V, N> make_dual(const V& value, unsigned directions, const P& partial) noexcept {
+  const auto counted = [&](std::size_t i) -> V {
+    if (((directions >> i) & 1U) == 0) return constant<V>(0);
+    return partial(i);
+  };
+  return [&]<std::size_t... I>(std::index_sequence<I...>) { return Dual<V, N>{value, {counted(I)...}, directions}; }
+  (std::make_index_sequence<N>{});
+}
+
 /// dx/de_i.
 template <class V, std::size_t N> V partial_of(const Dual<V, N>& x, std::size_t i) noexcept {
-  return x.varies(i) ? x.partial[i] : constant<V>(0);
+  if (x.varies(i)) return x.partial[i];
+  return constant<V>(0);
 }
 
 // The batch at the bottom, on which comparisons are made.
@@ -58,51 +88,46 @@ xsimd::batch<T, A> select_value(const M& mask, const xsimd::batch<T, A>& a, cons
 }
 template <class M, class V, std::size_t N>
 Dual<V, N> select_value(const M& mask, const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  Dual<V, N> result{select_value(mask, a.value, b.value), {}, a.directions | b.directions};
-  for (std::size_t i = 0; i < N; ++i)
-    if (result.varies(i)) result.partial[i] = select_value(mask, partial_of(a, i), partial_of(b, i));
-  return result;
+  return make_dual<V, N>(select_value(mask, a.value, b.value), a.directions | b.directions,
+                         [&](std::size_t i) { return select_value(mask, partial_of(a, i), partial_of(b, i)); });
 }
 
 }  // namespace detail
 
 template <class V, std::size_t N> Dual<V, N> operator+(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  Dual<V, N> r{a.value + b.value, {}, a.directions | b.directions};
-  for (std::size_t i = 0; i < N; ++i)
-    r.partial[i] = !b.varies(i) ? a.partial[i] : !a.varies(i) ? b.partial[i] : a.partial[i] + b.partial[i];
-  return r;
+  return detail::make_dual<V, N>(a.value + b.value, a.directions | b.directions, [&](std::size_t i) -> V {
+    if (!b.varies(i)) return a.partial[i];
+    if (!a.varies(i)) return b.partial[i];
+    return a.partial[i] + b.partial[i];
+  });
 }
 template <class V, std::size_t N> Dual<V, N> operator-(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  Dual<V, N> r{a.value - b.value, {}, a.directions | b.directions};
-  for (std::size_t i = 0; i < N; ++i)
-    r.partial[i] = !b.varies(i) ? a.partial[i] : !a.varies(i) ? -b.partial[i] : a.partial[i] - b.partial[i];
-  return r;
+  return detail::make_dual<V, N>(a.value - b.value, a.directions | b.directions, [&](std::size_t i) -> V {
+    if (!b.varies(i)) return a.partial[i];
+    if (!a.varies(i)) return -b.partial[i];
+    return a.partial[i] - b.partial[i];
+  });
 }
 template <class V, std::size_t N> Dual<V, N> operator-(const Dual<V, N>& a) noexcept {
-  Dual<V, N> r{-a.value, {}, a.directions};
-  for (std::size_t i = 0; i < N; ++i)
-    if (a.varies(i)) r.partial[i] = -a.partial[i];
-  return r;
+  return detail::make_dual<V, N>(-a.value, a.directions, [&](std::size_t i) { return -a.partial[i]; });
 }
 template <class V, std::size_t N> Dual<V, N> operator+(const Dual<V, N>& a) noexcept { return a; }
 /// d(ab) = da b + a db
 template <class V, std::size_t N> Dual<V, N> operator*(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  Dual<V, N> r{a.value * b.value, {}, a.directions | b.directions};
-  for (std::size_t i = 0; i < N; ++i) {
-    if (a.varies(i)) r.partial[i] = a.partial[i] * b.value;
-    if (b.varies(i)) r.partial[i] = a.varies(i) ? r.partial[i] + a.value * b.partial[i] : a.value * b.partial[i];
-  }
-  return r;
+  return detail::make_dual<V, N>(a.value * b.value, a.directions | b.directions, [&](std::size_t i) -> V {
+    if (!b.varies(i)) return a.partial[i] * b.value;
+    if (!a.varies(i)) return a.value * b.partial[i];
+    return a.partial[i] * b.value + a.value * b.partial[i];
+  });
 }
 /// d(a/b) = (da - (a/b) db) / b
 template <class V, std::size_t N> Dual<V, N> operator/(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  Dual<V, N> r{a.value / b.value, {}, a.directions | b.directions};
-  for (std::size_t i = 0; i < N; ++i) {
-    if (a.varies(i)) r.partial[i] = a.partial[i];
-    if (b.varies(i)) r.partial[i] = a.varies(i) ? r.partial[i] - r.value * b.partial[i] : -(r.value * b.partial[i]);
-    if (r.varies(i)) r.partial[i] = r.partial[i] / b.value;
-  }
-  return r;
+  const V ratio = a.value / b.value;
+  return detail::make_dual<V, N>(ratio, a.directions | b.directions, [&](std::size_t i) -> V {
+    if (!b.varies(i)) return a.partial[i] / b.value;
+    if (!a.varies(i)) return -(ratio * b.partial[i]) / b.value;
+    return (a.partial[i] - ratio * b.partial[i]) / b.value;
+  });
 }
 
 // With a number on either side.
@@ -120,22 +145,17 @@ template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator-(Dua
 template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator-(S c, const Dual<V, N>& a) noexcept {
   return -a + c;
 }
-template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator*(Dual<V, N> a, S c) noexcept {
+template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator*(const Dual<V, N>& a, S c) noexcept {
   const V factor = detail::constant<V>(c);
-  a.value = a.value * factor;
-  for (std::size_t i = 0; i < N; ++i)
-    if (a.varies(i)) a.partial[i] = a.partial[i] * factor;
-  return a;
+  return detail::make_dual<V, N>(a.value * factor, a.directions, [&](std::size_t i) { return a.partial[i] * factor; });
 }
 template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator*(S c, const Dual<V, N>& a) noexcept {
   return a * c;
 }
-template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator/(Dual<V, N> a, S c) noexcept {
+template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator/(const Dual<V, N>& a, S c) noexcept {
   const V divisor = detail::constant<V>(c);
-  a.value = a.value / divisor;
-  for (std::size_t i = 0; i < N; ++i)
-    if (a.varies(i)) a.partial[i] = a.partial[i] / divisor;
-  return a;
+  return detail::make_dual<V, N>(a.value / divisor, a.directions,
+                                 [&](std::size_t i) { return a.partial[i] / divisor; });
 }
 template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator/(S c, const Dual<V, N>& a) noexcept {
   return detail::constant<Dual<V, N>>(c) / a;
@@ -180,3 +200,5 @@ Dual<V, N> select(const M& mask, S a, const Dual<V, N>& b) noexcept {
 }
 
 }  // namespace xtape
+
+XTAPE_INLINED_END

@@ -14,6 +14,8 @@
 #include <xtape/functions/binary.hpp>
 #include <xtape/functions/unary.hpp>
 
+XTAPE_INLINED_BEGIN
+
 namespace xtape {
 namespace fn {
 
@@ -66,34 +68,29 @@ template <class V, class W> V unwrap(const W& w) noexcept {
 template <class F, class V, std::size_t N> Dual<V, N> apply(const F& f, const Dual<V, N>& x) noexcept {
   if constexpr (N > 0 && GivesSlope<F, V>) {
     const ValueAndSlope<V> y = f.value_and_slope(x.value);
-    Dual<V, N> result{y.value, {}, x.directions};
-    for (std::size_t i = 0; i < N; ++i)
-      if (x.varies(i)) result.partial[i] = x.partial[i] * y.slope;
-    return result;
+    return xtape::detail::make_dual<V, N>(y.value, x.directions, [&](std::size_t i) { return x.partial[i] * y.slope; });
   } else {
-    Dual<V, N> y{detail::evaluate(f, x.value), {}, x.directions};
-    for (std::size_t i = 0; i < N; ++i)
-      if (x.varies(i))
-        y.partial[i] =
-            detail::unwrap<V>(pull(f, detail::wrap(x.partial[i]), detail::wrap(x.value), detail::wrap(y.value)));
-    return y;
+    const V y = detail::evaluate(f, x.value);
+    return xtape::detail::make_dual<V, N>(y, x.directions, [&](std::size_t i) {
+      return detail::unwrap<V>(pull(f, detail::wrap(x.partial[i]), detail::wrap(x.value), detail::wrap(y)));
+    });
   }
 }
 
 template <class F, class V, std::size_t N>
 Dual<V, N> apply(const F& f, const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  Dual<V, N> y{detail::evaluate(f, a.value, b.value), {}, a.directions | b.directions};
-  for (std::size_t i = 0; i < N; ++i) {
-    if (a.varies(i))
-      y.partial[i] =
-          detail::unwrap<V>(f.pull_a(detail::wrap(a.partial[i]), detail::wrap(a.value), detail::wrap(b.value)));
-    if (b.varies(i)) {
-      const V by_b =
-          detail::unwrap<V>(f.pull_b(detail::wrap(b.partial[i]), detail::wrap(a.value), detail::wrap(b.value)));
-      y.partial[i] = a.varies(i) ? y.partial[i] + by_b : by_b;
-    }
-  }
-  return y;
+  const V y = detail::evaluate(f, a.value, b.value);
+  return xtape::detail::make_dual<V, N>(y, a.directions | b.directions, [&](std::size_t i) -> V {
+    const auto by_a = [&] {
+      return detail::unwrap<V>(f.pull_a(detail::wrap(a.partial[i]), detail::wrap(a.value), detail::wrap(b.value)));
+    };
+    const auto by_b = [&] {
+      return detail::unwrap<V>(f.pull_b(detail::wrap(b.partial[i]), detail::wrap(a.value), detail::wrap(b.value)));
+    };
+    if (!b.varies(i)) return by_a();
+    if (!a.varies(i)) return by_b();
+    return by_a() + by_b();
+  });
 }
 
 }  // namespace fn
@@ -178,3 +175,5 @@ template <class V, std::size_t N> Dual<V, N> clip(const Dual<V, N>& x, double lo
 }
 
 }  // namespace xtape
+
+XTAPE_INLINED_END

@@ -2,6 +2,7 @@
 /// \file map.hpp  One fused elementwise op for a function of the user's.
 
 #include <xtape/detail/loop.hpp>
+#include <xtape/detail/strict_math.hpp>
 #include <xtape/functions.hpp>
 #include <xtape/record.hpp>
 #include <xtape/tape.hpp>
@@ -66,9 +67,7 @@ template <int Order, class T, class F, std::size_t K> struct MapPullback {
 
 /// Input number `input` of K as a dual number: its derivative by itself is 1.
 template <std::size_t K, class B> Dual<B, K> seeded(const B& value, std::size_t input) noexcept {
-  Dual<B, K> dual{value, {}, 1U << input};
-  dual.partial[input] = constant<B>(1);
-  return dual;
+  return make_dual<B, K>(value, 1U << input, [](std::size_t) { return constant<B>(1); });
 }
 
 template <int Order, class T, class F, std::size_t... I>
@@ -80,15 +79,18 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
   const LoopPlan plan = plan_loop("map", shapes.data(), K);
   Tensor<T> y = Tensor<T>::uninitialised(plan.out);
   const std::array<bool, K> wanted{must_record({x[I]})...};
-  if ((!wanted[I] && ...)) {
-    run_loop<T, K, 1>(
-        plan, {x[I].data()...}, {y.mutable_data()},
-        [&f](const std::array<B, K>& v) {
-          return std::array<B, 1>{f(Lane<T>{v[I], {}}...).value};
-        },
-        costly_grain);
-    return y;
-  }
+  // A plain loop for values alone. Not of second derivatives, which are seldom the end of it: it would double their
+  // code.
+  if constexpr (Order > 0)
+    if ((!wanted[I] && ...)) {
+      run_loop<T, K, 1>(
+          plan, {x[I].data()...}, {y.mutable_data()},
+          [&f](const std::array<B, K>& v) {
+            return std::array<B, 1>{f(Lane<T>{v[I], {}}...).value};
+          },
+          costly_grain);
+      return y;
+    }
   // One pass: f on dual numbers gives the value and all slopes.
   const std::array<Tensor<T>, K> slope{(wanted[I] ? Tensor<T>::uninitialised(plan.out) : Tensor<T>())...};
   run_loop<T, K, K + 1>(
@@ -113,6 +115,11 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
 /// third derivative throws TapeError: write that function with ops. Throws ShapeError if the shapes do not broadcast.
 template <class F, class T, class... More> Tensor<T> map(const F& f, const Tensor<T>& x, const Tensor<More>&... more) {
   static_assert(sizeof...(More) < 6, "map: at most six tensors");
+  static_assert(XTAPE_STRICT_MATH || sizeof(F) == 0,
+                "xtape: map's formulas are wrong under -ffast-math and its parts (-ffinite-math-only, "
+                "-fassociative-math, -freciprocal-math, -fno-signed-zeros): put the calls of map into a file compiled "
+                "with -fno-fast-math, or write the formula with xtape's ops, which are right under any flags");
+  detail::refuse_fast_math();
   static_assert((std::is_same_v<T, More> && ...), "map: tensors of one element type; cast the others");
   return detail::map_recorded<1, T>(f, std::make_index_sequence<1 + sizeof...(More)>{},
                                     std::array<Tensor<T>, 1 + sizeof...(More)>{x, more...});

@@ -31,42 +31,47 @@ struct LoopPlan {
 LoopPlan plan_loop(const char* op, const Shape* const* inputs, std::size_t count);
 
 /// One contiguous run of n outputs; step[k] is 0 for an input that stands still. All of f is inlined: a call would put
-/// vectors onto the stack and back.
+/// vectors onto the stack and back. It is so once, for whole batches and the rest: it may be large, and takes its time
+/// to compile. No loop runs over the inputs or outputs of a batch: indexed by a variable, they would lie in memory.
 template <class T, std::size_t K, std::size_t M, class F>
 [[gnu::flatten]] void run_row(std::size_t n, std::array<const T*, K> in, const std::array<std::size_t, K>& step,
                               std::array<T*, M> out, const F& given) {
   using B = simd::Batch<T>;
   constexpr std::size_t width = B::size;
   const F f = given;  // a copy that no store reaches: what it holds stays in registers
-  std::array<B, K> x;
-  std::size_t i = 0;
-  if (n >= width) {
-    alignas(64) T still[K][width];
-    std::array<const T*, K> at = in;
-    std::array<std::size_t, K> advance;
-    for (std::size_t k = 0; k < K; ++k) {
-      advance[k] = width * step[k];
-      if (step[k] == 0) {
-        B(*in[k]).store_aligned(still[k]);
-        at[k] = still[k];
-      }
-    }
-    for (; i + width <= n; i += width) {
-      for (std::size_t k = 0; k < K; ++k) {
-        x[k] = B::load_unaligned(at[k]);
-        at[k] += advance[k];
-      }
-      // Unrolled by hand: indexed by a variable, y would lie in memory.
-      const std::array<B, M> y = f(x);
-      [&]<std::size_t... m>(std::index_sequence<m...>) { ((out[m] ? y[m].store_unaligned(out[m] + i) : void()), ...); }
-      (std::make_index_sequence<M>{});
+  alignas(64) T still[K][width];
+  std::array<const T*, K> at = in;
+  std::array<std::size_t, K> advance;
+  for (std::size_t k = 0; k < K; ++k) {
+    advance[k] = width * step[k];
+    if (step[k] == 0 && n >= width) {
+      B(*in[k]).store_aligned(still[k]);
+      at[k] = still[k];
     }
   }
-  if (i == n) return;
-  for (std::size_t k = 0; k < K; ++k) x[k] = step[k] == 0 ? B(*in[k]) : simd::load_some(in[k] + i, n - i);
-  const std::array<B, M> y = f(x);
-  for (std::size_t m = 0; m < M; ++m)
-    if (out[m]) simd::store_some(y[m], out[m] + i, n - i);
+  for (std::size_t i = 0; i < n; i += width) {
+    const std::size_t left = n - i;
+    const auto load = [&](std::size_t k) -> B {
+      if (left < width) [[unlikely]]
+        return step[k] == 0 ? B(*in[k]) : simd::load_some(at[k], left);
+      const T* from = at[k];
+      at[k] += advance[k];
+      return B::load_unaligned(from);
+    };
+    const auto store = [&](const B& y, T* to) {
+      if (!to) return;
+      if (left < width) [[unlikely]]
+        simd::store_some(y, to + i, left);
+      else
+        y.store_unaligned(to + i);
+    };
+    const std::array<B, M> y = [&]<std::size_t... k>(std::index_sequence<k...>) {
+      return f(std::array<B, K>{load(k)...});
+    }
+    (std::make_index_sequence<K>{});
+    [&]<std::size_t... m>(std::index_sequence<m...>) { (store(y[m], out[m]), ...); }
+    (std::make_index_sequence<M>{});
+  }
 }
 
 /// run_row, a long row cut for several threads: into parts of at least `grain` elements.

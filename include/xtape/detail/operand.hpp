@@ -4,6 +4,10 @@
 
 #include <xtape/tensor.hpp>
 
+#include <bit>
+#include <cstdint>
+#include <limits>
+
 namespace xtape {
 namespace detail {
 
@@ -18,8 +22,11 @@ template <class T> struct Operand {
   template <XExpression E> Operand(const E& expression) : tensor(expression) {}
   template <class S>
   requires std::is_arithmetic_v<S> Operand(S value) : number(static_cast<T>(value)) {
-    // An input that is seen: a tape that searches for the first infinity must know that it was put in.
-    if (!(number - number == T(0))) tensor = Tensor<T>(number);
+    // An input that is seen: a tape that searches for the first infinity must know that it was put in. Told by its
+    // exponent's bits: under -ffast-math in the user's file any comparison says finite.
+    using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+    constexpr Bits exponent = std::bit_cast<Bits>(std::numeric_limits<T>::infinity());
+    if ((std::bit_cast<Bits>(number) & exponent) == exponent) tensor = Tensor<T>(number);
   }
 
   bool is_number() const noexcept { return !tensor.defined(); }

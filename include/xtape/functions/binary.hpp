@@ -5,6 +5,8 @@
 
 #include <xtape/dual.hpp>
 
+XTAPE_INLINED_BEGIN
+
 namespace xtape::fn {
 
 struct Add {
@@ -135,3 +137,5 @@ struct Logaddexp {
 };
 
 }  // namespace xtape::fn
+
+XTAPE_INLINED_END

@@ -3,6 +3,8 @@
 
 #include <xtape/dual.hpp>
 
+XTAPE_INLINED_BEGIN
+
 namespace xtape::fn {
 
 /// Marks a pull() that starts from the function's result.
@@ -396,3 +398,5 @@ struct Clip {
 };
 
 }  // namespace xtape::fn
+
+XTAPE_INLINED_END

@@ -1,0 +1,99 @@
+// Users' files compiled with flags of their own: small programs, compiled and run here by the compiler of this build.
+
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <initializer_list>
+#include <string>
+
+#include "files.hpp"
+#include "paths.hpp"
+
+namespace {
+
+struct Outcome {
+  bool links, runs;
+  std::string text;  // of compiler, linker and program
+};
+
+// Compiles a program's text with the flags, links it with the library, and runs it. -O0 is fastest; the last flag
+// counts.
+Outcome outcome(const std::string& flags, const std::string& program) {
+  const Folder folder;
+  const std::string source = folder / "program.cpp", file = folder / "program", log = folder / "log";
+  std::ofstream(source) << program;
+  const std::string library = std::string(XTAPE_BUILD_DIR) + "/" XTAPE_LIBRARY;
+  const auto run = [&](const std::string& command) {
+    return std::system(fmt::format("{{ {}; }} >>'{}' 2>&1 </dev/null", command, log).c_str()) == 0;
+  };
+  Outcome result{false, false, {}};
+  result.links = run(fmt::format("{} -std=c++20 -O0 {} -I'{}/include' '{}' -o '{}' '{}' -Wl,-rpath,'{}' -lfmt",
+                                 XTAPE_COMPILER, flags, XTAPE_SOURCE_DIR, source, file, library, XTAPE_BUILD_DIR));
+  result.runs = result.links && run("'" + file + "'");
+  result.text = content_of(log);
+  return result;
+}
+
+void works(const std::string& flags, const std::string& program) {
+  CAPTURE(flags);
+  const Outcome result = outcome(flags, program);
+  CHECK_MESSAGE(result.runs, result.text);
+}
+// One of the sentences, the compiler's or the linker's, must be in what is said.
+void refused(const std::string& flags, const std::string& program, std::initializer_list<const char*> sentences) {
+  CAPTURE(flags);
+  const Outcome result = outcome(flags, program);
+  CHECK(!result.links);
+  bool said = false;
+  for (const char* sentence : sentences) said |= result.text.find(sentence) != std::string::npos;
+  CHECK_MESSAGE(said, result.text);
+}
+// A build whose programs must be linked with more than the library: a sanitizer's, or a static one.
+bool cannot_link() {
+  if (XTAPE_SANITIZED) std::puts("skipped: the programs are built without the library's sanitizers");
+  return XTAPE_SANITIZED;
+}
+
+const std::string map_program = R"(#include <xtape/map.hpp>
+int main() {
+  using namespace xtape;
+  const auto y = map([](auto v) { return sin(v) + exp(v); }, Tensor<double>({2}, {10.0, 1.0}));
+  return y.data()[0] > 22025.921773695 && y.data()[0] < 22025.921773697 ? 0 : 1;
+})";
+
+}  // namespace
+
+TEST_CASE("flags: map refuses -ffast-math and its parts, and says what to do") {
+  if (cannot_link()) return;
+  for (const char* flags : {"-ffast-math", "-Ofast", "-ffinite-math-only", "-O2 -funsafe-math-optimizations",
+                            "-O2 -freciprocal-math", "-O2 -fno-signed-zeros", "-O2 -ffast-math -fno-finite-math-only",
+                            "-O2 -fassociative-math -fno-signed-zeros -fno-trapping-math"})
+    refused(flags, map_program, {"compiled with -fno-fast-math", "map_needs_fno_fast_math"});
+  for (const char* flags : {"-O0", "-O2 -ffast-math -fno-fast-math", "-O2 -fno-math-errno -fno-trapping-math"})
+    works(flags, map_program);
+}
+
+TEST_CASE("flags: ops are right in a file compiled with -ffast-math, infinite numbers too") {
+  if (cannot_link()) return;
+  works("-O2 -ffast-math", R"(#include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/reduce.hpp>
+#include <xtape/tape.hpp>
+#include <cstring>
+#include <string>
+using namespace xtape;
+int main(int count, char**) {
+  const auto x = parameter(Tensor<double>({2}, {10.0, 1.0}));
+  Tape tape{{.anomaly = true}};
+  const auto y = sin(x) + exp(x);
+  if (std::to_string(y.data()[0]) != "22025.921774") return 1;
+  tape.backward(sum(y));
+  if (std::to_string(x.grad().data()[0]) != "22025.626723") return 2;
+  // Infinity that is put in is no anomaly, and only what is known to be infinite can be told from one.
+  const auto z = parameter(Tensor<double>({1}, {1.0})) * (1e308 * (count + 9));
+  return std::to_string(z.data()[0]) == "inf" ? 0 : 3;
+})");
+}
