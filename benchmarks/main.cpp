@@ -8,8 +8,8 @@
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 
+#include <charconv>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <fstream>
@@ -65,7 +65,12 @@ int run(int argc, char** argv) {
     } else if (argument == "--memory") {
       memory = true;
     } else if (argument == "--threads" && i + 1 < argc) {
-      threads = std::atoi(argv[++i]);
+      const std::string_view text = argv[++i];
+      const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), threads);
+      if (error != std::errc{} || rest != text.data() + text.size() || threads < 0) {
+        std::fprintf(stderr, "--threads: %s is no whole number\n", argv[i]);
+        return 2;
+      }
     } else {
       if (argument.starts_with(filter_option)) filter = argument.substr(filter_option.size());
       others.push_back(argv[i]);

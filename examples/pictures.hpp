@@ -20,8 +20,8 @@ xtape::viz::Image filters(const xtape::Tensor<float>& weights, std::size_t rows,
 xtape::viz::Image tiles(const xtape::Tensor<float>& pixels, std::size_t rows, std::size_t cols,
                         std::size_t columns = 0);
 
-// Before training: whether these can be drawn. Each throws ValueError that begins with the file's name if there would be
-// more pixels than a picture may have.
+// Before training: whether these can be drawn. Each throws ValueError that begins with the file's name if there would
+// be more pixels than a picture may have.
 void check_picture(const std::string& file, std::size_t count, std::size_t rows, std::size_t cols,
                    const xtape::viz::GridOptions& options);
 void check_filters(const std::string& file, std::size_t hidden, std::size_t rows, std::size_t cols);

@@ -77,12 +77,17 @@ void check_one_line(const Run& result, const std::string& part) {
 }  // namespace
 
 TEST_CASE("programs: closed descriptors are none that a file gets") {
-  const Folder with, without;
+  const Folder with;
   REQUIRE(run("train_rbm", rbm() + " --out " + with.string()).status == 0);
-  const Run result = shell(fmt::format("'{}' {} --out {} <&- >&- 2>&-", path_of("train_rbm"), rbm(), without.string()));
-  CHECK(result.status == 0);
-  CHECK(without_times(content_of(without / "metrics.csv")) == without_times(content_of(with / "metrics.csv")));
-  CHECK(content_of(without / "rbm.safetensors") == content_of(with / "rbm.safetensors"));
+  for (const char* closed : {">&-", "2>&-", "<&- >&- 2>&-"}) {
+    CAPTURE(closed);
+    const Folder without;
+    const Run result = shell(fmt::format("'{}' {} --out {} {}", path_of("train_rbm"), rbm(), without.string(), closed));
+    CHECK(result.status == 0);
+    CHECK(without_times(content_of(without / "metrics.csv")) == without_times(content_of(with / "metrics.csv")));
+    CHECK(content_of(without / "summary.csv").starts_with("name,value\nbest_epoch,1\n"));
+    CHECK(content_of(without / "rbm.safetensors") == content_of(with / "rbm.safetensors"));
+  }
 }
 
 TEST_CASE("programs: an output that takes nothing is an error at the end, and all files are written") {

@@ -15,6 +15,9 @@ namespace {
 
 std::string place(std::size_t rank, std::size_t size) { return fmt::format("process {} of {}", rank, size); }
 
+// Not fmt::print, which throws if standard error is full: all must end nevertheless.
+void complain(const std::string& line) { std::fputs((line + "\n").c_str(), stderr); }
+
 }  // namespace
 
 World::World() : exceptions_(std::uncaught_exceptions()) {
@@ -42,7 +45,7 @@ const World& World::alone() {
 
 World::~World() {
   if (size_ > 1 && std::uncaught_exceptions() > exceptions_) {
-    fmt::print(stderr, "{}: ended by an exception\n", place(rank_, size_));
+    complain(fmt::format("{}: ended by an exception", place(rank_, size_)));
     transport::abort(1);
   }
   if (joined_) transport::leave();
@@ -97,9 +100,9 @@ template <class T> Tensor<T> World::gather(const Tensor<T>& x) const {
 
 void World::fail(const std::string& message, int status) const {
   std::fflush(stdout);
-  if (first()) fmt::print(stderr, "{}\n", message);
+  if (first()) complain(message);
   if (size_ > 1 && !transport::all_call()) {
-    if (!first()) fmt::print(stderr, "{}: {}\n", place(rank_, size_), message);
+    if (!first()) complain(fmt::format("{}: {}", place(rank_, size_), message));
     transport::abort(status);
   }
   if (joined_) transport::leave();
