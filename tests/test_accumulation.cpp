@@ -164,6 +164,7 @@ TEST_CASE("accumulation: layers' gradients over a large batch") {
     CAPTURE(filters);
     check_sum("conv2d, weights of one tap", weights({n, 3, 32, 32}, 1).data()[0], n * 1024, 24);
     check_sum("conv2d, weights of nine taps", weights({n, 3, 32, 32}, 3).data()[0], n * 900, 24);
+    check_sum("conv2d, weights on one large image", weights({1, 1, 500, 500}, 1).data()[0], 250'000, 40);
     const auto bias = gradient_of(zeros<float>({filters}), [&](const Tensor<float>& b) {
       const auto y = conv2d(ones<float>({n, 1, 32, 32}), ones<float>({filters, 1, 1, 1}), b);
       return sum(y * full<float>(y.shape(), 0.1F));
@@ -179,6 +180,9 @@ TEST_CASE("accumulation: layers' gradients over a large batch") {
 TEST_CASE("accumulation: running sums and products of long rows") {
   const auto steps = full<float>({million}, 0.1F);
   check_sum("recurrence", recurrence(ones<float>({million}), steps, 0).data()[million - 1], million, 1);
+  check_sum("recurrence",
+            recurrence(ones<double>({million, 2}), full<double>({million, 2}, 0.1), 0).data()[2 * million - 1],
+            million);
   check_sum("cumsum", cumsum(steps, 0).data()[million - 1], million, 1);
   const float factor = 1 + std::numeric_limits<float>::epsilon() * 3;
   const auto products = cumprod(full<float>({million}, factor), 0);

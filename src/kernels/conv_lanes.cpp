@@ -137,9 +137,16 @@ template <class T> void conv2d_weight_gradient(const ConvSize& s, const T* x, co
   const Scratch<T> sums(s.groups * taps * all_lanes), packed(depth * 2 * width<T>);
   const auto taps_at = tap_offsets(s), positions_at = position_offsets(s);
   const PaddedImages<T> images(s, x);
+  // Of images with very many positions float's sums of so many meet in double.
+  constexpr std::size_t longest = 32 * depth;
+  const bool wide = sizeof(T) == 4 && s.positions() > 2 * longest;
+  const std::size_t in_group = all_lanes * taps;
+  const Scratch<double> totals(wide ? s.groups * in_group : 0);
+  if (wide) std::fill_n(totals.data(), s.groups * in_group, 0.0);
   for (std::size_t n = 0; n < s.images; ++n) {
     const T* image = images(n);
     for (std::size_t start = 0; start < s.positions(); start += depth) {
+      const bool fresh = wide ? start % longest == 0 : n < s.groups && start == 0;
       const std::size_t count = std::min(depth, s.positions() - start);
       for_lanes<T>(s.filters, [&](std::size_t first, std::size_t lanes, auto vectors) {
         constexpr std::size_t row = vectors * width<T>;
@@ -148,10 +155,14 @@ template <class T> void conv2d_weight_gradient(const ConvSize& s, const T* x, co
              row, row);
         all_products<T, vectors>(
             taps, [&](std::size_t r) { return image + taps_at.data()[r]; }, positions_at.data() + start, count,
-            packed.data(), [&](std::size_t r) { return sum + r * row; }, n >= s.groups || start != 0);
+            packed.data(), [&](std::size_t r) { return sum + r * row; }, !fresh);
       });
+      if (!wide || (start + depth < s.positions() && (start + depth) % longest != 0)) continue;
+      const std::size_t from = n % s.groups * in_group;
+      for (std::size_t i = from; i < from + in_group; ++i) totals.data()[i] += static_cast<double>(sums.data()[i]);
     }
   }
+  for (std::size_t i = 0; wide && i < s.groups * in_group; ++i) sums.data()[i] = static_cast<T>(totals.data()[i]);
   for (std::size_t g = 0; g < s.groups; ++g)
     for_lanes<T>(s.filters, [&](std::size_t first, std::size_t lanes, auto vectors) {
       transpose(taps, lanes, sums.data() + (g * all_lanes + first) * taps, vectors * width<T>,

@@ -28,19 +28,29 @@ void take_rows(std::size_t outer, std::size_t n, std::size_t inner, const std::i
 // Terms that are added to one place one by one; sums of more are kept in more digits.
 inline constexpr std::size_t few_terms = 16;
 
-// True if a row of [0, n) stands in the list more than a few times. Only counters of rows in the list are touched: a
-// short list into a long array takes the time of the list.
+// How often each row of [0, n) has been met so far. Only counters of rows in the list are touched where that is short:
+// it then takes the time of the list, however long the array.
+class Counters {
+ public:
+  template <class Index>
+  Counters(std::size_t n, const Index* rows, std::size_t m)
+      : memory_(xtape::detail::Storage::make(n)), count_(static_cast<std::uint8_t*>(memory_->data())) {
+    if (m > n / 16)
+      std::fill_n(count_, n, std::uint8_t{0});
+    else
+      for (std::size_t j = 0; j < m; ++j) count_[rows[j]] = 0;
+  }
+  // True when the row is met more than a few times.
+  template <class Index> bool crowded(Index row) { return ++count_[row] > few_terms; }
+
+ private:
+  xtape::detail::Handle<xtape::detail::Storage> memory_;
+  std::uint8_t* count_;
+};
 template <class Index> bool crowded(std::size_t n, const Index* rows, std::size_t m) {
   if (m <= few_terms) return false;
-  const auto memory = xtape::detail::Storage::make(n);
-  auto* const count = static_cast<std::uint8_t*>(memory->data());
-  if (m > n / 16)
-    std::fill_n(count, n, std::uint8_t{0});
-  else
-    for (std::size_t j = 0; j < m; ++j) count[rows[j]] = 0;
-  for (std::size_t j = 0; j < m; ++j)
-    if (++count[rows[j]] > few_terms) return true;
-  return false;
+  Counters counters(n, rows, m);
+  return std::any_of(rows, rows + m, [&](Index row) { return counters.crowded(row); });
 }
 
 // For each row in the list, the places where it stands, as a chain: from the first on, next[j] is the one after place
@@ -76,14 +86,31 @@ template <class T> void add_chain(const Chains& chains, std::size_t place, std::
   }
 }
 
-// out[rows[j]] += in[j], with a total for each place; those of places that are not in the list are not touched.
+// out[rows[j]] += in[j], with a total for each place; a short list touches only those of its places.
 template <class T, class Index>
 void add_to_totals(std::size_t n, const Index* rows, std::size_t m, const T* in, T* out) {
   const auto memory = xtape::detail::Storage::make(n * sizeof(Total<T>));
   auto* const totals = static_cast<Total<T>*>(memory->data());
-  for (std::size_t j = 0; j < m; ++j) std::construct_at(totals + rows[j], out[rows[j]]);
+  // f(place) for the places in the list, or for all where that is shorter.
+  const auto for_all = [&](const auto& f) {
+    for (std::size_t i = 0; m >= n && i < n; ++i) f(i);
+    for (std::size_t j = 0; m < n && j < m; ++j) f(static_cast<std::size_t>(rows[j]));
+  };
+  for_all([&](std::size_t at) { std::construct_at(totals + at, out[at]); });
   for (std::size_t j = 0; j < m; ++j) totals[rows[j]].add(in[j]);
-  for (std::size_t j = 0; j < m; ++j) out[rows[j]] = totals[rows[j]].value();
+  for_all([&](std::size_t at) { out[at] = totals[at].value(); });
+}
+
+// out[rows[j]] += in[j]: as they come until a place has had a few terms, from then on with totals.
+template <class T, class Index> void add_places(std::size_t n, const Index* rows, std::size_t m, const T* in, T* out) {
+  std::size_t j = 0;
+  if (m > few_terms) {
+    Counters counters(n, rows, m);
+    for (; j < m && !counters.crowded(rows[j]); ++j) out[rows[j]] += in[j];
+    if (j < m) add_to_totals(n, rows + j, m - j, in + j, out);
+    return;
+  }
+  for (; j < m; ++j) out[rows[j]] += in[j];
 }
 
 // in (outer, m, inner), out (outer, n, inner): out[o, rows[j], :] += in[o, j, :]. A few terms to a row are added as
@@ -92,12 +119,11 @@ template <class T, class Index>
 void add_rows(std::size_t outer, std::size_t n, std::size_t inner, const Index* rows, std::size_t m, const T* in,
               T* out) {
   if (outer == 0 || inner == 0) return;
-  const bool many = crowded(n, rows, m);
-  if (many && inner == 1) {
-    for (std::size_t o = 0; o < outer; ++o) add_to_totals(n, rows, m, in + o * m, out + o * n);
+  if (inner == 1) {
+    for (std::size_t o = 0; o < outer; ++o) add_places(n, rows, m, in + o * m, out + o * n);
     return;
   }
-  if (many && m < Chains::end) {
+  if (m < Chains::end && crowded(n, rows, m)) {
     const Chains chains(n, rows, m);
     for (std::size_t o = 0; o < outer; ++o, in += m * inner, out += n * inner)
       for (std::size_t j = 0; j < m; ++j)

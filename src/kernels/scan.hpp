@@ -79,7 +79,8 @@ inline void cumprod(const double* x, double* y, std::size_t outer, std::size_t n
            });
 }
 
-// y_i = a_i y_(i-1) + b_i, without a_i y_(i-1) in the first row. Those of float are kept in double.
+// y_i = a_i y_(i-1) + b_i, without a_i y_(i-1) in the first row. Those of float are kept in double; of those of double,
+// what each addition rounds off goes the same way beside.
 inline void recurrence(const float* a, const float* b, float* y, std::size_t outer, std::size_t n, std::size_t inner,
                        bool reverse) {
   double state[scan_tile];
@@ -93,11 +94,17 @@ inline void recurrence(const float* a, const float* b, float* y, std::size_t out
 }
 inline void recurrence(const double* a, const double* b, double* y, std::size_t outer, std::size_t n, std::size_t inner,
                        bool reverse) {
-  for_scan(
-      outer, n, inner, reverse, [&](std::size_t at, std::size_t before, bool first, std::size_t columns, auto apart) {
-        for (std::size_t c = 0; c < columns; ++c)
-          y[at + c * apart] = first ? b[at + c * apart] : a[at + c * apart] * y[before + c * apart] + b[at + c * apart];
-      });
+  double state[scan_tile], lost[scan_tile];
+  for_scan(outer, n, inner, reverse, [&](std::size_t at, std::size_t, bool first, std::size_t columns, auto apart) {
+    if (first) std::fill_n(state, columns, 0.0), std::fill_n(lost, columns, 0.0);
+    for (std::size_t c = 0; c < columns; ++c) {
+      const double factor = a[at + c * apart], step = b[at + c * apart];
+      const double kept = first ? 0.0 : factor * state[c], next = kept + step, part = next - kept;
+      lost[c] = (first ? 0.0 : factor * lost[c]) + ((kept - (next - part)) + (step - part));
+      state[c] = next;
+      y[at + c * apart] = std::isfinite(next) ? next + lost[c] : next;
+    }
+  });
 }
 
 }  // namespace xtape::kernels

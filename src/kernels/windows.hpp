@@ -235,19 +235,17 @@ inline constexpr std::size_t short_sum = 16;
 template <class T> bool all_finite(const T* x, std::size_t n) {
   using B = simd::Batch<T>;
   constexpr std::size_t chains = 4;
+  if (n < B::size) return std::all_of(x, x + n, [](T v) { return std::isfinite(v); });
+  const B zero(T(0));
   std::array<B, chains> odd;  // NaN where a number was not finite
-  odd.fill(B(T(0)));
+  odd.fill(zero);
+  const auto check = [&](std::size_t at, B& sum) { sum = simd::fma(B::load_unaligned(x + at), zero, sum); };
   std::size_t i = 0;
-  const auto check = [&](std::size_t at, B& sum) {
-    const B v = B::load_unaligned(x + at);
-    sum += v - v;
-  };
   for (; i + chains * B::size <= n; i += chains * B::size)
     for (std::size_t c = 0; c < chains; ++c) check(i + c * B::size, odd[c]);
   for (; i + B::size <= n; i += B::size) check(i, odd[0]);
-  T rest = i == 0 ? T(0) : xsimd::hadd((odd[0] + odd[1]) + (odd[2] + odd[3]));
-  for (; i < n; ++i) rest += x[i] - x[i];
-  return rest == T(0);
+  check(n - B::size, odd[1]);  // some of them again
+  return xsimd::hadd((odd[0] + odd[1]) + (odd[2] + odd[3])) == T(0);
 }
 
 // The sum of a window's elements through `places`, divided by their number, where it leaves the range of T.
