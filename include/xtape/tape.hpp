@@ -53,7 +53,8 @@ struct BackwardOptions {
 ///
 /// Tapes nest: ops go onto the innermost one. For that tape a tensor recorded on an enclosing tape is an
 /// input like a parameter: `gradient` reaches it and stops there. A tensor whose tape has ended or was
-/// cleared is a constant. A tape belongs to the thread that made it.
+/// cleared is a constant. A tape belongs to the thread that made it. Another one may destroy it: nothing more is recorded
+/// then, and what it holds is freed by its own thread, with that thread's next op, tape or end.
 class Tape {
  public:
   explicit Tape(const TapeOptions& options = {});

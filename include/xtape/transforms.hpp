@@ -4,7 +4,8 @@
 ///
 /// f maps tensors to one element, g to any shape; both are callables of `const Tensor<T>&`, or of
 /// `const std::vector<Tensor<T>>&` where several tensors are given. They get tensors of their own: a tensor that a
-/// function uses from outside, even the x itself that is passed, is a constant of the derivative taken here.
+/// function uses from outside, even the x itself that is passed, is a constant of the derivative taken here. A function
+/// that uses that x and not its argument is a TapeError: its derivative would be zero.
 ///
 /// Without a tape that records, results are plain values, and nothing stays behind. With one, all that is computed goes
 /// onto it, so results can be differentiated again, by x, by u and v, and by every tensor that f uses from outside:
@@ -122,7 +123,7 @@ std::array<Tensor<T>, N> hvp(const detail::FunctionOfMany<T>& f, const Tensor<T>
 ///   - random numbers must come from the Rng handed to checkpoint, of which the second run gets a copy as it was.
 ///     A generator that f captures has moved on by then: a dropout mask would differ.
 /// Throws TapeError in the sweep if a parameter that f uses was modified, if f uses other tensors on its second run, or
-/// if that gives another result, to the bit.
+/// if that gives another result, to the bit; and where checkpoints within each other have nearly used up the stack.
 template <class T> Tensor<T> checkpoint(const detail::FunctionOf<T>& f, const Tensor<T>& x);
 template <class T> Tensor<T> checkpoint(const detail::FunctionOfMany<T>& f, const std::vector<Tensor<T>>& x);
 template <class T, std::size_t N> Tensor<T> checkpoint(const detail::FunctionOfMany<T>& f, const Tensor<T> (&x)[N]) {

@@ -100,7 +100,7 @@ std::optional<Step> draw_split(Draw& draw) {
 }
 
 std::optional<Step> draw_unstack(Draw& draw) {
-  const std::size_t x = draw.matching(has_axes, Shape{4, 3});
+  const std::size_t x = draw.matching([](const Shape& s) { return has_axes(s) && s.elements() > 0; }, Shape{4, 3});
   const Shape from = draw.shape(x);
   const std::ptrdiff_t axis = draw.axis(from.size());
   const std::size_t along_axis = from_front(axis, from), part = draw.choice(choice_limit) % from[along_axis];
