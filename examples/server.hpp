@@ -13,7 +13,7 @@ namespace examples {
 // for no more than
 //     connections     8, the oldest closed for a new one; new ones at most 250 a second
 //     time            30 s a connection, from its first byte to its last
-//     memory          8 KiB of a request; of the page one copy, which all that are sent at the time share
+//     memory          8 KiB of a request; of the page a copy for each version that is still being sent
 // and ends without waiting for them. Answered are GET and HEAD of "/" without a body; a Range is not looked at. A Host
 // that is none of this machine's own names is refused: a page of another site, whose name has been made to lead here,
 // is not to read this one.
