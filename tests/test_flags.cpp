@@ -5,8 +5,11 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <functional>
 #include <initializer_list>
+#include <regex>
 #include <string>
 
 #include "files.hpp"
@@ -96,4 +99,77 @@ int main(int count, char**) {
   const auto z = parameter(Tensor<double>({1}, {1.0})) * (1e308 * (count + 9));
   return std::to_string(z.data()[0]) == "inf" ? 0 : 3;
 })");
+}
+
+TEST_CASE("flags: a file whose standard library has other layouts than the library's does not link, and says why") {
+  if (cannot_link()) return;
+  for (const char* header :
+       {"map", "error", "shape", "viz/plot", "viz/png", "viz/report", "data/digits", "energy/directed"})
+    refused("-D_GLIBCXX_DEBUG", fmt::format("#include <xtape/{}.hpp>\nint main() {{}}\n", header),
+            {"needs_an_xtape_built_with_D_GLIBCXX_DEBUG"});
+  const std::string program = "#include <xtape/tensor.hpp>\nint main() {}\n";
+  refused("-D_GLIBCXX_DEBUG -ffunction-sections -fdata-sections -Wl,--gc-sections", program,
+          {"needs_an_xtape_built_with_D_GLIBCXX_DEBUG"});
+  refused("-D_GLIBCXX_USE_CXX11_ABI=0", program, {"needs_an_xtape_built_with_D_GLIBCXX_USE_CXX11_ABI_0"});
+  refused("-fpack-struct=1", program, {"-fpack-struct changes what the library takes"});
+}
+
+TEST_CASE("flags: every public header is guarded against other layouts") {
+  const std::filesystem::path include = std::filesystem::path(XTAPE_SOURCE_DIR) / "include";
+  // Reaches the guard by what it includes.
+  const std::function<bool(const std::string&)> guarded = [&](const std::string& header) {
+    if (header == "xtape/detail/same_layout.hpp") return true;
+    const std::string text = content_of((include / header).string());
+    const std::regex line("#include <(xtape/[^>]+)>");
+    for (std::sregex_iterator found(text.begin(), text.end(), line), end; found != end; ++found)
+      if (guarded((*found)[1])) return true;
+    return false;
+  };
+  std::size_t headers = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(include)) {
+    if (!entry.is_regular_file()) continue;
+    const std::string header = std::filesystem::relative(entry.path(), include).string();
+    CAPTURE(header);
+    const std::string text = content_of(entry.path().string());
+    if (text.find("std::vector<") == std::string::npos && text.find("std::map<") == std::string::npos &&
+        text.find("std::string") == std::string::npos && text.find("std::optional<") == std::string::npos)
+      continue;
+    ++headers;
+    CHECK(guarded(header));
+  }
+  CHECK(headers > 30);
+}
+
+TEST_CASE("flags: without exceptions, run-time types, and with the standard library's assertions") {
+  if (cannot_link()) return;
+  for (const char* flags : {"-fno-exceptions", "-fno-rtti", "-D_GLIBCXX_ASSERTIONS -O1"}) works(flags, map_program);
+  works("-fno-exceptions -fno-rtti -D_GLIBCXX_ASSERTIONS", R"(#include <xtape/xtape.hpp>
+using namespace xtape;
+int main() {
+  const auto x = parameter(Tensor<double>({2}, {3.0, 4.0}));
+  Tape tape;
+  const auto gradient = tape.gradient(sum(x * x), {x});
+  return gradient[0].data()[1] == 8 ? 0 : 1;
+})");
+}
+
+TEST_CASE("flags: the code that files of two instruction sets make of one map has two names") {
+  const Folder folder;
+  const std::string source = folder / "program.cpp", out = folder / "names";
+  std::ofstream(source) << R"(#include <xtape/map.hpp>
+struct Formula {
+  template <class V> V operator()(const V& v) const { return exp(v) + sin(v); }
+};
+xtape::Tensor<float> mapped(const xtape::Tensor<float>& x) { return xtape::map(Formula{}, x); }
+)";
+#ifdef __x86_64__
+  // The weak symbols of both that have to do with map's batches.
+  const std::string command = fmt::format(
+      "for m in x86-64 x86-64-v3; do {} -std=c++20 -O1 -march=$m -I'{}/include' -c '{}' -o '{}'.o && "
+      "nm -C '{}'.o | grep ' [WV] ' | grep -E 'Formula|xsimd|Dual' | cut -c20- | sort -u || exit 1; done | sort | uniq "
+      "-d >'{}'",
+      XTAPE_COMPILER, XTAPE_SOURCE_DIR, source, out, out, out);
+  CHECK(std::system(command.c_str()) == 0);
+  CHECK(content_of(out) == "");
+#endif
 }

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <xtape/init.hpp>
 #include <xtape/map.hpp>
+#include <xtape/memory.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/reduce.hpp>
@@ -255,4 +256,72 @@ TEST_CASE("map: a third derivative is refused, an exception leaves the tape usab
   CHECK(tape.size() == before);
   tape.backward(sum(x * x));
   CHECK(x.grad().data()[2] == 6);
+}
+
+TEST_CASE("map: a slope that is the same everywhere is kept as one element") {
+  const D x0({2, 3}, {1, -2, 3, -4, 5, -6}), y0({2, 3}, {2, 3, 4, 5, 6, 7}), row({3}, {1, 2, 3});
+  const auto formula = [](const auto& a, const auto& b, const auto& c) {
+    return (2 * a - b / 4 + 1) - (floor(c) * 3 - c) + (1 - a);
+  };
+  const auto weights = D({2, 3}, {1, 2, 3, 4, 5, 6});
+  for (const bool weighted : {false, true}) {
+    const D x = parameter(x0), y = parameter(y0), c = parameter(row);
+    const auto before = memory_use().bytes;
+    Tape tape;
+    const auto fused = map(formula, x, y, c);
+    // The value and, of the input that is broadcast, the slope: x's and y's take an element each.
+    CHECK(memory_use().bytes - before <= 4 * 128 + 2 * 6 * 8);
+    tape.backward(weighted ? sum(fused * weights) : sum(fused));
+    for (std::size_t i = 0; i < 6; ++i) {
+      CHECK(fused.data()[i] ==
+            2 * x0.data()[i] - y0.data()[i] / 4 + 1 - 3 * row.data()[i % 3] + row.data()[i % 3] + 1 - x0.data()[i]);
+      CHECK(x.grad().data()[i] == (weighted ? weights.data()[i] : 1));
+      CHECK(y.grad().data()[i] == (weighted ? weights.data()[i] : 1) * -0.25);
+    }
+    for (std::size_t i = 0; i < 3; ++i) CHECK(c.grad().data()[i] == (weighted ? 5 + 2.0 * static_cast<double>(i) : 2));
+  }
+  // To second order, with a gradient that varies, in one element, in none, and in a map of maps.
+  const D x = parameter(x0), y = parameter(y0);
+  Tape tape;
+  const auto z = map([](auto a, auto b) { return 3 * a - b; }, x, y);
+  const auto [gx, gy] = tape.gradient(sum(z * z * z), {x, y}, {.create_graph = true});
+  const auto [gxx, gxy] = tape.gradient(sum(gx), {x, y});
+  for (std::size_t i = 0; i < 6; ++i) {
+    const double v = 3 * x0.data()[i] - y0.data()[i];
+    CHECK(gx.data()[i] == 9 * v * v);
+    CHECK(gy.data()[i] == -3 * v * v);
+    CHECK(gxx.data()[i] == 54 * v);
+    CHECK(gxy.data()[i] == -18 * v);
+  }
+  for (const Shape& shape : {Shape{}, Shape{0}, Shape{1, 1}}) {
+    const D p = parameter(full(shape, 2.0));
+    Tape inner;
+    const auto doubled = map([](auto a) { return 2 * a; }, map([](auto a) { return 3 - a; }, p));
+    inner.backward(sum(doubled));
+    CHECK(p.grad().shape() == shape);
+    for (const double g : p.grad().span()) CHECK(g == -2);
+  }
+}
+
+TEST_CASE("map: lengths around a batch's, in float and double, with broadcast inputs and null slopes") {
+  const auto check = []<class T>(T) {
+    for (std::size_t n : {0U, 1U, 2U, 3U, 4U, 5U, 7U, 8U, 9U, 15U, 16U, 17U, 31U, 33U, 100U}) {
+      std::vector<T> numbers(n);
+      for (std::size_t i = 0; i < n; ++i) numbers[i] = static_cast<T>(i) / 8 - 1;
+      const Tensor<T> x = parameter(Tensor<T>({n}, numbers)), constant({n}, numbers), s = parameter(Tensor<T>(T(0.5)));
+      Tape tape;
+      const auto y = map([](auto a, auto b, auto c) { return a * c + b * b * a; }, x, constant, s);
+      tape.backward(sum(y));
+      double by_s = 0;
+      for (std::size_t i = 0; i < n; ++i) {
+        const T v = numbers[i];
+        CHECK(y.data()[i] == doctest::Approx(v * 0.5 + v * v * v).epsilon(1e-6));
+        CHECK(x.grad().data()[i] == doctest::Approx(0.5 + v * v).epsilon(1e-6));
+        by_s += v;
+      }
+      CHECK(s.grad().item() == doctest::Approx(by_s).epsilon(1e-6));
+    }
+  };
+  check(0.0F);
+  check(0.0);
 }

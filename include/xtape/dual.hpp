@@ -36,6 +36,8 @@ template <class V, std::size_t N> struct Dual {
   /// Bit i is set where partial[i] counts; elsewhere it is 0 and not even computed. The bits are known to the compiler:
   /// they follow from the formula.
   unsigned directions = 0;
+  /// Bit i is set where partial[i] is the same whatever the inputs' values are: 2 of 2 x + 1. Known likewise.
+  unsigned uniform = 0;
 
   bool varies(std::size_t i) const noexcept { return ((directions >> i) & 1U) != 0; }
 };
@@ -61,15 +63,23 @@ template <class V, std::size_t N> struct Constant<Dual<V, N>> {
 };
 template <class V, Arithmetic S> V constant(S c) noexcept { return Constant<V>::make(static_cast<scalar_of<V>>(c)); }
 
-/// A Dual of given value, whose partials are partial(0), ..., partial(N - 1) where they count.
+/// A Dual of given value, whose partials are partial(0), ..., partial(N - 1) where they count, those of `uniform`
+/// whatever the inputs' values are.
 template <class V, std::size_t N, class P>
-Dual<V, N> make_dual(const V& value, unsigned directions, const P& partial) noexcept {
+Dual<V, N> make_dual(const V& value, unsigned directions, const P& partial, unsigned uniform = 0) noexcept {
   const auto counted = [&](std::size_t i) -> V {
     if (((directions >> i) & 1U) == 0) return constant<V>(0);
     return partial(i);
   };
-  return [&]<std::size_t... I>(std::index_sequence<I...>) { return Dual<V, N>{value, {counted(I)...}, directions}; }
+  return [&]<std::size_t... I>(std::index_sequence<I...>) {
+    return Dual<V, N>{value, {counted(I)...}, directions, uniform};
+  }
   (std::make_index_sequence<N>{});
+}
+
+/// The uniform partials of a sum.
+template <class V, std::size_t N> unsigned uniform_in_both(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
+  return (a.uniform | ~a.directions) & (b.uniform | ~b.directions) & (a.directions | b.directions);
 }
 
 /// dx/de_i.
@@ -95,21 +105,28 @@ Dual<V, N> select_value(const M& mask, const Dual<V, N>& a, const Dual<V, N>& b)
 }  // namespace detail
 
 template <class V, std::size_t N> Dual<V, N> operator+(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  return detail::make_dual<V, N>(a.value + b.value, a.directions | b.directions, [&](std::size_t i) -> V {
-    if (!b.varies(i)) return a.partial[i];
-    if (!a.varies(i)) return b.partial[i];
-    return a.partial[i] + b.partial[i];
-  });
+  return detail::make_dual<V, N>(
+      a.value + b.value, a.directions | b.directions,
+      [&](std::size_t i) -> V {
+        if (!b.varies(i)) return a.partial[i];
+        if (!a.varies(i)) return b.partial[i];
+        return a.partial[i] + b.partial[i];
+      },
+      detail::uniform_in_both(a, b));
 }
 template <class V, std::size_t N> Dual<V, N> operator-(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {
-  return detail::make_dual<V, N>(a.value - b.value, a.directions | b.directions, [&](std::size_t i) -> V {
-    if (!b.varies(i)) return a.partial[i];
-    if (!a.varies(i)) return -b.partial[i];
-    return a.partial[i] - b.partial[i];
-  });
+  return detail::make_dual<V, N>(
+      a.value - b.value, a.directions | b.directions,
+      [&](std::size_t i) -> V {
+        if (!b.varies(i)) return a.partial[i];
+        if (!a.varies(i)) return -b.partial[i];
+        return a.partial[i] - b.partial[i];
+      },
+      detail::uniform_in_both(a, b));
 }
 template <class V, std::size_t N> Dual<V, N> operator-(const Dual<V, N>& a) noexcept {
-  return detail::make_dual<V, N>(-a.value, a.directions, [&](std::size_t i) { return -a.partial[i]; });
+  return detail::make_dual<V, N>(
+      -a.value, a.directions, [&](std::size_t i) { return -a.partial[i]; }, a.uniform);
 }
 template <class V, std::size_t N> Dual<V, N> operator+(const Dual<V, N>& a) noexcept { return a; }
 /// d(ab) = da b + a db
@@ -147,15 +164,16 @@ template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator-(S c
 }
 template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator*(const Dual<V, N>& a, S c) noexcept {
   const V factor = detail::constant<V>(c);
-  return detail::make_dual<V, N>(a.value * factor, a.directions, [&](std::size_t i) { return a.partial[i] * factor; });
+  return detail::make_dual<V, N>(
+      a.value * factor, a.directions, [&](std::size_t i) { return a.partial[i] * factor; }, a.uniform);
 }
 template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator*(S c, const Dual<V, N>& a) noexcept {
   return a * c;
 }
 template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator/(const Dual<V, N>& a, S c) noexcept {
   const V divisor = detail::constant<V>(c);
-  return detail::make_dual<V, N>(a.value / divisor, a.directions,
-                                 [&](std::size_t i) { return a.partial[i] / divisor; });
+  return detail::make_dual<V, N>(
+      a.value / divisor, a.directions, [&](std::size_t i) { return a.partial[i] / divisor; }, a.uniform);
 }
 template <class V, std::size_t N, detail::Arithmetic S> Dual<V, N> operator/(S c, const Dual<V, N>& a) noexcept {
   return detail::constant<Dual<V, N>>(c) / a;

@@ -3,6 +3,8 @@
 /// name of the op or function, then says what was given and what was expected, e.g.
 /// `matmul: inner dimensions differ: (32, 784) x (100, 10)`.
 
+#include <xtape/detail/same_layout.hpp>
+
 #include <stdexcept>
 #include <string>
 

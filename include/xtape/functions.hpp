@@ -54,6 +54,7 @@ template <class F, class V, std::size_t N, class... X>
 Dual<V, N> evaluate(const F& f, const Dual<V, N>& x, const X&... more) noexcept {
   return apply(f, x, more...);
 }
+template <class F> inline constexpr bool slope_is_uniform = requires { requires !F::uses_input; };
 // pull() takes Duals; a batch becomes a Dual without partials and back.
 template <class T, class A> Dual<xsimd::batch<T, A>, 0> wrap(const xsimd::batch<T, A>& x) noexcept { return {x, {}}; }
 template <class V, std::size_t N> const Dual<V, N>& wrap(const Dual<V, N>& x) noexcept { return x; }
@@ -71,9 +72,12 @@ template <class F, class V, std::size_t N> Dual<V, N> apply(const F& f, const Du
     return xtape::detail::make_dual<V, N>(y.value, x.directions, [&](std::size_t i) { return x.partial[i] * y.slope; });
   } else {
     const V y = detail::evaluate(f, x.value);
-    return xtape::detail::make_dual<V, N>(y, x.directions, [&](std::size_t i) {
-      return detail::unwrap<V>(pull(f, detail::wrap(x.partial[i]), detail::wrap(x.value), detail::wrap(y)));
-    });
+    return xtape::detail::make_dual<V, N>(
+        y, x.directions,
+        [&](std::size_t i) {
+          return detail::unwrap<V>(pull(f, detail::wrap(x.partial[i]), detail::wrap(x.value), detail::wrap(y)));
+        },
+        detail::slope_is_uniform<F> ? x.uniform : 0);
   }
 }
 

@@ -14,7 +14,8 @@ namespace xtape {
 namespace detail {
 
 [[noreturn]] void throw_map_order();
-/// dy slope, where dy may be a single element; written into slope itself if that may be overwritten.
+/// dy slope, where each may be a single element that stands for a tensor full of it; written into slope itself if that
+/// may be overwritten.
 template <class T> Tensor<T> scaled(const Tensor<T>& dy, const Tensor<T>& slope, bool overwrite);
 
 /// dy df/dx_k, as a function of (dy, x...) that can be mapped and differentiated like f itself.
@@ -29,6 +30,13 @@ template <std::size_t K, class F> struct PartialOf {
   V partial(const V& dy, std::index_sequence<I...>, const X&... x) const {
     return dy * partial_of(f(Dual<V, 1>{x, {constant<V>(1)}, I == K ? 1U : 0U}...), 0);
   }
+};
+
+/// f, with the instruction set that it is compiled for in the name of all that is made of it: where files of different
+/// -march call map with one function, the linker must not take one's code for the other's.
+template <class F, class Arch> struct CompiledFor {
+  F f;
+  template <class... X> auto operator()(const X&... x) const { return f(x...); }
 };
 
 template <int Order, class T, class F, std::size_t... I>
@@ -65,9 +73,17 @@ template <int Order, class T, class F, std::size_t K> struct MapPullback {
   }
 };
 
+/// The shape of one element with `rank` axes.
+inline Shape single_element(std::size_t rank) {
+  Shape shape;
+  for (std::size_t i = 0; i < rank; ++i) shape.push_back(1);
+  return shape;
+}
+
 /// Input number `input` of K as a dual number: its derivative by itself is 1.
 template <std::size_t K, class B> Dual<B, K> seeded(const B& value, std::size_t input) noexcept {
-  return make_dual<B, K>(value, 1U << input, [](std::size_t) { return constant<B>(1); });
+  return make_dual<B, K>(
+      value, 1U << input, [](std::size_t) { return constant<B>(1); }, 1U << input);
 }
 
 template <int Order, class T, class F, std::size_t... I>
@@ -91,15 +107,28 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
           costly_grain);
       return y;
     }
-  // One pass: f on dual numbers gives the value and all slopes.
-  const std::array<Tensor<T>, K> slope{(wanted[I] ? Tensor<T>::uninitialised(plan.out) : Tensor<T>())...};
-  run_loop<T, K, K + 1>(
-      plan, {x[I].data()...}, {y.mutable_data(), (wanted[I] ? slope[I].mutable_data() : nullptr)...},
-      [&f](const std::array<B, K>& v) {
-        const Dual<B, K> result = f(seeded<K>(v[I], I)...);
-        return std::array<B, K + 1>{result.value, partial_of(result, I)...};
-      },
-      costly_grain);
+  // One pass: f on dual numbers gives the value and all slopes. `found`, if not null, is told which are uniform.
+  const auto formula = [&f](unsigned* found) {
+    return [&f, found](const std::array<B, K>& v) {
+      const Dual<B, K> result = f(seeded<K>(v[I], I)...);
+      if (found) *found = result.uniform;
+      return std::array<B, K + 1>{result.value, partial_of(result, I)...};
+    };
+  };
+  // A slope that is the same everywhere is kept as one element, found by the first ones.
+  unsigned uniform = 0;
+  std::array<T, K + 1> first{};
+  if (y.size() > 0) run_row<T, K, K + 1>(1, {x[I].data()...}, {}, {&first[0], &first[I + 1]...}, formula(&uniform));
+  const auto make_slope = [&](std::size_t i) {
+    if (!wanted[i]) return Tensor<T>();
+    if (((uniform >> i) & 1U) == 0 || x[i].shape() != plan.out) return Tensor<T>::uninitialised(plan.out);
+    return full(single_element(plan.out.size()), first[i + 1]);
+  };
+  const std::array<Tensor<T>, K> slope{make_slope(I)...};
+  const auto filled = [&](std::size_t i) {
+    return wanted[i] && slope[i].size() == y.size() ? slope[i].mutable_data() : nullptr;
+  };
+  run_loop<T, K, K + 1>(plan, {x[I].data()...}, {y.mutable_data(), filled(I)...}, formula(nullptr), costly_grain);
   return record("map", std::move(y), {x[I]...}, MapPullback<Order, T, F, K>{f, x, slope});
 }
 
@@ -113,7 +142,8 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
 /// f is a generic lambda that may use numbers, + - * /, comparisons with select(), and the functions of
 /// functions.hpp, listed in docs/map.md. The derivative is exact (the chain rule on each operation), to second order; a
 /// third derivative throws TapeError: write that function with ops. Throws ShapeError if the shapes do not broadcast.
-template <class F, class T, class... More> Tensor<T> map(const F& f, const Tensor<T>& x, const Tensor<More>&... more) {
+template <class F, class T, class... More, class Arch = xsimd::default_arch>
+Tensor<T> map(const F& f, const Tensor<T>& x, const Tensor<More>&... more) {
   static_assert(sizeof...(More) < 6, "map: at most six tensors");
   static_assert(XTAPE_STRICT_MATH || sizeof(F) == 0,
                 "xtape: map's formulas are wrong under -ffast-math and its parts (-ffinite-math-only, "
@@ -121,7 +151,7 @@ template <class F, class T, class... More> Tensor<T> map(const F& f, const Tenso
                 "with -fno-fast-math, or write the formula with xtape's ops, which are right under any flags");
   detail::refuse_fast_math();
   static_assert((std::is_same_v<T, More> && ...), "map: tensors of one element type; cast the others");
-  return detail::map_recorded<1, T>(f, std::make_index_sequence<1 + sizeof...(More)>{},
+  return detail::map_recorded<1, T>(detail::CompiledFor<F, Arch>{f}, std::make_index_sequence<1 + sizeof...(More)>{},
                                     std::array<Tensor<T>, 1 + sizeof...(More)>{x, more...});
 }
 

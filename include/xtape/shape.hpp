@@ -1,6 +1,8 @@
 #pragma once
 /// \file shape.hpp  The extents of a tensor, and lists of its axes.
 
+#include <xtape/detail/same_layout.hpp>
+
 #include <algorithm>
 #include <array>
 #include <concepts>

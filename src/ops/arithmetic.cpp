@@ -122,6 +122,13 @@ template <class T> Tensor<T> compare(Comparison comparison, const Operand<T>& a,
 template <class T> Tensor<T> scaled(const Tensor<T>& dy, const Tensor<T>& slope, bool overwrite) {
   using B = simd::Batch<T>;
   const bool uniform = dy.size() == 1;
+  if (slope.size() == 1 && !uniform) {
+    if (overwrite && *slope.data() == T(1)) return dy;          // a recorded gradient must be a tensor of its own
+    const Tensor<T> dx = Tensor<T>::uninitialised(dy.shape());  // not over dy, which other inputs' gradients need
+    run_long_row<T, 2, 1>(dy.size(), {dy.data(), slope.data()}, {1, 0}, {dx.mutable_data()},
+                          [](const std::array<B, 2>& v) { return std::array<B, 1>{v[0] * v[1]}; });
+    return dx;
+  }
   if (overwrite && uniform && *dy.data() == T(1)) return slope;  // of a sum that is the loss
   const Tensor<T> dx = overwrite ? slope : Tensor<T>::uninitialised(slope.shape());
   const std::size_t step = uniform ? 0 : 1;

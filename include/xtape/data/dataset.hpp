@@ -1,6 +1,7 @@
 #pragma once
 /// \file dataset.hpp  Labelled grey pictures in memory, without any tensor in sight.
 
+#include <xtape/detail/same_layout.hpp>
 #include <xtape/rng.hpp>
 
 #include <cstddef>

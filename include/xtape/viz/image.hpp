@@ -1,6 +1,8 @@
 #pragma once
 /// \file image.hpp  Pictures in memory: tiles of digits or filters, confusion matrices, a little text.
 
+#include <xtape/detail/same_layout.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>

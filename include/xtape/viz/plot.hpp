@@ -1,6 +1,8 @@
 #pragma once
 /// \file plot.hpp  Curves, drawn by gnuplot.
 
+#include <xtape/detail/same_layout.hpp>
+
 #include <string>
 #include <vector>
 

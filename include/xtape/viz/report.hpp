@@ -1,6 +1,7 @@
 #pragma once
 /// \file report.hpp  A page that shows how a run went: curves to point at, pictures, tables.
 
+#include <xtape/detail/same_layout.hpp>
 #include <xtape/viz/image.hpp>
 #include <xtape/viz/plot.hpp>
 
