@@ -176,6 +176,10 @@ template <class T> Tensor<T> prod(const Tensor<T>& x, const Axes& axes, const Re
 
 namespace {
 
+// 0 where x is 0, with the derivative NaN if x itself has the slope 0 there: inf 0. A norm's gradient is 0 at its kink
+// by choice, but has no derivative.
+template <class T> Tensor<T> no_slope(const Tensor<T>& x) { return sqrt(x); }
+
 // The Euclidean norm. `from`: the shape with the reduced axes of extent 1, `kept`: the result's.
 template <class T>
 Tensor<T> euclidean_norm(const Tensor<T>& x, const Axes& axes, const Shape& from, const Shape& kept) {
@@ -201,7 +205,7 @@ Tensor<T> euclidean_norm(const Tensor<T>& x, const Axes& axes, const Shape& from
   }
   return record("norm", std::move(y), {x}, [x, from](const Tensor<T>& dy, const Tensor<T>& result) {
     const Tensor<T> length = reshape(result, from), zero = equal(length, 0);
-    return Gradients(where(zero, 0, reshape(dy, from) * (x / where(zero, 1, length))));
+    return Gradients(reshape(dy, from) * where(zero, no_slope(length), x / where(zero, 1, length)));
   });
 }
 
@@ -221,7 +225,8 @@ Tensor<T> power_norm(const Tensor<T>& x, double p, const Axes& axes, const Shape
     const Tensor<T> length = reshape(result, from), zero = equal(x, 0) + equal(length, 0);
     // The power is taken at 1 where it is not wanted.
     const Tensor<T> ratio = where(zero, 1, abs(x) / where(equal(length, 0), 1, length));
-    return Gradients(where(zero, 0, reshape(dy, from) * (sign(x) * pow(ratio, p - 1))));
+    const Tensor<T> at_zero = p < 2 ? no_slope(length) + no_slope(abs(x)) : no_slope(length);
+    return Gradients(reshape(dy, from) * where(zero, at_zero, sign(x) * pow(ratio, p - 1)));
   });
 }
 
