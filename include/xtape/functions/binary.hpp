@@ -48,17 +48,18 @@ struct Pow {
   static constexpr bool uses_inputs = true, pull_a_reads_a = true, pull_b_reads_b = true;
   template <class B> B value(const B& a, const B& b) const noexcept { return simd::pow(a, b); }
   template <class V, class A, class C> V pull_a(const V& dy, const A& a, const C& b) const {
-    // 0 a^-1 would be 0 inf at a = 0: a^0 is taken there. Selecting the result instead would hide infinite derivatives
-    // of a branch not taken, which make NaN on tensors, and the derivative by b.
-    const auto exponent = select(equal(b, 0), select(abs(a) >= smallest_normal<V>(), b, 1), b);
-    return dy * (b * pow(a, exponent - 1));
+    // For b = 0 this is 0 a^-1, 0 inf near a = 0, as would be its derivatives: a number takes a's place there.
+    // Selecting the result instead would leave out the derivative by b, and on tensors multiply the infinite one of
+    // what was not taken by 0.
+    constexpr double small = near_zero<V>();
+    return dy * (b * pow(select(equal(b, 0), select(abs(a) >= small, a, small), a), b - 1));
   }
-  /// Of larger numbers the reciprocal is finite.
-  template <class V> static constexpr double smallest_normal() {
+  /// Of larger numbers the fourth power of the reciprocal is finite.
+  template <class V> static constexpr double near_zero() {
     if constexpr (requires { typename V::value_type; })
-      return std::numeric_limits<typename V::value_type>::min();
+      return sizeof(typename V::value_type) == 4 ? 1e-9 : 1e-76;
     else
-      return std::numeric_limits<xtape::detail::scalar_of<V>>::min();
+      return sizeof(xtape::detail::scalar_of<V>) == 4 ? 1e-9 : 1e-76;
   }
   template <class V, class A, class C> V pull_b(const V& dy, const A& a, const C& b) const {
     const auto y = pow(a, b);
@@ -111,10 +112,11 @@ struct Cosine {
     return xsimd::select(r == zero, zero, xsimd::select(r == inf, far(a, b), a / r));
   }
   template <class V, class A, class C> V pull_a(const V& dy, const A& a, const C& b) const {
-    return dy * (square(apply(Cosine{}, b, a)) / hypot(a, b));
+    const auto sine = apply(Cosine{}, b, a);
+    return dy * (sine * (sine / hypot(a, b)));  // in this order: the square may underflow
   }
   template <class V, class A, class C> V pull_b(const V& dy, const A& a, const C& b) const {
-    return -(dy * (apply(Cosine{}, a, b) * apply(Cosine{}, b, a) / hypot(a, b)));
+    return -(dy * (apply(Cosine{}, a, b) * (apply(Cosine{}, b, a) / hypot(a, b))));
   }
 
  private:
