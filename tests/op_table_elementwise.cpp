@@ -13,11 +13,13 @@ namespace {
 // From one number to more than two SIMD batches of float, and none at all.
 const std::vector<std::vector<Shape>> single_shapes{{{2, 3}}, {{}}, {{1}}, {{19}}, {{2, 1, 2}}, {{0, 3}}};
 
-template <class F, class R> Row unary(std::string name, Domain domain, F f, R reference) {
+template <class F, class R>
+Row unary(std::string name, Domain domain, F f, R reference, std::vector<std::string> helpers = {}) {
   return {.name = std::move(name),
           .domains = {std::move(domain)},
           .cases = {{[f](const auto& x) { return f(x[0]); }, each(reference), single_shapes}},
-          .flags = elementwise};
+          .flags = elementwise,
+          .helpers = std::move(helpers)};
 }
 
 // What stands for "an xtensor expression" beside a tensor of shape (..., 3), and its elements.
@@ -26,7 +28,8 @@ const Array beside_array{{3}, {0.75L, 1.25L, 0.75L}};
 
 // An op of two operands: two tensors, or a tensor and a number or an expression on either side.
 template <class F, class R>
-Row binary(std::string name, std::vector<Domain> domains, unsigned flags, F f, R reference) {
+Row binary(std::string name, std::vector<Domain> domains, unsigned flags, F f, R reference,
+           std::vector<std::string> helpers = {}) {
   const std::vector<std::vector<Shape>> with_expression{{{2, 3}}, {{3}}, {{2, 1}}, {{}}, {{0, 3}}};
   const auto both = each(reference);
   return {
@@ -69,6 +72,7 @@ Row binary(std::string name, std::vector<Domain> domains, unsigned flags, F f, R
                  },
                  {{{2, 3}}}}},
       .flags = flags | elementwise | broadcasting,
+      .helpers = std::move(helpers),
       .refused = {{[f](const auto& x) { return f(x[0], x[1]); }, {{2, 3}, {4}}},
                   {[f](const auto& x) { return f(x[0], x[1]); }, {{2, 3}, {2, 3, 1}}},
                   {[f](const auto& x) { return f(x[0], x[1]); }, {{3}, {0}}},
@@ -123,10 +127,10 @@ std::vector<Row> arithmetic_rows() {
           [](Real a, Real b) { return std::min(a, b); }),
       binary(
           "atan2", {off_axes}, none, [](auto&& a, auto&& b) { return atan2(a, b); },
-          [](Real a, Real b) { return std::atan2(a, b); }),
+          [](Real a, Real b) { return std::atan2(a, b); }, {"cosine"}),
       binary(
           "hypot", {off_axes}, none, [](auto&& a, auto&& b) { return hypot(a, b); },
-          [](Real a, Real b) { return std::hypot(a, b); }),
+          [](Real a, Real b) { return std::hypot(a, b); }, {"cosine"}),
       binary(
           "logaddexp", {{.low = -3, .high = 3}}, none, [](auto&& a, auto&& b) { return logaddexp(a, b); },
           [](Real a, Real b) { return std::max(a, b) + std::log1p(std::exp(-std::abs(a - b))); }),
@@ -242,24 +246,24 @@ std::vector<Row> elementwise_rows() {
           "tan", {.low = -1.1, .high = 1.1}, [](const auto& x) { return tan(x); }, [](Real x) { return std::tan(x); }),
       unary(
           "asin", {.low = -0.6, .high = 0.6}, [](const auto& x) { return asin(x); },
-          [](Real x) { return std::asin(x); }),
+          [](Real x) { return std::asin(x); }, {"one_minus_square"}),
       unary(
           "acos", {.low = -0.6, .high = 0.6}, [](const auto& x) { return acos(x); },
-          [](Real x) { return std::acos(x); }),
+          [](Real x) { return std::acos(x); }, {"one_minus_square"}),
       unary(
-          "atan", {}, [](const auto& x) { return atan(x); }, [](Real x) { return std::atan(x); }),
+          "atan", {}, [](const auto& x) { return atan(x); }, [](Real x) { return std::atan(x); }, {"atan_slope"}),
       unary(
           "sinh", {}, [](const auto& x) { return sinh(x); }, [](Real x) { return std::sinh(x); }),
       unary(
           "cosh", {}, [](const auto& x) { return cosh(x); }, [](Real x) { return std::cosh(x); }),
       unary(
-          "asinh", {}, [](const auto& x) { return asinh(x); }, [](Real x) { return std::asinh(x); }),
+          "asinh", {}, [](const auto& x) { return asinh(x); }, [](Real x) { return std::asinh(x); }, {"cosine"}),
       unary(
           "acosh", {.low = 1.5, .high = 4}, [](const auto& x) { return acosh(x); },
           [](Real x) { return std::acosh(x); }),
       unary(
           "atanh", {.low = -0.7, .high = 0.7}, [](const auto& x) { return atanh(x); },
-          [](Real x) { return std::atanh(x); }),
+          [](Real x) { return std::atanh(x); }, {"one_minus_square"}),
       unary(
           "exp2", {}, [](const auto& x) { return exp2(x); }, [](Real x) { return std::exp2(x); }),
       unary(

@@ -74,7 +74,20 @@ template <class F, class T> Tensor<T> binary(Operand<T>& a, Operand<T>& b) {
 }
 
 }  // namespace
+}  // namespace detail
 
+namespace fn {
+// What pull() formulas call: a function that has no name of its own among the ops.
+template <class F, class A, class C>
+requires Operands<A, C>
+static auto apply(const F&, const A& a, const C& b) {
+  using T = xtape::detail::joined_element<A, C>;
+  xtape::detail::Operand<T> p(a), q(b);
+  return xtape::detail::binary<F>(p, q);
+}
+}  // namespace fn
+
+namespace detail {
 template <class T> Tensor<T> add(Operand<T> a, Operand<T> b) { return binary<fn::Add>(a, b); }
 template <class T> Tensor<T> subtract(Operand<T> a, Operand<T> b) { return binary<fn::Subtract>(a, b); }
 template <class T> Tensor<T> multiply(Operand<T> a, Operand<T> b) { return binary<fn::Multiply>(a, b); }

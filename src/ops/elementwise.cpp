@@ -70,6 +70,11 @@ template <class T, class F> Tensor<T> unary(const F& f, const Tensor<T>& x) {
 
 }  // namespace
 
+namespace fn {
+// What pull() formulas call: a function that has no name of its own among the ops.
+template <class F, class T> static Tensor<T> apply(const F& f, const Tensor<T>& x) { return unary(f, x); }
+}  // namespace fn
+
 template <class T> Tensor<T> operator-(const Tensor<T>& x) { return unary(fn::Negate{}, x); }
 template <class T> Tensor<T> operator+(const Tensor<T>& x) { return detail::unchanged("positive", x); }
 template <class T> Tensor<T> square(const Tensor<T>& x) { return unary(fn::Square{}, x); }

@@ -250,6 +250,15 @@ template <class T> Tensor<T> prod(const Tensor<T>& x, const Axes& axes, const Re
 
 namespace {
 
+// 0, with the derivative NaN where x and its own slope are 0: inf 0.
+template <class T> Tensor<T> no_slope(const Tensor<T>& x) { return sqrt(x); }
+
+// The slopes of a norm where it is 0: 0 by choice. They have no derivative there, but for the norm of one number, which
+// is its size.
+template <class T> Tensor<T> slope_at_zero(const Tensor<T>& x, const Tensor<T>& length) {
+  return x.size() == length.size() ? Tensor<T>(T(0)) : no_slope(length);
+}
+
 // The Euclidean norm. `from`: the shape with the reduced axes of extent 1, `kept`: the result's.
 template <class T>
 Tensor<T> euclidean_norm(const Tensor<T>& x, const Axes& axes, const Shape& from, const Shape& kept) {
@@ -275,7 +284,7 @@ Tensor<T> euclidean_norm(const Tensor<T>& x, const Axes& axes, const Shape& from
   }
   return record("norm", std::move(y), {x}, [x, from](const Tensor<T>& dy, const Tensor<T>& result) {
     const Tensor<T> length = reshape(result, from), zero = equal(length, 0);
-    return Gradients(where(zero, 0, reshape(dy, from) * (x / where(zero, 1, length))));
+    return Gradients(reshape(dy, from) * where(zero, slope_at_zero(x, length), x / where(zero, 1, length)));
   });
 }
 
@@ -295,7 +304,10 @@ Tensor<T> power_norm(const Tensor<T>& x, double p, const Axes& axes, const Shape
     const Tensor<T> length = reshape(result, from), zero = equal(x, 0) + equal(length, 0);
     // The power is taken at 1 where it is not wanted.
     const Tensor<T> ratio = where(zero, 1, abs(x) / where(equal(length, 0), 1, length));
-    return Gradients(where(zero, 0, reshape(dy, from) * (sign(x) * pow(ratio, p - 1))));
+    // Below the order 2 the second derivative is infinite at each 0.
+    const Tensor<T> at_zero =
+        p < 2 && x.size() > length.size() ? no_slope(length) + no_slope(abs(x)) : slope_at_zero(x, length);
+    return Gradients(reshape(dy, from) * where(zero, at_zero, sign(x) * pow(ratio, p - 1)));
   });
 }
 

@@ -43,13 +43,25 @@ struct Divide {
   }
 };
 
-/// a^b. By a: b a^(b-1), and 0 for b = 0. By b: a^b log a, and 0 for a = 0 < b; NaN for a < 0.
+/// a^b. By a: b a^(b-1), and 0 for b = 0. By b: a^b log a, and 0 for a = 0 < b, as are all derivatives of that;
+/// NaN for a < 0. The mixed one of a^b at b = 0 is 1 / a.
 struct Pow {
   static constexpr const char* name = "pow";
   static constexpr bool uses_inputs = true, pull_a_reads_a = true, pull_b_reads_b = true;
   template <class B> B value(const B& a, const B& b) const noexcept { return simd::pow(a, b); }
   template <class V, class A, class C> V pull_a(const V& dy, const A& a, const C& b) const {
-    return dy * select(equal(b, 0), 0, b * pow(a, b - 1));
+    // For b = 0 this is 0 a^-1, 0 inf near a = 0, as would be its derivatives: a number takes a's place there.
+    // Selecting the result instead would leave out the derivative by b, and on tensors multiply the infinite one of
+    // what was not taken by 0.
+    constexpr double small = near_zero<V>();
+    return dy * (b * pow(select(equal(b, 0), select(abs(a) >= small, a, small), a), b - 1));
+  }
+  /// Of larger numbers the fourth power of the reciprocal is finite.
+  template <class V> static constexpr double near_zero() {
+    if constexpr (requires { typename V::value_type; })
+      return sizeof(typename V::value_type) == 4 ? 1e-9 : 1e-76;
+    else
+      return sizeof(xtape::detail::scalar_of<V>) == 4 ? 1e-9 : 1e-76;
   }
   template <class V, class A, class C> V pull_b(const V& dy, const A& a, const C& b) const {
     const auto y = pow(a, b);
@@ -87,18 +99,48 @@ struct Minimum {
   }
 };
 
-/// The angle of the point (x, y) = (b, a), in [-pi, pi]. The gradient at the origin is 0.
+/// a / sqrt(a^2 + b^2), without overflow: the slope of hypot. 0 at the origin, where it has no limit, and none of its
+/// derivatives, 1 / r times a sine and a sine or cosine: they are 0 / 0 = NaN there. By the quotient's chain rule the
+/// one by a, 1 / r - a^2 / r^3, would cancel for |b| << |a|.
+struct Cosine {
+  static constexpr const char* name = "cosine";
+  static constexpr bool uses_inputs = true, pull_a_reads_a = true, pull_b_reads_b = true;
+  template <class B> B value(const B& a, const B& b) const noexcept {
+    const B r = simd::hypot(a, b), zero(typename B::value_type(0)),
+            inf(std::numeric_limits<typename B::value_type>::infinity());
+    const auto odd = (r == zero) || (r == inf);
+    if (!xsimd::any(odd)) [[likely]]
+      return a / r;
+    return xsimd::select(r == zero, zero, xsimd::select(r == inf, far(a, b), a / r));
+  }
+  template <class V, class A, class C> V pull_a(const V& dy, const A& a, const C& b) const {
+    const auto sine = apply(Cosine{}, b, a);
+    return dy * (sine * (sine / hypot(a, b)));  // in this order: the square may underflow
+  }
+  template <class V, class A, class C> V pull_b(const V& dy, const A& a, const C& b) const {
+    return -(dy * (apply(Cosine{}, a, b) * (apply(Cosine{}, b, a) / hypot(a, b))));
+  }
+
+ private:
+  /// Where the radius overflows, or a is infinite: 1 or -1.
+  template <class B> [[gnu::noinline, gnu::cold]] static B far(const B& a, const B& b) noexcept {
+    using T = typename B::value_type;
+    const B quarter(T(0.25)), inf(std::numeric_limits<T>::infinity()), u = a * quarter, v = b * quarter;
+    return xsimd::select((xsimd::abs(a) == inf) && (xsimd::abs(b) < inf), xsimd::copysign(B(T(1)), a),
+                         u / simd::hypot(u, v));
+  }
+};
+
+/// The angle of the point (x, y) = (b, a), in [-pi, pi]. The gradient at the origin is 0, and NaN its derivatives.
 struct Atan2 {
   static constexpr const char* name = "atan2";
   static constexpr bool uses_inputs = true, pull_a_reads_a = true, pull_b_reads_b = true;
   template <class B> B value(const B& a, const B& b) const noexcept { return simd::atan2(a, b); }
   template <class V, class A, class C> V pull_a(const V& dy, const A& a, const C& b) const {
-    const auto r = radius(a, b);
-    return dy * ((b / r) / r);
+    return dy * (apply(Cosine{}, b, a) / radius(a, b));
   }
   template <class V, class A, class C> V pull_b(const V& dy, const A& a, const C& b) const {
-    const auto r = radius(a, b);
-    return -(dy * ((a / r) / r));
+    return -(dy * (apply(Cosine{}, a, b) / radius(a, b)));
   }
   /// The distance from the origin; 1 at the origin, so that 0 can be divided by it.
   template <class A, class C> static auto radius(const A& a, const C& b) {
@@ -107,16 +149,16 @@ struct Atan2 {
   }
 };
 
-/// sqrt(a^2 + b^2), without overflow. The gradient at the origin is 0.
+/// sqrt(a^2 + b^2), without overflow. The gradient at the origin is 0, and NaN its derivatives.
 struct Hypot {
   static constexpr const char* name = "hypot";
   static constexpr bool uses_inputs = true, pull_a_reads_a = true, pull_b_reads_b = true;
   template <class B> B value(const B& a, const B& b) const noexcept { return simd::hypot(a, b); }
   template <class V, class A, class C> V pull_a(const V& dy, const A& a, const C& b) const {
-    return dy * (a / Atan2::radius(a, b));
+    return dy * apply(Cosine{}, a, b);
   }
   template <class V, class A, class C> V pull_b(const V& dy, const A& a, const C& b) const {
-    return dy * (b / Atan2::radius(a, b));
+    return dy * apply(Cosine{}, b, a);
   }
 };
 

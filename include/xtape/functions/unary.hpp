@@ -101,23 +101,47 @@ struct Tan {
   template <class V> V pull(const V& dy, Result<V> r) const { return dy * (1 + square(r.y)); }
 };
 
-/// 1 - x^2 as (1 - x)(1 + x): exact near the ends, where it cancels.
+/// 1 - x^2 as (1 - x)(1 + x): exact near the ends, where it cancels. A function of its own, since the product's chain
+/// rule, (1 - x) - (1 + x), cancels near 0.
+struct OneMinusSquare {
+  static constexpr const char* name = "one_minus_square";
+  template <class B> B value(const B& x) const noexcept {
+    const B one(typename B::value_type(1));
+    return (one - x) * (one + x);
+  }
+  template <class V> V pull(const V& dy, const V& x) const { return dy * (-2 * x); }
+};
+
 struct Asin {
   static constexpr const char* name = "asin";
   template <class B> B value(const B& x) const noexcept { return simd::asin(x); }
-  template <class V> V pull(const V& dy, const V& x) const { return dy / sqrt((1 - x) * (1 + x)); }
+  template <class V> V pull(const V& dy, const V& x) const { return dy / sqrt(apply(OneMinusSquare{}, x)); }
 };
 
 struct Acos {
   static constexpr const char* name = "acos";
   template <class B> B value(const B& x) const noexcept { return xsimd::acos(x); }
-  template <class V> V pull(const V& dy, const V& x) const { return -(dy / sqrt((1 - x) * (1 + x))); }
+  template <class V> V pull(const V& dy, const V& x) const { return -(dy / sqrt(apply(OneMinusSquare{}, x))); }
+};
+
+/// w = 1 / (1 + x^2), the slope of atan. w' = -2 (x w) w: by the quotient's chain rule w^2 would underflow where x w^2
+/// does not.
+struct AtanSlope {
+  static constexpr const char* name = "atan_slope";
+  template <class B> B value(const B& x) const noexcept {
+    const B one(typename B::value_type(1));
+    return one / (one + x * x);
+  }
+  template <class V> V pull(const V& dy, const V& x) const {
+    const V w = apply(AtanSlope{}, x);
+    return dy * (-2 * (select(equal(w, 0), 0, x) * w) * w);  // 0 at infinity, not inf 0
+  }
 };
 
 struct Atan {
   static constexpr const char* name = "atan";
   template <class B> B value(const B& x) const noexcept { return simd::atan(x); }
-  template <class V> V pull(const V& dy, const V& x) const { return dy / (1 + square(x)); }
+  template <class V> V pull(const V& dy, const V& x) const { return dy * apply(AtanSlope{}, x); }
 };
 
 struct Sinh {
@@ -139,17 +163,18 @@ struct Asinh {
   template <class V> V pull(const V& dy, const V& x) const { return dy / hypot(x, 1); }
 };
 
-/// acosh' = 1 / sqrt(x^2 - 1), by factors: nothing cancels near 1 or overflows.
+/// acosh' = 1 / sqrt(x^2 - 1), by factors: nothing cancels near 1 or overflows. One after the other: their product's
+/// chain rule is inf 0 at 1.
 struct Acosh {
   static constexpr const char* name = "acosh";
   template <class B> B value(const B& x) const noexcept { return xsimd::acosh(x); }
-  template <class V> V pull(const V& dy, const V& x) const { return dy / (sqrt(x - 1) * sqrt(x + 1)); }
+  template <class V> V pull(const V& dy, const V& x) const { return dy / sqrt(x - 1) / sqrt(x + 1); }
 };
 
 struct Atanh {
   static constexpr const char* name = "atanh";
   template <class B> B value(const B& x) const noexcept { return xsimd::atanh(x); }
-  template <class V> V pull(const V& dy, const V& x) const { return dy / ((1 - x) * (1 + x)); }
+  template <class V> V pull(const V& dy, const V& x) const { return dy / apply(OneMinusSquare{}, x); }
 };
 
 // Powers and logarithms of other bases, and roots.
@@ -176,11 +201,13 @@ struct Log10 {
   template <class V> V pull(const V& dy, const V& x) const { return (log10_e * dy) / x; }
 };
 
-/// The real cube root, of negative numbers too. The derivative at 0 is inf, as the limit is.
+/// The real cube root, of negative numbers too. The derivative at 0 is inf, as the limit is; 1 / y is squared, since
+/// the chain rule of 1 / y^2 is inf 0 there.
 struct Cbrt {
   static constexpr const char* name = "cbrt";
+  static constexpr double third = 1.0 / 3;
   template <class B> B value(const B& x) const noexcept { return simd::cbrt(x); }
-  template <class V> V pull(const V& dy, Result<V> r) const { return dy / (3 * square(r.y)); }
+  template <class V> V pull(const V& dy, Result<V> r) const { return dy * (third * square(1 / r.y)); }
 };
 
 struct Reciprocal {
@@ -276,7 +303,8 @@ struct LogSigmoid {
   template <class V> V pull(const V& dy, const V& x) const { return dy * sigmoid(-x); }
 };
 
-/// x / (1 + |x|). softsign' = 1 / (1 + |x|)^2.
+/// x / (1 + |x|). softsign' = 1 / (1 + |x|)^2; 1 / (1 + |x|) is squared, since a square that overflows has no use of
+/// its derivative.
 struct Softsign {
   static constexpr const char* name = "softsign";
   template <class B> B value(const B& x) const noexcept {
@@ -285,7 +313,7 @@ struct Softsign {
     // The limit at infinity is the sign.
     return xsimd::select(size == B(std::numeric_limits<T>::infinity()), Sign{}.value(x), x / (B(T(1)) + size));
   }
-  template <class V> V pull(const V& dy, const V& x) const { return dy / square(1 + abs(x)); }
+  template <class V> V pull(const V& dy, const V& x) const { return dy * square(1 / (1 + abs(x))); }
 };
 
 /// max(x, 0); relu'(0) = 0; NaN stays NaN.
