@@ -279,3 +279,15 @@ TEST_CASE_TEMPLATE("scales: products that leave the range on their way, and thei
   CHECK(prod(Tensor<T>({2}, {small, small})).item() == 0);
   CHECK(std::isnan(prod(Tensor<T>({2}, {std::numeric_limits<T>::quiet_NaN(), big})).item()));
 }
+
+TEST_CASE("scales: qr has a gradient whatever the columns are measured in") {
+  const Tensor<float> a({2, 2}, {1e8F, 0, 0, 1});
+  const auto g = gradient_of(a, [](const Tensor<float>& x) {
+    const auto r = qr(x).r;
+    return slice(r, {0, 0}) + slice(r, {1, 1});
+  });
+  for (std::size_t i = 0; i < 4; ++i) CHECK(g.data()[i] == doctest::Approx(i % 3 == 0 ? 1 : 0));
+  CHECK_THROWS_AS(
+      gradient_of(Tensor<float>({2, 2}, {1e8F, 1, 2e8F, 2}), [](const Tensor<float>& x) { return sum(qr(x).q); }),
+      ValueError);
+}

@@ -9,9 +9,9 @@
 namespace xtape::kernels {
 
 // Eight numbers at once. The compiler's own vectors: xsimd 8.1 widens float to double through memory.
-using Doubles = double [[gnu::vector_size(64)]];
+using Doubles = double __attribute__((vector_size(64)));
 inline Doubles load_widened(const float* p) {
-  using Floats = float [[gnu::vector_size(32)]];
+  using Floats = float __attribute__((vector_size(32)));
   Floats v;
   std::memcpy(&v, p, sizeof v);
   return __builtin_convertvector(v, Doubles);

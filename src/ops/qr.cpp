@@ -8,16 +8,21 @@
 namespace xtape {
 namespace {
 
-// Throws ValueError if an element of R's diagonal is 0 but for rounding.
+// Throws ValueError if an element of R's diagonal is 0 but for rounding: beside its column, whose length is that of
+// A's. What the columns are measured in makes no difference.
 template <class T> void check_full_rank(const Tensor<T>& r, const Shape& shape) {
   const std::size_t m = r.shape(-1);
   for (std::size_t first = 0; first < r.size(); first += m * m) {
-    T least = std::numeric_limits<T>::infinity(), largest = 0;
-    for (std::size_t i = 0; i < m; ++i) {
-      least = std::min(least, r.data()[first + i * (m + 1)]);
-      largest = std::max(largest, r.data()[first + i * (m + 1)]);
-    }
-    if (least <= static_cast<T>(shape[shape.size() - 2]) * std::numeric_limits<T>::epsilon() * largest)
+    const auto dependent = [&](std::size_t column) {
+      T largest = 0;
+      for (std::size_t row = 0; row <= column; ++row)
+        largest = std::max(largest, std::abs(r.data()[first + row * m + column]));
+      return r.data()[first + column * (m + 1)] <=
+             static_cast<T>(shape[shape.size() - 2]) * std::numeric_limits<T>::epsilon() * largest;
+    };
+    bool any = false;
+    for (std::size_t column = 0; column < m; ++column) any = any || dependent(column);
+    if (any)
       throw ValueError(fmt::format("qr: no gradient: the columns of matrix{} are linearly dependent, or as good as",
                                    detail::place_of(first / (m * m), shape)));
   }
