@@ -103,8 +103,13 @@ Line line(const char* name, F f, Truth (*truth)(Real, Real), bool (*domain)(doub
 // The origin has a test of its own.
 bool off_origin(double a, double b) { return a != 0 || b != 0; }
 bool moderate(double a, double b) { return std::abs(a) < 1e4 && std::abs(b) < 1e4; }
-// Not of exponents next to 0: their a^(b-2) overflows where b times it does not.
-bool powers(double a, double b) { return a > 1e-30 && a < 1e30 && (b == 0 || std::abs(b) >= 0.01) && std::abs(b) <= 4; }
+// Not of exponents next to 0: their a^(b-2) overflows where b times it does not. At whole b the slopes' derivative by
+// b, a term of 1 / a, is held at 1e9 in float from a = 1e-9 down. Nor where a^b underflows: the derivatives by b have
+// it as a factor.
+bool powers(double a, double b) {
+  return a > (b == std::floor(b) ? 1e-9 : 1e-30) && a < 1e30 && (b == 0 || std::abs(b) >= 0.01) && std::abs(b) <= 4 &&
+         std::pow(a, b) > 1e-30;
+}
 bool whole_powers(double a, double b) {
   return b == std::floor(b) && std::abs(b) <= 4 && std::abs(a) < 1e30 && (a == 0 ? b >= 0 : std::abs(a) > 1e-30);
 }
@@ -268,6 +273,14 @@ TEST_CASE("differential: at their kink norms, hypot and atan2 have gradient 0 an
   const auto rows = second(kinks[0], Tensor<double>({2, 2}, {0, 0, 3, 4}));
   CHECK(std::isnan(rows.data()[0]));
   CHECK(rows.data()[2] == doctest::Approx((16.0 - 12) / 125));
+  // Elements of 0 in a norm that is not.
+  const auto cubes = second([](const auto& x) { return norm(x, all_axes, {.order = 3}); }, Tensor<double>({2}, {0, 2}));
+  CHECK(cubes.data()[0] == 0);
+  CHECK(std::abs(cubes.data()[1]) < 1e-15);
+  const auto slope =
+      grad([](const Tensor<double>& x) { return norm(x, all_axes, {.order = 3}); }, Tensor<double>({2}, {0, 2}));
+  CHECK(slope.data()[0] == 0);
+  CHECK(slope.data()[1] == 1);
   // The norm of one number is its size.
   CHECK(second([](const auto& x) { return norm(x, 1); }, zeros<double>({2, 1})).data()[0] == 0);
 }

@@ -304,9 +304,7 @@ Tensor<T> power_norm(const Tensor<T>& x, double p, const Axes& axes, const Shape
     const Tensor<T> length = reshape(result, from), zero = equal(x, 0) + equal(length, 0);
     // The power is taken at 1 where it is not wanted.
     const Tensor<T> ratio = where(zero, 1, abs(x) / where(equal(length, 0), 1, length));
-    // Below the order 2 the second derivative is infinite at each 0.
-    const Tensor<T> at_zero =
-        p < 2 && x.size() > length.size() ? no_slope(length) + no_slope(abs(x)) : slope_at_zero(x, length);
+    const Tensor<T> at_zero = where(equal(length, 0), slope_at_zero(x, length), 0);
     return Gradients(reshape(dy, from) * where(zero, at_zero, sign(x) * pow(ratio, p - 1)));
   });
 }

@@ -43,8 +43,8 @@ struct Divide {
   }
 };
 
-/// a^b. By a: b a^(b-1), and 0 for b = 0. By b: a^b log a, and 0 for a = 0 < b, as are all derivatives of that;
-/// NaN for a < 0. The mixed one of a^b at b = 0 is 1 / a.
+/// a^b. By a: b a^(b-1), and 0 for b = 0. By b: a^b log a, and 0 for a = 0 < b, as are all derivatives of that; NaN for
+/// a < 0. The mixed one at b = 0 is 1 / a, but for a below 1e-76 (float: 1e-9) that of these.
 struct Pow {
   static constexpr const char* name = "pow";
   static constexpr bool uses_inputs = true, pull_a_reads_a = true, pull_b_reads_b = true;

@@ -58,6 +58,7 @@ auto operator/(A&& a, B&& b) {
   return detail::divide<detail::joined_element<A, B>>(std::forward<A>(a), std::forward<B>(b));
 }
 /// y = a^b.    da = dy b a^(b-1), db = dy a^b log a; where b = 0 da = 0, where y = 0 db = 0.
+/// At a = 0 and of negative a every order of derivative by a is right for whole b.
 ///     pow(x, 2);  // = [9, 1, 4]
 ///     pow(2, x);  // = [8, 2, 4]
 template <class A, class B>
@@ -78,12 +79,14 @@ auto minimum(A&& a, B&& b) {
   return detail::minimum<detail::joined_element<A, B>>(std::forward<A>(a), std::forward<B>(b));
 }
 
-/// The angle of the point (x, y), in [-pi, pi].    dy' = da x / (x^2 + y^2), dx = -da y / (x^2 + y^2), 0 at the origin
+/// The angle of the point (x, y), in [-pi, pi].    dy' = da x / (x^2 + y^2), dx = -da y / (x^2 + y^2), 0 at the origin,
+/// where the second derivatives are NaN: none exists
 ///     atan2(x, z);  // = [1.40565, 0.463648, 2.03444]
 template <class A, class B>
 requires Operands<A, B>
 auto atan2(A&& y, B&& x) { return detail::atan2<detail::joined_element<A, B>>(std::forward<A>(y), std::forward<B>(x)); }
-/// y = sqrt(a^2 + b^2), without overflow.    da = dy a / y, db = dy b / y, 0 at the origin
+/// y = sqrt(a^2 + b^2), without overflow.    da = dy a / y, db = dy b / y, 0 at the origin,
+/// where the second derivatives are NaN: none exists
 ///     hypot(x, 4);  // = [5, 4.12311, 4.47214]
 template <class A, class B>
 requires Operands<A, B>

@@ -79,7 +79,8 @@ struct MatrixNormOptions {
 };
 /// A norm of each matrix        A: (..., n, m), y: (...)
 /// dA = dy A / y;    dy U Vᵀ;    dy u vᵀ of the largest singular value. Where a norm has a kink (A = 0; lower rank; two
-/// largest singular values) one of its subgradients. Without elements 0, but no spectral norm: ShapeError.
+/// largest singular values) one of its subgradients; the Frobenius norm's second derivative at A = 0 is NaN, as norm's.
+/// Without elements 0, but no spectral norm: ShapeError.
 ///     matrix_norm(A);  // = 5.19615
 ///     matrix_norm(A, {.order = MatrixNorm::spectral});  // = 4.61803
 template <class T> Tensor<T> matrix_norm(const Tensor<T>& a, const MatrixNormOptions& options = {});
