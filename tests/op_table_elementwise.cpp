@@ -233,6 +233,12 @@ std::vector<Row> elementwise_rows() {
           "gelu", {.low = -3, .high = 3}, [](const auto& x) { return gelu(x); },
           [](Real x) { return x / 2 * std::erfc(-x / std::sqrt(2.0L)); }),
       unary(
+          "gelu_tanh", {.low = -3, .high = 3}, [](const auto& x) { return gelu_tanh(x); },
+          [](Real x) {
+            return x / 2 *
+                   (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846264338327950288L) * (x + 0.044715L * x * x * x)));
+          }),
+      unary(
           "silu", {.low = -4, .high = 4}, [](const auto& x) { return silu(x); },
           [](Real x) { return x / (1 + std::exp(-x)); }),
       unary(

@@ -80,6 +80,7 @@ const std::vector<Entry>& entries() {
       ENTRY("leaky_relu", leaky_relu(a, 0.1) * b * b + leaky_relu(b), any),
       ENTRY("elu", elu(a, 0.7) * b * b + elu(b), any),
       ENTRY("gelu", gelu(a * b), any),
+      ENTRY("gelu_tanh", gelu_tanh(a * b), any),
       ENTRY("silu", silu(a * b), any),
       ENTRY("erf", erf(a * b), any),
       ENTRY("erfc", erfc(a * b), any),
@@ -203,6 +204,7 @@ TEST_CASE("map: second derivatives at infinity are the limits, in a map and in o
   CHECK_LIMITS(softplus(x), 0, 0);
   CHECK_LIMITS(elu(x), 0, 0);
   CHECK_LIMITS(gelu(x), 0, 0);
+  CHECK_LIMITS(gelu_tanh(x), 0, 0);
   CHECK_LIMITS(silu(x), 0, 0);
   CHECK_LIMITS(erf(x), 0, 0);
   CHECK_LIMITS(erfc(x), 0, 0);

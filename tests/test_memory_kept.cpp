@@ -75,6 +75,7 @@ TEST_CASE("memory: an op keeps what its pullback reads, and no more") {
       {"tanh", 1, [&](X x) { return tanh(x); }},
       {"softplus", 1, [&](X x) { return softplus(x); }},
       {"gelu", 1, [&](X x) { return gelu(x); }},
+      {"gelu_tanh", 1, [&](X x) { return gelu_tanh(x); }},
       {"clip", 1, [&](X x) { return clip(x, 0.2, 0.8); }},
       {"maximum", 1, [&](X x) { return maximum(x, 0.5F); }},
       {"dropout", 1, [&](X x) { return dropout(x, 0.5, rng); }},

@@ -3,6 +3,7 @@
 // A function of one argument in the op table needs a line here. docs/reliability.md holds what
 //     XTAPE_PRINT_ULPS=1 build/tests/xtape_tests -tc="ulps*"
 // prints, on many more points than the test takes.
+#include <xtape/map.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/elementwise.hpp>
 
@@ -66,6 +67,8 @@ template <class X> X sech2_of(X x) {
 template <class X> X softplus_of(X x) { return std::max(x, X(0)) + std::log1p(std::exp(-std::abs(x))); }
 template <class X> X normal_cdf(X x) { return std::erfc(-x / std::sqrt(X(2))) / 2; }
 template <class X> X normal_density(X x) { return std::exp(-x * x / 2) / std::sqrt(2 * pi<X>); }
+// Twice the argument of the tanh.
+template <class X> X tanh_argument(X x) { return 2 * std::sqrt(2 / pi<X>) * (x + X(0.044715L) * x * x * x); }
 template <class X> X bell(X x) { return 2 / std::sqrt(pi<X>) * std::exp(-x * x); }
 
 std::vector<Line> lines() {
@@ -73,6 +76,11 @@ std::vector<Line> lines() {
   const auto one = []<class X>(X) -> X { return 1; };
   const auto gelu_value = []<class X>(X x) { return x * normal_cdf(x); };
   const auto gelu_slope = []<class X>(X x) { return normal_cdf(x) + x * normal_density(x); };
+  const auto gelu_tanh_value = []<class X>(X x) { return x * sigmoid_of(tanh_argument(x)); };
+  const auto gelu_tanh_slope = []<class X>(X x) {
+    const X t = tanh_argument(x), by_x = 2 * std::sqrt(2 / pi<X>) * (1 + 3 * X(0.044715L) * x * x);
+    return sigmoid_of(t) + (std::isinf(t) ? X(0) : x * sech2_of(t / 2) / 4 * by_x);
+  };
   const auto silu_value = []<class X>(X x) { return x * sigmoid_of(x); };
   const auto silu_slope = []<class X>(X x) { return sigmoid_of(x) + x * sech2_of(x / 2) / 4; };
   const auto log1p_slope = []<class X>(X x) { return 1 / (1 + x); };
@@ -186,14 +194,23 @@ std::vector<Line> lines() {
           "gelu, x >= -0.5", [](const auto& x) { return gelu(x); }, gelu_value, gelu_slope, {4, 4}, {4, 4},
           Interval{-0.5, whole}),
       line(
-          "gelu, -5 <= x <= -0.5: its slope is 0 at -0.75", [](const auto& x) { return gelu(x); }, gelu_value,
-          gelu_slope, {32, unbounded}, {32, unbounded}, Interval{-5, -0.5}),
+          "gelu, -37 <= x <= -0.5: its slope is 0 at -0.75", [](const auto& x) { return gelu(x); }, gelu_value,
+          gelu_slope, {4, unbounded}, {4, unbounded}, Interval{-37, -0.5}, Interval{-13, -0.5}),
+      line(
+          "gelu_tanh, x >= -0.5", [](const auto& x) { return gelu_tanh(x); }, gelu_tanh_value, gelu_tanh_slope, {4, 6},
+          {4, 6}, Interval{-0.5, whole}),
+      line(
+          "gelu_tanh, x <= -0.5: its slope is 0 at -0.75", [](const auto& x) { return gelu_tanh(x); }, gelu_tanh_value,
+          gelu_tanh_slope, {4, unbounded}, {4, unbounded}, Interval{-20, -0.5}, Interval{-9, -0.5}),
       line(
           "silu, x >= -1", [](const auto& x) { return silu(x); }, silu_value, silu_slope, {4, 6}, {4, 6},
           Interval{-1, whole}),
       line(
           "silu, x <= -2", [](const auto& x) { return silu(x); }, silu_value, silu_slope, {4, 16}, {4, 16},
           Interval{-80, -2}),
+      line(
+          "silu, x <= -2, until it is 0", [](const auto& x) { return silu(x); }, silu_value, silu_slope, {4, unbounded},
+          {4, unbounded}, Interval{-800, -2}),
       line(
           "erf", [](const auto& x) { return erf(x); }, [](auto x) { return std::erf(x); },
           [](auto x) { return bell(x); }, {1, unbounded}, {1, unbounded}),
@@ -237,7 +254,12 @@ std::vector<Line> lines() {
 std::vector<double> points_of(double, const Interval& domain, std::size_t count) {
   std::mt19937_64 random(11);
   const auto uniform = [&] { return static_cast<double>(random() >> 11) * 0x1p-53; };
-  std::vector<double> points{0.0, -0.0, domain.low, domain.high};
+  std::vector<double> points{0.0, -0.0, domain.low, domain.high, 0.013069675092846471};
+  // The numbers about each power of two.
+  for (int exponent = -1074; exponent < 1024; ++exponent)
+    for (const double size : {std::ldexp(1.0, exponent), std::nextafter(std::ldexp(1.0, exponent), whole),
+                              std::nextafter(std::ldexp(1.0, exponent), 0.0)})
+      points.insert(points.end(), {size, -size});
   // Next to the zeros of sin and cos, where all digits of the argument count.
   for (int k = -7000; k <= 7000; ++k) {
     const auto zero = static_cast<double>(k * (pi<Real> / 2));
@@ -251,7 +273,7 @@ std::vector<double> points_of(double, const Interval& domain, std::size_t count)
     const double near = std::ldexp(1 + uniform(), -static_cast<int>(random() % 60));
     for (const double point : {-1.0, 0.0, 1.0, pi<double> / 2}) points.push_back(point + (random() % 2 ? near : -near));
     // Near the ends of exp, expm1, exp2, sinh.
-    for (const double end : {709.78, -745.13, -708.4, 1024.0, -1074.0, 710.47})
+    for (const double end : {709.78, -745.13, -708.4, 1024.0, -1074.0, 710.47, 26.54, 27.2, -36.0, -20.0})
       points.push_back(end + (uniform() - 0.5) * 0.1);
   }
   std::erase_if(points, [&](double x) { return !(x >= domain.low && x <= domain.high); });
@@ -260,6 +282,18 @@ std::vector<double> points_of(double, const Interval& domain, std::size_t count)
 // Bit patterns at equal distances: all exponents, both signs.
 std::vector<float> points_of(float, const Interval& domain, std::size_t count) {
   std::vector<float> points{0.0F, -0.0F};
+  constexpr float largest = std::numeric_limits<float>::max();
+  for (int exponent = -149; exponent < 128; ++exponent) {
+    const float power = std::ldexp(1.0F, exponent);
+    for (const float size : {power, std::nextafter(power, largest), std::nextafter(power, 0.0F)})
+      for (const float x : {size, -size})
+        if (x >= domain.low && x <= domain.high) points.push_back(x);
+  }
+  // Near the ends of exp, sinh, erfc, gelu.
+  for (const float end : {88.72F, -87.33F, -103.97F, 89.41F, 9.19F, 10.05F, -12.9F, -13.6F, -8.5F})
+    for (int i = -50; i <= 50; ++i)
+      if (const float x = end + static_cast<float>(i) * 0.002F; x >= domain.low && x <= domain.high)
+        points.push_back(x);
   for (int k = -20'000; k <= 20'000; ++k)
     if (const auto zero = static_cast<float>(k * (pi<Real> / 2)); zero >= domain.low && zero <= domain.high)
       points.push_back(zero);
@@ -342,4 +376,36 @@ TEST_CASE("ulps: every elementwise op of one argument is measured") {
     if ((row.flags & elementwise) && row.recorded_names() == std::vector{row.name} &&
         !(row.flags & (broadcasting | not_differentiable | through_float)))
       CHECK_MESSAGE(measured.contains(row.name), row.name);
+}
+
+TEST_CASE_TEMPLATE("ulps: outside of its domain a function is NaN, however far", T, double, float) {
+  const auto nan_at = [](const char* name, const Function<T>& f, std::vector<double> points) {
+    for (const double x : points) {
+      const T at = static_cast<T>(x);
+      CHECK_MESSAGE(std::isnan(f(Tensor<T>({1}, {at})).data()[0]), fmt::format("{}({})", name, x));
+    }
+  };
+  const std::vector<double> below{-2, -1e5, -1e9, -1e16, -3e38, -1e300, -infinity<double>};
+  std::vector<double> beyond = below;
+  for (const double x : below) beyond.push_back(-x);
+#define NAN_AT(formula, points)                                 \
+  nan_at(                                                       \
+      #formula, [](const auto& x) { return formula; }, points); \
+  nan_at(                                                       \
+      "map of " #formula, [](const auto& t) { return map([](auto x) { return formula; }, t); }, points)
+  NAN_AT(acosh(x), below);
+  NAN_AT(acosh(x), (std::vector<double>{0.999, 0.5, 0, -0.5}));
+  NAN_AT(sqrt(x), below);
+  NAN_AT(log(x), below);
+  NAN_AT(log2(x), below);
+  NAN_AT(log10(x), below);
+  NAN_AT(log1p(x), below);
+  NAN_AT(pow(x, 0.5), (std::vector<double>{-2, -1e5, -1e9, -1e16, -3e38}));
+  NAN_AT(asin(x), beyond);
+  NAN_AT(acos(x), beyond);
+  NAN_AT(atanh(x), beyond);
+  NAN_AT(sin(x), (std::vector<double>{infinity<double>, -infinity<double>}));
+  NAN_AT(cos(x), (std::vector<double>{infinity<double>, -infinity<double>}));
+  NAN_AT(tan(x), (std::vector<double>{infinity<double>, -infinity<double>}));
+#undef NAN_AT
 }

@@ -114,6 +114,7 @@ template <class T> Tensor<T> relu(const Tensor<T>& x) { return unary(fn::Relu{},
 template <class T> Tensor<T> leaky_relu(const Tensor<T>& x, double slope) { return unary(fn::LeakyRelu{slope}, x); }
 template <class T> Tensor<T> elu(const Tensor<T>& x, double alpha) { return unary(fn::Elu{alpha}, x); }
 template <class T> Tensor<T> gelu(const Tensor<T>& x) { return unary(fn::Gelu{}, x); }
+template <class T> Tensor<T> gelu_tanh(const Tensor<T>& x) { return unary(fn::GeluTanh{}, x); }
 template <class T> Tensor<T> silu(const Tensor<T>& x) { return unary(fn::Silu{}, x); }
 template <class T> Tensor<T> erf(const Tensor<T>& x) { return unary(fn::Erf{}, x); }
 template <class T> Tensor<T> erfc(const Tensor<T>& x) { return unary(fn::Erfc{}, x); }
@@ -167,6 +168,7 @@ template <class T> Tensor<T> detail::pow_number(const Tensor<T>& x, double expon
   template Tensor<T> leaky_relu(const Tensor<T>&, double);   \
   template Tensor<T> elu(const Tensor<T>&, double);          \
   template Tensor<T> gelu(const Tensor<T>&);                 \
+  template Tensor<T> gelu_tanh(const Tensor<T>&);            \
   template Tensor<T> silu(const Tensor<T>&);                 \
   template Tensor<T> erf(const Tensor<T>&);                  \
   template Tensor<T> erfc(const Tensor<T>&);                 \

@@ -165,6 +165,19 @@ template <class T> Tensor<T> var(const Tensor<T>& x, const Axes& axes, const Var
   });
 }
 
+namespace {
+
+// 0, with the derivative NaN where x and its own slope are 0: inf 0.
+template <class T> Tensor<T> no_slope(const Tensor<T>& x) { return sqrt(x); }
+
+// The slopes of a norm where it is 0: 0 by choice. They have no derivative there, but for the norm of one number, which
+// is its size.
+template <class T> Tensor<T> slope_at_zero(const Tensor<T>& x, const Tensor<T>& length) {
+  return x.size() == length.size() ? Tensor<T>(T(0)) : no_slope(length);
+}
+
+}  // namespace
+
 template <class T> Tensor<T> stddev(const Tensor<T>& x, const Axes& axes, const VarianceOptions& options) {
   const double divisor = degrees_of_freedom(count("stddev", x, axes), options.ddof);
   const detail::Moments<T> moments = detail::moments(x, axes);
@@ -175,7 +188,8 @@ template <class T> Tensor<T> stddev(const Tensor<T>& x, const Axes& axes, const 
       "stddev", std::move(y), {x},
       [x, from = roots.shape(), divisor, axes, m = moments.mean](const Tensor<T>& dy, const Tensor<T>& result) {
         const Tensor<T> length = reshape(result, from), zero = equal(length, 0);
-        const Tensor<T> direction = where(zero, 0, deviation(x, m, axes) / where(zero, 1, length));
+        const Tensor<T> direction =
+            where(zero, slope_at_zero(x, length), deviation(x, m, axes) / where(zero, 1, length));
         return Gradients(reshape(dy, from) * direction / static_cast<T>(divisor));
       });
 }
@@ -249,15 +263,6 @@ template <class T> Tensor<T> prod(const Tensor<T>& x, const Axes& axes, const Re
 }
 
 namespace {
-
-// 0, with the derivative NaN where x and its own slope are 0: inf 0.
-template <class T> Tensor<T> no_slope(const Tensor<T>& x) { return sqrt(x); }
-
-// The slopes of a norm where it is 0: 0 by choice. They have no derivative there, but for the norm of one number, which
-// is its size.
-template <class T> Tensor<T> slope_at_zero(const Tensor<T>& x, const Tensor<T>& length) {
-  return x.size() == length.size() ? Tensor<T>(T(0)) : no_slope(length);
-}
 
 // The Euclidean norm. `from`: the shape with the reduced axes of extent 1, `kept`: the result's.
 template <class T>

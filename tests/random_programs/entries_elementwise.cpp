@@ -177,6 +177,9 @@ std::vector<Entry> elementwise_entries() {
           "gelu", "gelu({})", [](const auto& x) { return gelu(x); },
           [](const Jet& x) { return 0.5L * x * (1 + erf(x / sqrt2_v<long double>)); }),
       unary(
+          "gelu_tanh", "gelu_tanh({})", [](const auto& x) { return gelu_tanh(x); },
+          [](const Jet& x) { return x * sigmoid_of(2 * std::sqrt(2 / pi) * (x + 0.044715L * x * x * x)); }),
+      unary(
           "silu", "silu({})", [](const auto& x) { return silu(x); }, [](const Jet& x) { return x * sigmoid_of(x); }),
       unary(
           "erf", "erf({})", [](const auto& x) { return erf(x); }, [](const Jet& x) { return erf(x); }),

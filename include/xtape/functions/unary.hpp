@@ -146,13 +146,13 @@ struct Atan {
 
 struct Sinh {
   static constexpr const char* name = "sinh";
-  template <class B> B value(const B& x) const noexcept { return xsimd::sinh(x); }
+  template <class B> B value(const B& x) const noexcept { return simd::sinh(x); }
   template <class V> V pull(const V& dy, const V& x) const { return dy * cosh(x); }
 };
 
 struct Cosh {
   static constexpr const char* name = "cosh";
-  template <class B> B value(const B& x) const noexcept { return xsimd::cosh(x); }
+  template <class B> B value(const B& x) const noexcept { return simd::cosh(x); }
   template <class V> V pull(const V& dy, const V& x) const { return dy * sinh(x); }
 };
 
@@ -167,7 +167,7 @@ struct Asinh {
 /// chain rule is inf 0 at 1.
 struct Acosh {
   static constexpr const char* name = "acosh";
-  template <class B> B value(const B& x) const noexcept { return xsimd::acosh(x); }
+  template <class B> B value(const B& x) const noexcept { return simd::acosh(x); }
   template <class V> V pull(const V& dy, const V& x) const { return dy / sqrt(x - 1) / sqrt(x + 1); }
 };
 
@@ -351,19 +351,29 @@ struct Elu {
   }
 };
 
-/// x Phi(x), with the normal distribution function Phi(x) = erfc(-x / sqrt 2) / 2 (Hendrycks & Gimpel 2016),
-/// not the tanh approximation. gelu' = Phi(x) + x phi(x).
+/// x Phi(x), with the normal distribution function Phi(x) = erfc(-x / sqrt 2) / 2 (Hendrycks & Gimpel 2016);
+/// GeluTanh is the approximation. gelu' = Phi(x) + x phi(x).
 struct Gelu {
   static constexpr const char* name = "gelu";
   static constexpr double inv_sqrt2 = 0.70710678118654752440, inv_sqrt_2pi = 0.39894228040143267794;
-  template <class B> B value(const B& x) const noexcept {
-    using T = typename B::value_type;
-    // -inf times Phi(-inf) = 0 is 0, the limit.
-    return xsimd::select(x < B(T(-40)), B(T(0)), B(T(0.5)) * x * simd::erfc(x * B(T(-inv_sqrt2))));
-  }
+  template <class B> B value(const B& x) const noexcept { return simd::gelu_value(x); }
   template <class V> V pull(const V& dy, const V& x) const {
     const V bounded = clip(x, -40, 40);  // phi is 0 beyond, and so are its derivatives, even at infinity
     return dy * (0.5 * erfc(-inv_sqrt2 * x) + inv_sqrt_2pi * (bounded * exp(-0.5 * square(bounded))));
+  }
+};
+
+/// Gelu by a tanh in place of the distribution function (Hendrycks & Gimpel 2016):
+/// x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 = x sigmoid(t) with t = x (a + b x^2).
+/// gelu_tanh' = sigmoid(t) + x sigmoid'(t) (a + 3 b x^2).
+struct GeluTanh {
+  static constexpr const char* name = "gelu_tanh";
+  static constexpr double a = 1.59576912160573071176, b = 0.044715 * a;
+  template <class B> B value(const B& x) const noexcept { return simd::gelu_tanh(x); }
+  template <class V> V pull(const V& dy, const V& x) const {
+    const V bounded = clip(x, -25, 25);  // sigmoid' is 0 beyond, and so are its derivatives, even at infinity
+    const V square_x = square(bounded), t = bounded * (a + b * square_x);
+    return dy * (sigmoid(t) + bounded * (0.25 * sech_squared(0.5 * t) * (a + 3 * b * square_x)));
   }
 };
 
@@ -372,7 +382,7 @@ struct Silu {
   static constexpr const char* name = "silu";
   template <class B> B value(const B& x) const noexcept {
     using T = typename B::value_type;
-    return xsimd::select(x < B(T(-800)), B(T(0)), x * Sigmoid{}.value(x));
+    return simd::times_sigmoid(x, simd::Pair<B>{x, B(T(0))});
   }
   template <class V> V pull(const V& dy, const V& x) const {
     const V bounded = clip(x, -800, 800);  // sigmoid' is 0 beyond, and so are its derivatives, even at infinity

@@ -123,6 +123,10 @@ template <class T> Tensor<T> elu(const Tensor<T>& x, double alpha = 1.0);
 /// y = x Phi(x), Phi the normal distribution function.    dx = dy (Phi(x) + x phi(x))
 ///     gelu(z);  // = [0.345731, 1.9545, -0.158655]
 template <class T> Tensor<T> gelu(const Tensor<T>& x);
+/// y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, which PyTorch calls gelu(x, approximate='tanh').
+/// dx = dy (sigmoid(t) + x sigmoid'(t) t') with t = 2 sqrt(2 / pi) (x + 0.044715 x^3)
+///     gelu_tanh(z);  // = [0.345714, 1.9546, -0.158808]
+template <class T> Tensor<T> gelu_tanh(const Tensor<T>& x);
 /// y = x sigmoid x.    dx = dy (sigmoid x + x sigmoid' x)
 ///     silu(z);  // = [0.31123, 1.76159, -0.268941]
 template <class T> Tensor<T> silu(const Tensor<T>& x);
