@@ -58,7 +58,7 @@ double reconstruction_loss(const Autoencoder& model, const Tensor<float>& x, con
 Autoencoder train_autoencoder(const data::Dataset& set, const AutoencoderTraining& training, Rng& rng,
                               const AfterAutoencoderEpoch& after_epoch, Resumable* run) {
   Autoencoder model(set.features(), training.hidden, training.tied, rng);
-  optim::Sgd<float> sgd(model.parameters(), {.momentum = training.momentum});
+  optim::Sgd<float> sgd(model.parameters(), {.momentum = training.momentum, .check_complete = true});
   data::BatchStream stream(set, training.batch, rng);
   std::optional<data::TrainingState::Scope> scope;
   if (run) {

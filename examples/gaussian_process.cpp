@@ -115,7 +115,7 @@ Fit fit(const Options& options, const Vector& x, const Vector& y, double spread,
   while (start < options.restarts) {
     const double share = std::pow(2.0, -1.0 - static_cast<double>(start));
     const Vector theta = logs(spread, share * range / 2, spread / 3);
-    optim::Adam<double> adam({theta}, {.learning_rate = options.learning_rate});
+    optim::Adam<double> adam({theta}, {.learning_rate = options.learning_rate, .check_complete = true});
     double value = 0;
     std::size_t step = 0;
     {

@@ -79,7 +79,7 @@ Outcome fine_tune(const Options& options, const Layer& first, double rate, const
   const Classifier model{parameter(first.W.detach()), parameter(first.b.detach()),
                          parameter(init::normal<float>({options.hidden, data.train.classes}, 0.F, 0.1F, rng)),
                          parameter(zeros<float>({data.train.classes}))};
-  optim::Sgd sgd{{model.W1, model.b1, model.W2, model.b2}, {.learning_rate = rate}};
+  optim::Sgd sgd{{model.W1, model.b1, model.W2, model.b2}, {.learning_rate = rate, .check_complete = true}};
   data::BatchStream stream(data.train, options.batch, rng);
   Outcome outcome;
   const auto scope = run.state.scope("fine-tuning");

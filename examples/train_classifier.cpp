@@ -112,7 +112,7 @@ Model train(const Options& options, const data::Splits& data, std::uint64_t seed
   Rng rng(seed);
   const Model model = options.model == "mlp" ? make_mlp(data.train, rng) : make_conv(data.train, rng);
   const double rate = options.learning_rate > 0 ? options.learning_rate : (options.model == "mlp" ? 0.1 : 0.05);
-  optim::Sgd sgd{model.parameters(), {.learning_rate = rate, .momentum = options.momentum}};
+  optim::Sgd sgd{model.parameters(), {.learning_rate = rate, .momentum = options.momentum, .check_complete = true}};
 
   mpi::GradientAverage<float> average(world, model.parameters());
   data::BatchStream stream(data.train, options.batch, rng, world.shard());
@@ -146,8 +146,8 @@ Model train(const Options& options, const data::Splits& data, std::uint64_t seed
     std::array<double, 3> figures{0, 0, run.wish()};
     auto& [loss_of_batch, right, wishes] = figures;
     const auto [x, label] = stream.next();
+    Tape tape;
     if (label.size() > 0) {  // not more processes than images
-      Tape tape;
       const auto logits = model(x);
       const auto loss = cross_entropy(logits, label);
       average.start(tape, stream.rows().share());

@@ -338,6 +338,11 @@ void Tape::clear() {
   if (recording_->sweeping()) throw TapeError("clear: a sweep over this tape is running");
   recording_->clear();
 }
+std::vector<Tape::Impl> Tape::parameters_of(detail::DType dtype) const {
+  std::vector<Impl> found = recording_->sources();
+  std::erase_if(found, [dtype](const Impl& source) { return !source->requires_grad || source->dtype != dtype; });
+  return found;
+}
 std::size_t Tape::size() const noexcept { return recording_->nodes().size(); }
 bool Tape::recording() noexcept { return detail::active && !detail::active->abandoned(); }
 

@@ -109,7 +109,8 @@ template <class T> class Sequential {
     return y;
   }
   std::size_t size() const noexcept { return layers_.size(); }
-  /// Of all layers, in their order.
+  /// Of all layers, in their order. A tensor of several layers (tied weights, one layer twice) is listed once, under
+  /// the name that it has first.
   const std::vector<Tensor<T>>& parameters() const noexcept { return parameters_; }
   const std::vector<Tensor<T>>& buffers() const noexcept { return buffers_; }
   const NamedTensors<T>& named_parameters() const noexcept { return named_parameters_; }

@@ -125,6 +125,13 @@ class Tape {
   void clear();
   /// Number of nodes.
   std::size_t size() const noexcept;
+  /// The parameters of type T that the recorded ops have used, each once, in the order of their first use. Of those that
+  /// an optimiser should know see Sgd::unknown.
+  template <class T> std::vector<Tensor<T>> parameters() const {
+    std::vector<Tensor<T>> found;
+    for (Impl& source : parameters_of(detail::dtype_of<T>)) found.emplace_back(std::move(source));
+    return found;
+  }
   /// The recorded ops' names, in execution order.
   std::vector<std::string_view> op_names() const;
 
@@ -148,6 +155,7 @@ class Tape {
     Impl gradient = {};
   };
   void add_hook(const Impl& x, std::function<Impl(const Impl&)> hook);
+  std::vector<Impl> parameters_of(detail::DType dtype) const;
   void sweep(const Impl& y, const Impl& seed, std::span<Target>* targets, const BackwardOptions& options);
 
   // Without a vector, which would come from malloc.

@@ -45,6 +45,7 @@
 #include <xtape/ops/solve.hpp>
 #include <xtape/ops/sort.hpp>
 #include <xtape/optim.hpp>
+#include <xtape/parameters.hpp>
 #include <xtape/profile.hpp>
 #include <xtape/record.hpp>
 #include <xtape/rng.hpp>

@@ -1,5 +1,6 @@
 #include <xtape/data/training_state.hpp>
 #include <xtape/error.hpp>
+#include <xtape/parameters.hpp>
 
 #include <fmt/format.h>
 
@@ -167,7 +168,8 @@ void TrainingState::setting(const std::string& name, const std::string& value) {
   impl_->file->metadata.erase(found);
 }
 
-template <class T> void TrainingState::parameters(const std::string& name, const std::vector<Tensor<T>>& tensors) {
+template <class T> void TrainingState::parameters(const std::string& name, const std::vector<Tensor<T>>& listed) {
+  const std::vector<Tensor<T>> tensors = distinct(listed);
   const auto element = [](const std::string& full, std::size_t i) { return fmt::format("{}.{}", full, i); };
   impl_->add(
       name,

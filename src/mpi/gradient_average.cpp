@@ -1,4 +1,5 @@
 #include <xtape/mpi/gradient_average.hpp>
+#include <xtape/parameters.hpp>
 
 #include "transport.hpp"
 
@@ -111,7 +112,7 @@ template <class T>
 GradientAverage<T>::GradientAverage(const World& world, std::vector<Tensor<T>> parameters,
                                     const GradientAverageOptions& options)
     : impl_(std::make_unique<Impl>(world)) {
-  impl_->lay_out(parameters, options.piece_bytes);
+  impl_->lay_out(distinct(parameters), options.piece_bytes);
 }
 template <class T> GradientAverage<T>::~GradientAverage() = default;
 

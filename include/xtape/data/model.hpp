@@ -10,11 +10,13 @@
 
 namespace xtape::data {
 
-/// Writes tensors as write_safetensors does, and throws as it does; also ValueError if a name comes twice.
+/// Writes tensors as write_safetensors does, and throws as it does; also ValueError if a name comes twice. A tensor with
+/// several names (tied weights) is written once, under its first.
 template <class T> void save_model(const std::string& path, const nn::NamedTensors<T>& tensors);
 
 /// Reads the tensors' values from such a file, in place: optimisers that were made before see them. The file must hold
-/// tensors of these names and shapes and no others; float32 is read as double, float64 as float refused.
+/// tensors of these names and shapes and no others; float32 is read as double, float64 as float refused. Of a tensor
+/// with several names one must be there; if more are, they must be equal.
 /// Throws DataError and changes nothing, if not; the message has the tensor's name and both shapes. Throws as
 /// read_safetensors does.
 template <class T> void load_model(const std::string& path, const nn::NamedTensors<T>& tensors);

@@ -39,7 +39,7 @@ struct GradientAverageOptions {
 ///
 /// One flat buffer holds all gradients, in the reverse of the parameters' order, which is about the one in which a
 /// sweep makes them; it is added up by one all-reduce in a few large pieces. The parameters, and their order, must be
-/// the same on all processes. In one process nothing is done.
+/// the same on all processes; one that is listed twice travels once. In one process nothing is done.
 template <class T> class GradientAverage {
  public:
   /// The world must outlive it.
