@@ -127,7 +127,7 @@ std::vector<Row> arithmetic_rows() {
           [](Real a, Real b) { return std::min(a, b); }),
       binary(
           "atan2", {off_axes}, none, [](auto&& a, auto&& b) { return atan2(a, b); },
-          [](Real a, Real b) { return std::atan2(a, b); }, {"cosine"}),
+          [](Real a, Real b) { return std::atan2(a, b); }, {"cosine", "cosine_by_radius"}),
       binary(
           "hypot", {off_axes}, none, [](auto&& a, auto&& b) { return hypot(a, b); },
           [](Real a, Real b) { return std::hypot(a, b); }, {"cosine"}),

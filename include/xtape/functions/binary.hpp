@@ -131,21 +131,36 @@ struct Cosine {
   }
 };
 
+/// a / (a^2 + b^2), the slope of atan2, with one radius for both divisions. 0 at the origin and at infinity; at the
+/// origin its derivatives are NaN, as Cosine's are.
+struct CosineByRadius {
+  static constexpr const char* name = "cosine_by_radius";
+  static constexpr bool uses_inputs = true, pull_a_reads_a = true, pull_b_reads_b = true;
+  template <class B> B value(const B& a, const B& b) const noexcept {
+    using T = typename B::value_type;
+    const B h = simd::hypot(a, b), zero(T(0)), r = xsimd::select(h == zero, B(T(1)), h);
+    return xsimd::select(r == B(std::numeric_limits<T>::infinity()), zero, (a / r) / r);
+  }
+  template <class V, class A, class C> V pull_a(const V& dy, const A& a, const C& b) const {
+    const auto cosine = apply(Cosine{}, a, b), sine = apply(Cosine{}, b, a), r = hypot(a, b);
+    return dy * (((sine - cosine) / r) * ((sine + cosine) / r));
+  }
+  template <class V, class A, class C> V pull_b(const V& dy, const A& a, const C& b) const {
+    const auto r = hypot(a, b);
+    return dy * (-2 * (apply(Cosine{}, a, b) / r) * (apply(Cosine{}, b, a) / r));
+  }
+};
+
 /// The angle of the point (x, y) = (b, a), in [-pi, pi]. The gradient at the origin is 0, and NaN its derivatives.
 struct Atan2 {
   static constexpr const char* name = "atan2";
   static constexpr bool uses_inputs = true, pull_a_reads_a = true, pull_b_reads_b = true;
   template <class B> B value(const B& a, const B& b) const noexcept { return simd::atan2(a, b); }
   template <class V, class A, class C> V pull_a(const V& dy, const A& a, const C& b) const {
-    return dy * (apply(Cosine{}, b, a) / radius(a, b));
+    return dy * apply(CosineByRadius{}, b, a);
   }
   template <class V, class A, class C> V pull_b(const V& dy, const A& a, const C& b) const {
-    return -(dy * (apply(Cosine{}, a, b) / radius(a, b)));
-  }
-  /// The distance from the origin; 1 at the origin, so that 0 can be divided by it.
-  template <class A, class C> static auto radius(const A& a, const C& b) {
-    const auto r = hypot(a, b);
-    return select(equal(r, 0), 1, r);
+    return -(dy * apply(CosineByRadius{}, a, b));
   }
 };
 
