@@ -195,7 +195,7 @@ std::vector<Line> lines() {
           Interval{-0.5, whole}),
       line(
           "gelu, -37 <= x <= -0.5: its slope is 0 at -0.75", [](const auto& x) { return gelu(x); }, gelu_value,
-          gelu_slope, {4, unbounded}, {4, unbounded}, Interval{-37, -0.5}, Interval{-13, -0.5}),
+          gelu_slope, {5, unbounded}, {4, unbounded}, Interval{-37, -0.5}, Interval{-13, -0.5}),
       line(
           "gelu_tanh, x >= -0.5", [](const auto& x) { return gelu_tanh(x); }, gelu_tanh_value, gelu_tanh_slope, {4, 6},
           {4, 6}, Interval{-0.5, whole}),

@@ -1,6 +1,5 @@
 #pragma once
-/// \file detail/simd/error_function.hpp  erf, erfc, gelu and its slope, of batches, right to about half a unit in the
-/// last place.
+/// \file detail/simd/error_function.hpp  erf, erfc and gelu of batches.
 ///
 /// For x >= 0, erfc(x) = e^(-x^2) G(x), and (1 + 2x) G(x) is a polynomial of q = (x - k) / (x + k), which runs through
 /// -1 to 1 (Shepherd and Laframboise, Math. Comp. 36, 1981). gelu takes the same with e^(-x^2 / 2), so that no rounding
@@ -119,40 +118,30 @@ template <class T, class A> xsimd::batch<T, A> erfc(const xsimd::batch<T, A>& x)
   }
 }
 
-/// x Phi(x) and Phi(x) + x phi(x), Phi and phi the normal distribution's function and density: for float results.
-template <class D> struct GeluParts { D value, slope; };
-template <class D> GeluParts<D> gelu_short(const D& x) noexcept {
-  const D size = xsimd::min(D(20.0), xsimd::abs(x)), half(0.5);
-  const D e = exp_short(-half * size * size), tail = half * e * erfc_factor_short(size * D(0.70710678118654752440));
-  const auto negative = x < D(0.0);
-  const D product = size * tail, part = simd::fma(-size, e * D(0.39894228040143267794), tail);
-  return {xsimd::select(negative, -product, x - product), xsimd::select(negative, part, D(1.0) - part)};
+/// |x| Phi(-|x|), Phi the normal distribution's function, for float results; x Phi(x) is max(x, 0) less that.
+template <class D> D gelu_tail_short(const D& size) noexcept {
+  return D(0.5) * size * exp_short(D(-0.5) * size * size) * erfc_factor_short(size * D(0.70710678118654752440));
 }
-
-/// With t = Phi(-|x|): x Phi(x) = max(x, 0) - |x| t, and the slope is t - |x| phi(x) for x < 0, 1 less that for x > 0.
-template <class B> struct GeluTail {
-  Pair<B> value, slope;
-  B power;
-};  // not yet scaled
-template <class B> GeluTail<B> gelu_tail(const B& size) noexcept {
+/// The same for double.
+template <class B> Tail<B> gelu_tail(const B& size) noexcept {
   const B half(0.5);
   const Pair<B> square = product_of(size, size);
   const Scaled<B> e = exp_parts(Pair<B>{-half * square.high, -half * square.low});
   const Pair<B> factor = erfc_factor(size * B(0.70710678118654752440));
-  // G / 2 - |x| / sqrt(2 pi), both without error, times e.
-  const Pair<B> density = product_of(size, B(0x1.9884533d43651p-2));
-  const B high = kept(half * factor.high - density.high);
-  const B low = (half * factor.high - (high + density.high)) +
-                (half * factor.low - simd::fma(size, B(-0x1.cbc0d30ebfd15p-56), density.low));
-  const Pair<B> tail = times(e, {half * factor.high, half * factor.low});
-  const Pair<B> value = product_of(size, tail.high);
-  return {{value.high, simd::fma(size, tail.low, value.low)}, times(e, {high, low}), e.power};
+  const Pair<B> tail = times(e, Pair<B>{half * factor.high, half * factor.low}), value = product_of(size, tail.high);
+  return {{value.high, simd::fma(size, tail.low, value.low)}, e.power};
 }
 
 template <class T, class A> xsimd::batch<T, A> gelu_value(const xsimd::batch<T, A>& x) noexcept {
   using B = xsimd::batch<T, A>;
   if constexpr (sizeof(T) == 4) {
-    return in_double([](const auto& v) { return gelu_short(v).value; }, x);
+    return in_double(
+        [](const auto& v) {
+          using D = std::decay_t<decltype(v)>;
+          const D tail = gelu_tail_short(xsimd::min(D(20.0), xsimd::abs(v)));
+          return xsimd::select(v < D(0.0), -tail, v - tail);
+        },
+        x);
   } else if constexpr (!fused) {
     // erfc(z + e) = erfc(z) (1 - 2 z e), nearly, for what z = -x / sqrt 2 is rounded by.
     const B bounded = xsimd::max(B(-40.0), x);
@@ -167,24 +156,13 @@ template <class T, class A> xsimd::batch<T, A> gelu_value(const xsimd::batch<T, 
     const B near = simd::fma(half, simd::fma(z, erf_near(z * z), z), half);
     const auto small = size < B(0.7);
     if (xsimd::all(small)) return near;
-    const GeluTail<B> tail = gelu_tail(size);
-    const B below = scaled(tail.value.high + tail.value.low, tail.power);
-    const Pair<B> sum = sum_of(x, -scaled(tail.value.high, tail.power));
-    const B above = sum.high + (sum.low - scaled(tail.value.low, tail.power));
+    const Tail<B> tail = gelu_tail(size);
+    const B below = scaled(tail.digits.high + tail.digits.low, tail.power);
+    const Pair<B> sum = sum_of(x, -scaled(tail.digits.high, tail.power));
+    const B above = sum.high + (sum.low - scaled(tail.digits.low, tail.power));
     return xsimd::select(small, near, xsimd::select(x < B(0.0), -below, xsimd::select(size < B(40.0), above, x)));
   }
 }
-template <class T, class A> xsimd::batch<T, A> gelu_slope(const xsimd::batch<T, A>& x) noexcept {
-  using B = xsimd::batch<T, A>;
-  if constexpr (sizeof(T) == 4) {
-    return in_double([](const auto& v) { return gelu_short(v).slope; }, x);
-  } else {
-    const GeluTail<B> tail = gelu_tail(xsimd::min(B(40.0), xsimd::abs(x)));
-    const B slope = scaled(tail.slope.high + tail.slope.low, tail.power);
-    return xsimd::select(x < B(0.0), slope, B(1.0) - slope);
-  }
-}
-
 /// x / (1 + e^-t), the logistic function of t times x; 0 for t = -inf.
 template <class T, class A>
 xsimd::batch<T, A> times_sigmoid(const xsimd::batch<T, A>& x, const Pair<xsimd::batch<T, A>>& t) noexcept {
