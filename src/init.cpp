@@ -28,12 +28,12 @@ Fan fan_of(const char* name, const Shape& shape) {
   return {static_cast<double>(shape[1]) * window, static_cast<double>(shape[0]) * window};
 }
 
-// With a fan of 0 there is no element to draw.
+// With a fan of 0 there is no element to draw, and no variance.
 template <class T> Tensor<T> normal_of_variance(const Shape& shape, double variance, Rng& rng) {
-  return normal<T>(shape, T(0), static_cast<T>(std::sqrt(variance)), rng);
+  return normal<T>(shape, T(0), std::isfinite(variance) ? static_cast<T>(std::sqrt(variance)) : T(0), rng);
 }
 template <class T> Tensor<T> uniform_of_variance(const Shape& shape, double variance, Rng& rng) {
-  const auto limit = static_cast<T>(std::sqrt(3 * variance));
+  const auto limit = std::isfinite(variance) ? static_cast<T>(std::sqrt(3 * variance)) : T(0);
   return uniform<T>(shape, -limit, limit, rng);
 }
 
@@ -68,6 +68,7 @@ template <class T> Tensor<T> he_uniform(const Shape& shape, Rng& rng) {
 
 template <class T> Tensor<T> orthogonal(const Shape& shape, Rng& rng, T gain) {
   need_matrix("orthogonal", shape);
+  if (!std::isfinite(gain)) throw ValueError(fmt::format("orthogonal: the gain {} is not finite", gain));
   const NoGrad pause;
   const std::size_t rows = shape[0], columns = rows == 0 ? 0 : shape.elements() / rows;
   const bool tall = rows >= columns;

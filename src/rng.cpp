@@ -1,14 +1,17 @@
 // Compiled with -ffp-contract=off: a fused multiply-add where the processor has one would make the
 // normal numbers differ in their last bit between machines.
+#include <xtape/error.hpp>
 #include <xtape/rng.hpp>
 
 #include <Random123/philox.h>
+#include <fmt/format.h>
 
 #include "kernels/philox.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 
 namespace xtape {
 namespace {
@@ -69,6 +72,30 @@ std::pair<double, double> box_muller(const std::array<std::uint32_t, 4>& w) noex
   return {radius * c, radius * s};
 }
 
+// What takes u in [0, 1) to [low, high).
+template <class T> struct Interval {
+  T low, high, below;  // the largest number below high, or low
+  bool wide;           // high - low overflows
+
+  Interval(const char* function, T from, T to) : low(from), high(to) {
+    if (!(std::isfinite(low) && std::isfinite(high) && low <= high))
+      throw ValueError(
+          fmt::format("{}: [{}, {}) is no interval of finite numbers, the lower one first", function, low, high));
+    below = low < high ? std::nextafter(high, low) : low;
+    wide = !std::isfinite(high - low);
+  }
+  T operator()(T u) const {
+    const T x = wide ? 2 * (low / 2 + (high / 2 - low / 2) * u) : low + (high - low) * u;
+    return x < high ? x : below;
+  }
+};
+
+// Normal numbers of large mean and deviation, each part of which may overflow though their sum does not: |z| < 16.
+template <class T> T scaled_normal(T mean, T deviation, T z) {
+  const T x = mean + deviation * z;
+  return std::isfinite(x) ? x : 16 * (mean / 16 + deviation / 16 * z);
+}
+
 }  // namespace
 
 Rng::result_type Rng::operator()() noexcept {
@@ -82,6 +109,8 @@ double Rng::uniform() noexcept {
   const auto high = (*this)();
   return to_unit(high, (*this)());
 }
+
+double Rng::uniform(double low, double high) { return Interval("uniform", low, high)(uniform()); }
 
 double Rng::normal() noexcept {
   std::array<std::uint32_t, 4> words;
@@ -100,7 +129,8 @@ std::uint64_t Rng::below(std::uint64_t n) noexcept {
   }
 }
 
-template <class T> void Rng::fill_uniform(std::span<T> out, T low, T high) noexcept {
+template <class T> void Rng::fill_uniform(std::span<T> out, T low, T high) {
+  const Interval<T> interval("uniform", low, high);
   words_ = (words_ + 3) / 4 * 4;  // whole blocks, so that a block depends on its index alone
   constexpr std::size_t per_block = kernels::philox_numbers<T>, group = per_block * kernels::philox_lanes;
   T some[group];
@@ -112,17 +142,21 @@ template <class T> void Rng::fill_uniform(std::span<T> out, T low, T high) noexc
     words_ += 4 * ((n + per_block - 1) / per_block);
   }
   if (low != T(0) || high != T(1))
-    for (T& x : out) x = low + (high - low) * x;
+    for (T& x : out) x = interval(x);
 }
 
-template <class T> void Rng::fill_normal(std::span<T> out, T mean, T standard_deviation) noexcept {
+template <class T> void Rng::fill_normal(std::span<T> out, T mean, T standard_deviation) {
+  if (!std::isfinite(mean) || !std::isfinite(standard_deviation) || standard_deviation < 0)
+    throw ValueError(
+        fmt::format("normal: the mean {} must be finite, the standard deviation {} finite and not negative", mean,
+                    standard_deviation));
   words_ = (words_ + 3) / 4 * 4;
   const std::uint64_t first = words_ / 4;
   const std::size_t blocks = (out.size() + 1) / 2;
   for (std::size_t b = 0; b < blocks; ++b) {
     const auto [x, y] = box_muller(philox(seed_, stream_, first + b));
-    out[2 * b] = mean + standard_deviation * static_cast<T>(x);
-    if (2 * b + 1 < out.size()) out[2 * b + 1] = mean + standard_deviation * static_cast<T>(y);
+    out[2 * b] = scaled_normal(mean, standard_deviation, static_cast<T>(x));
+    if (2 * b + 1 < out.size()) out[2 * b + 1] = scaled_normal(mean, standard_deviation, static_cast<T>(y));
   }
   words_ += 4 * blocks;
 }
@@ -140,9 +174,9 @@ Rng Rng::from_state(const State& state) noexcept {
   return rng;
 }
 
-template void Rng::fill_uniform(std::span<float>, float, float) noexcept;
-template void Rng::fill_uniform(std::span<double>, double, double) noexcept;
-template void Rng::fill_normal(std::span<float>, float, float) noexcept;
-template void Rng::fill_normal(std::span<double>, double, double) noexcept;
+template void Rng::fill_uniform(std::span<float>, float, float);
+template void Rng::fill_uniform(std::span<double>, double, double);
+template void Rng::fill_normal(std::span<float>, float, float);
+template void Rng::fill_normal(std::span<double>, double, double);
 
 }  // namespace xtape

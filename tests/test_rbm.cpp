@@ -1,6 +1,7 @@
 // The restricted Boltzmann machine against exact enumeration of small ones.
 
 #include <doctest/doctest.h>
+#include <xtape/energy/ais.hpp>
 #include <xtape/energy/contrastive_divergence.hpp>
 #include <xtape/energy/gibbs.hpp>
 #include <xtape/energy/measures.hpp>
@@ -18,6 +19,11 @@
 
 #include <algorithm>
 #include <cmath>
+
+#include <cmath>
+#include <limits>
+
+#include "files.hpp"
 
 using namespace small_machine;
 
@@ -410,4 +416,26 @@ TEST_CASE("gibbs chain: a state that does not fit is refused and changes nothing
   CHECK_THROWS_AS(chain.set_state(bad), ShapeError);
   CHECK(chain.state().rng == before.rng);
   CHECK(std::ranges::equal(chain.visible().span(), before.replicas.span()));
+}
+
+TEST_CASE("rbm: states and probabilities outside of [0, 1] are errors, in every function that takes them for such") {
+  Rng rng(21);
+  Rbm<double> rbm(3, 2, rng);
+  for (const double bad : {1.5, -1e-9, std::nan(""), std::numeric_limits<double>::infinity()}) {
+    Tensor<double> v({2, 3}, {0, 1, 0.5, 0, bad, 1}), h({1, 2}, {0, bad});
+    const Tensor<double> good = zeros<double>({2, 3});
+    const auto refused = [](const std::string& name, const auto& call) {
+      check_bad<ValueError>(call, {name, "is not in [0, 1]"});
+    };
+    refused("contrastive_divergence: ", [&] { contrastive_divergence(rbm, v, {}, rng); });
+    refused("contrastive_divergence: particles: ", [&] { contrastive_divergence(rbm, good, {.particles = &v}, rng); });
+    refused("reconstruction_cross_entropy: ", [&] { reconstruction_cross_entropy(rbm, v); });
+    refused("free_energy_gap: ", [&] { free_energy_gap(rbm, good, v); });
+    refused("sample_hidden: ", [&] { sample_hidden(rbm, v, rng); });
+    refused("sample_visible: ", [&] { sample_visible(rbm, h, rng); });
+    refused("base_rate_bias: ", [&] { base_rate_bias(v); });
+    CHECK_THROWS_AS(contrastive_divergence(rbm, good, {.sparsity_target = 0.1, .sparsity_cost = -1}, rng), ValueError);
+    CHECK_THROWS_AS(contrastive_divergence(rbm, good, {.sparsity_target = bad, .sparsity_cost = 1}, rng), ValueError);
+  }
+  CHECK(!rbm.W.grad().defined());
 }

@@ -1,10 +1,12 @@
 // Random numbers: known answers, and the moments that they should have.
 
 #include <doctest/doctest.h>
+#include <xtape/error.hpp>
 #include <xtape/rng.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <vector>
 
@@ -109,4 +111,60 @@ TEST_CASE("rng: below() is unbiased, shuffle permutes") {
   CHECK(shuffled != values);
   std::sort(shuffled.begin(), shuffled.end());
   CHECK(shuffled == values);
+}
+
+TEST_CASE_TEMPLATE("rng: uniform numbers stay below the upper bound, and keep their bits where they did", T, float,
+                   double) {
+  const std::pair<T, T> intervals[] = {{1000, 1001}, {-1, 1}, {0, 1}, {T(1), std::nextafter(T(1), T(2))}};
+  for (const auto& [low, high] : intervals) {
+    Rng rng(3), unit(3);
+    std::vector<T> x(1'000'000), u(x.size());
+    rng.fill_uniform(std::span<T>(x), low, high);
+    unit.fill_uniform(std::span<T>(u));
+    std::size_t outside = 0, changed = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const volatile T product = (high - low) * u[i];  // rounded before it is added, as in the generator
+      const volatile T as_written = low + product;
+      outside += !(x[i] >= low && x[i] < high);
+      changed += as_written < high ? x[i] != as_written : x[i] != std::nextafter(high, low);
+    }
+    CHECK(outside == 0);
+    CHECK(changed == 0);
+  }
+  // The difference of the bounds overflows.
+  const T most = std::numeric_limits<T>::max();
+  Rng rng(4);
+  std::vector<T> x(10'000);
+  rng.fill_uniform(std::span<T>(x), -most, most);
+  double mean = 0;
+  for (const T value : x) {
+    CHECK_UNARY(value >= -most && value < most);
+    mean += static_cast<double>(value / most) / 10'000;
+  }
+  CHECK(std::abs(mean) < 0.03);
+  CHECK(std::abs(rng.uniform(-1e308, 1e308)) <= 1e308);
+  for (int i = 0; i < 1000; ++i) CHECK(rng.uniform(1, std::nextafter(1.0, 2.0)) == 1);
+  CHECK(rng.uniform(5, 5) == 5);
+}
+
+TEST_CASE_TEMPLATE("rng: arguments that make no distribution are errors, and draw nothing", T, float, double) {
+  const T inf = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
+  Rng rng(5);
+  std::vector<T> x(3);
+  const auto uniform = [&](T low, T high) { rng.fill_uniform(std::span<T>(x), low, high); };
+  const auto normal = [&](T mean, T deviation) { rng.fill_normal(std::span<T>(x), mean, deviation); };
+  for (const auto& [low, high] : {std::pair<T, T>{1, 0}, {0, inf}, {-inf, 0}, {nan, 1}, {0, nan}}) {
+    CHECK_THROWS_AS(uniform(low, high), xtape::ValueError);
+    CHECK_THROWS_AS(rng.uniform(static_cast<double>(low), static_cast<double>(high)), xtape::ValueError);
+  }
+  for (const auto& [mean, deviation] : {std::pair<T, T>{0, -1}, {0, inf}, {0, nan}, {inf, 1}, {nan, 1}})
+    CHECK_THROWS_AS(normal(mean, deviation), xtape::ValueError);
+  CHECK(rng.state().words == 0);
+  normal(2, 0);
+  CHECK(x == std::vector<T>{2, 2, 2});
+  // Part of a sum overflows, the sum does not.
+  std::vector<T> many(1000);
+  const T most = std::numeric_limits<T>::max();
+  rng.fill_normal(std::span<T>(many), most, most / 2);
+  CHECK(std::none_of(many.begin(), many.end(), [&](T z) { return z == -inf || z != z; }));
 }

@@ -10,9 +10,11 @@
 
 namespace xtape::init {
 
-/// Independent normal numbers.
+/// Independent normal numbers. Throws ValueError unless the mean is finite, the standard deviation finite and not
+/// negative.
 template <class T> Tensor<T> normal(const Shape& shape, T mean, T standard_deviation, Rng& rng);
-/// Independent numbers, uniform on [low, high).
+/// Independent numbers, uniform on [low, high); low if both are equal. Throws ValueError unless both are finite and
+/// low <= high.
 template <class T> Tensor<T> uniform(const Shape& shape, T low, T high, Rng& rng);
 
 /// Normal with variance 2 / (fan_in + fan_out): for tanh and sigmoid (Glorot & Bengio 2010).
@@ -25,7 +27,8 @@ template <class T> Tensor<T> he_normal(const Shape& shape, Rng& rng);
 template <class T> Tensor<T> he_uniform(const Shape& shape, Rng& rng);
 
 /// gain times a matrix with orthonormal columns, or rows if it is wider than tall, uniform among all such (Saxe et al.
-/// 2014; Mezzadri 2007). Axes after the first count as one. Throws ShapeError on fewer than two axes.
+/// 2014; Mezzadri 2007). Axes after the first count as one. Throws ShapeError on fewer than two axes,
+/// ValueError unless the gain is finite.
 template <class T> Tensor<T> orthogonal(const Shape& shape, Rng& rng, T gain = T(1));
 
 }  // namespace xtape::init

@@ -28,18 +28,21 @@ class Rng {
 
   /// Uniform on [0, 1) with 53 random bits.
   double uniform() noexcept;
-  /// Uniform on [low, high).
-  double uniform(double low, double high) noexcept { return low + (high - low) * uniform(); }
+  /// Uniform on [low, high), also where high - low overflows; low if both are equal. Throws ValueError unless both are
+  /// finite and low <= high.
+  double uniform(double low, double high);
   /// Standard normal, by Box & Muller (1958), with logarithm and cosine of our own so that the bits do
   /// not depend on the C library.
   double normal() noexcept;
   /// An integer, uniform on [0, n), without bias (Lemire 2019). n = 0 gives 0.
   std::uint64_t below(std::uint64_t n) noexcept;
 
-  /// Fills with uniform numbers on [low, high); T is float (24 random bits) or double (53).
-  template <class T> void fill_uniform(std::span<T> out, T low = T(0), T high = T(1)) noexcept;
-  /// Fills with normal numbers; T is float or double.
-  template <class T> void fill_normal(std::span<T> out, T mean = T(0), T standard_deviation = T(1)) noexcept;
+  /// Fills with uniform numbers on [low, high); T is float (24 random bits) or double (53). A number that would be
+  /// rounded to high is the one below it. Throws as uniform does, and draws nothing.
+  template <class T> void fill_uniform(std::span<T> out, T low = T(0), T high = T(1));
+  /// Fills with normal numbers; T is float or double. Throws ValueError, and draws nothing, unless the mean is finite
+  /// and the standard deviation finite and not negative.
+  template <class T> void fill_normal(std::span<T> out, T mean = T(0), T standard_deviation = T(1));
 
   /// Fisher-Yates shuffle, in place.
   template <class V> void shuffle(std::span<V> values) noexcept {

@@ -108,6 +108,7 @@ template <class T> Tensor<T> base_rate_bias(const Tensor<T>& v) {
   const NoGrad pause;
   if (v.dimension() != 2 || v.shape()[0] == 0)
     throw ShapeError(fmt::format("base_rate_bias: rows of units are needed, got shape {}", to_string(v.shape())));
+  detail::check_unit_interval("base_rate_bias", v);
   const auto n = static_cast<T>(v.shape()[0]);
   const Tensor<T> on = sum(v, 0);
   return log((on + 1) / (n - on + 1));

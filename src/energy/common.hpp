@@ -3,6 +3,8 @@
 
 #include <xtape/energy/rbm.hpp>
 
+#include <algorithm>
+
 #include "../kernels/gemm.hpp"
 #include "../kernels/gibbs.hpp"
 #include "../ops/common.hpp"
@@ -23,6 +25,17 @@ template <class T> void check_binary(const char* op, const Tensor<T>& v) {
     if (v.data()[i] != T(0) && v.data()[i] != T(1))
       throw ValueError(
           fmt::format("{}: {} at row {}, unit {} is not binary", op, v.data()[i], i / v.shape()[1], i % v.shape()[1]));
+}
+
+// Every element in [0, 1]: states and probabilities. NaN is not.
+template <class T> void check_unit_interval(const char* op, const Tensor<T>& v) {
+  const auto outside = [](T x) { return !(x >= T(0) && x <= T(1)); };
+  bool any = false;  // without a branch, so that it is vectorised
+  for (const T x : v.span()) any |= outside(x);
+  if (!any) return;
+  const auto i = static_cast<std::size_t>(std::ranges::find_if(v.span(), outside) - v.span().begin());
+  throw ValueError(
+      fmt::format("{}: {} at row {}, unit {} is not in [0, 1]", op, v.data()[i], i / v.shape()[1], i % v.shape()[1]));
 }
 
 // Inputs of the hidden units from rows of visible states, without bias; and the other way round.

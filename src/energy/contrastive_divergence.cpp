@@ -7,6 +7,7 @@
 
 #include "common.hpp"
 
+#include <cmath>
 #include <limits>
 
 namespace xtape {
@@ -56,6 +57,13 @@ T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::t
   const bool part = rows.size != rows.of || chains.size != chains.of;
   if (part && (options.sparsity_cost != T(0) || options.hidden_samples))
     throw ValueError("contrastive_divergence: a sparsity cost and hidden samples need all rows of the batch");
+  detail::check_unit_interval("contrastive_divergence", v);
+  if (options.particles) detail::check_unit_interval("contrastive_divergence: particles", *options.particles);
+  if (!(std::isfinite(options.sparsity_cost) && options.sparsity_cost >= T(0)) ||
+      !(options.sparsity_target >= T(0) && options.sparsity_target <= T(1)))
+    throw ValueError(fmt::format(
+        "contrastive_divergence: the sparsity cost {} must be finite and not negative, its target {} in [0, 1]",
+        options.sparsity_cost, options.sparsity_target));
   const std::size_t n = rows.size, visible = rbm.visible(), hidden = rbm.hidden();
 
   // Positive phase. From the data, its samples also start the chain.

@@ -18,6 +18,7 @@ template <class T> Tensor<double> in_double(const Tensor<T>& x) { return Tensor<
 template <class T> double mean_free_energy(const char* op, const Rbm<T>& rbm, const Tensor<T>& v) {
   const NoGrad pause;
   detail::check_some_rows(op, v, rbm.visible());
+  detail::check_unit_interval(op, v);
   const Rbm<double> wide(in_double(rbm.W), in_double(rbm.b), in_double(rbm.a));
   return mean(free_energy(wide, in_double(v))).item();
 }
@@ -65,6 +66,7 @@ template <class T, class F> double mean_over_rows(const char* op, const Rbm<T>& 
 template <class T> double reconstruction_cross_entropy(const Rbm<T>& rbm, const Tensor<T>& v) {
   const NoGrad pause;
   detail::check_some_rows("reconstruction_cross_entropy", v, rbm.visible());
+  detail::check_unit_interval("reconstruction_cross_entropy", v);
   const Tensor<T> h = hidden_probability(rbm, v), x = Tensor<T>::uninitialised(v.shape());
   detail::visible_input(rbm, v.shape()[0], h.data(), x.mutable_data());
   const auto mean_loss = binary_cross_entropy_with_logits(x + rbm.b, v).item();

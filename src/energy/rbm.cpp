@@ -50,6 +50,7 @@ template <class T> Tensor<T> energy(const Rbm<T>& rbm, const Tensor<T>& v, const
 
 template <class T> Tensor<T> sample_hidden(const Rbm<T>& rbm, const Tensor<T>& v, Rng& rng) {
   detail::check_rows("sample_hidden", v, rbm.visible());
+  detail::check_unit_interval("sample_hidden", v);
   const std::size_t n = v.shape()[0];
   const Tensor<T> h = Tensor<T>::uninitialised({n, rbm.hidden()});
   detail::hidden_input(rbm, n, v.data(), h.mutable_data());
@@ -59,6 +60,7 @@ template <class T> Tensor<T> sample_hidden(const Rbm<T>& rbm, const Tensor<T>& v
 
 template <class T> Tensor<T> sample_visible(const Rbm<T>& rbm, const Tensor<T>& h, Rng& rng) {
   detail::check_rows("sample_visible", h, rbm.hidden());
+  detail::check_unit_interval("sample_visible", h);
   const std::size_t n = h.shape()[0];
   const Tensor<T> v = Tensor<T>::uninitialised({n, rbm.visible()});
   detail::visible_input(rbm, n, h.data(), v.mutable_data());

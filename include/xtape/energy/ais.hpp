@@ -45,7 +45,8 @@ AisEstimate reverse_annealed_importance_sampling(const Rbm<T>& rbm, const Tensor
                                                  const AisOptions<std::type_identity_t<T>>& options, Rng& rng);
 
 /// c_i = log(m_i / (1 - m_i)) with m_i the smoothed mean of pixel i over the rows, (n m + 1) / (n + 2): finite also
-/// where a pixel is always on or always off. v: (n, visible) -> (visible,). Throws ShapeError without rows.
+/// where a pixel is always on or always off. v: (n, visible) -> (visible,). Throws ShapeError without rows,
+/// ValueError if v is outside of [0, 1] or NaN.
 template <class T> Tensor<T> base_rate_bias(const Tensor<T>& v);
 
 /// `count` inverse temperatures from 0 to 1, as Salakhutdinov & Murray spread theirs: dense near 1, where the

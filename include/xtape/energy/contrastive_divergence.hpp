@@ -41,8 +41,9 @@ template <class T> struct CdOptions {
 ///     -mean_n sum_i [v_i log r_i + (1 - v_i) log(1 - r_i)],    r = σ(p(h|v) Wᵀ + b),    in nats an image,
 /// or NaN if the options do without.
 /// Throws ShapeError if v or the particles do not fit the machine, or are empty without being a part of more;
-/// ValueError for k = 0, for rows that are not as many as v or the particles have or lie beyond the whole, and for
-/// parts with a sparsity cost or hidden samples: what these do is no sum over the rows.
+/// ValueError for k = 0, for v or particles outside of [0, 1] or NaN, for a sparsity cost that is negative or not
+/// finite or a target outside of [0, 1], for rows that are not as many as v or the particles have or lie beyond the
+/// whole, and for parts with a sparsity cost or hidden samples: what these do is no sum over the rows.
 template <class T>
 T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::type_identity_t<T>>& options, Rng& rng);
 

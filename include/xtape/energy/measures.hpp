@@ -5,7 +5,8 @@
 /// copies its input. The likelihood can; where log Z is out of reach, see ais.hpp. Likelihoods and pseudo-likelihoods
 /// are of binary data: never compare figures across ways of binarising.
 ///
-/// v: (n, visible), n > 0. All throw ShapeError if v does not fit the machine or has no rows.
+/// v: (n, visible), n > 0. All throw ShapeError if v does not fit the machine or has no rows,
+/// ValueError if an element is outside of [0, 1] or NaN.
 
 #include <xtape/energy/rbm.hpp>
 

@@ -38,9 +38,11 @@ template <class T> Tensor<T> free_energy(const Rbm<T>& rbm, const Tensor<T>& v);
 /// E(v, h) of each pair of rows -> (n,)
 template <class T> Tensor<T> energy(const Rbm<T>& rbm, const Tensor<T>& v, const Tensor<T>& h);
 
-/// h ~ p(h | v), 0 or 1. Not recorded.
+// Conditionals and energies take any real v and h, as ops that are differentiated must; samples do not.
+
+/// h ~ p(h | v), 0 or 1. Not recorded. Throws ValueError if v is outside of [0, 1] or NaN.
 template <class T> Tensor<T> sample_hidden(const Rbm<T>& rbm, const Tensor<T>& v, Rng& rng);
-/// v ~ p(v | h), 0 or 1. Not recorded.
+/// v ~ p(v | h), 0 or 1. Not recorded. Throws ValueError if h is outside of [0, 1] or NaN.
 template <class T> Tensor<T> sample_visible(const Rbm<T>& rbm, const Tensor<T>& h, Rng& rng);
 
 }  // namespace xtape
