@@ -92,3 +92,28 @@ TEST_CASE("model: a file that does not fit is refused by name and shapes, and ch
       {"save_model: two tensors are called 'w'"});
   check_bad([&] { save_model<double>(path, {{"w", Tensor<double>()}}); }, {"tensor 'w' is undefined"});
 }
+
+TEST_CASE("model: a file of another library, whose square weights would be transposed, is refused unless told") {
+  const Folder folder;
+  const std::string path = folder / "square.safetensors";
+  Rng rng{5};
+  const nn::Sequential<float> net{nn::Linear<float>(3, 3, rng)};
+  save_model(path, net);
+  auto file = read_safetensors<float>(path);
+  CHECK(file.metadata.at("format") == "xtape model");
+  load_model(path, net);
+  const auto before = net.parameters()[0].detach();
+  file.tensors.at("0.weight") = Tensor<float>({3, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9});
+  for (const std::map<std::string, std::string>& metadata :
+       {std::map<std::string, std::string>{}, {{"format", "pt"}}}) {
+    file.metadata = metadata;
+    write_safetensors(path, file);
+    check_bad([&] { load_model(path, net); }, {"load_model: " + path, "no mark", "transposed", ".unmarked = true"});
+    CHECK(equal_bits(net.parameters()[0].detach(), before));
+  }
+  load_model(path, net, {.unmarked = true});  // as files were written before there was the mark
+  CHECK(net.parameters()[0].data()[1] == 2);
+  file.metadata = {{"format", "xtape model"}, {"version", "2"}};
+  write_safetensors(path, file);
+  check_bad([&] { load_model(path, net); }, {"has version '2' of the format; this program knows 1"});
+}

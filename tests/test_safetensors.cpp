@@ -195,8 +195,11 @@ TEST_CASE("safetensors: bad files") {
   bad(with_header("{" + one + "," + one + "}", std::string(4, '\0')), {"'w' comes twice"});
   bad(with_header(R"({")" + std::string(10000, 'x') + R"(\n":1})"), {"xxx...' is a number"});
 
-  for (const char* dtype : {"BF16", "F16", "I64", "BOOL", "", "f32"})
-    bad_tensor(dtype, "[1]", "[0,4]", std::string("dtype '") + dtype + "' is not supported");
+  for (const char* dtype : {"F8_E4M3", "C64", "f32"})
+    bad_tensor(dtype, "[1]", "[0,16]", std::string("is '") + dtype + "', which is not supported");
+  bad_tensor("", "[1]", "[0,16]", "has an empty dtype");
+  for (const char* dtype : {"BF16", "F16", "I64", "BOOL"})  // known, and so is what they take
+    bad_tensor(dtype, "[3]", "[0,16]", std::string("but shape (3,) of ") + dtype + " takes ");
   bad_tensor("F32", "[-4]", "[0,16]", "has the number -4 as shape");
   bad_tensor("F32", "[4.0]", "[0,16]", "has the number 4 as shape");
   bad_tensor("F32", "[1e30]", "[0,16]", "has the number 1e+30 as shape");
@@ -328,4 +331,43 @@ TEST_CASE("safetensors: written through a symbolic link, the link stays and the 
   CHECK_THROWS_WITH_AS(write_safetensors("", file), "write_safetensors: : cannot be written: the path is empty",
                        DataError);
   CHECK(folder.files() == 5);
+}
+
+TEST_CASE("safetensors: half precision as numbers, whole numbers as integers, and what is not asked for is skipped") {
+  const Folder folder;
+  // 1, -2 and 65504 of F16; 1, -2 and 3.140625 of BF16; integers; a type that is not known, in between.
+  const std::string header =
+      R"({"half":{"dtype":"F16","shape":[3],"data_offsets":[0,6]},"brain":{"dtype":"BF16","shape":[3],"data_offsets":[6,12]},)"
+      R"("odd":{"dtype":"F8_E4M3","shape":[4],"data_offsets":[12,16]},"steps":{"dtype":"I64","shape":[],"data_offsets":[16,24]},)"
+      R"("bytes":{"dtype":"U8","shape":[2],"data_offsets":[24,26]},"signed":{"dtype":"I16","shape":[1],"data_offsets":[26,28]},)"
+      R"("mask":{"dtype":"BOOL","shape":[2],"data_offsets":[28,30]},"huge":{"dtype":"U64","shape":[1],"data_offsets":[30,38]},)"
+      R"("w":{"dtype":"F32","shape":[1],"data_offsets":[38,42]}})";
+  const std::string elements(
+      "\x00\x3c\x00\xc0\xff\x7b\x80\x3f\x00\xc0\x49\x40zzzz\xfb\xff\xff\xff\xff\xff\xff\xff"
+      "\x07\xff\xfe\xff\x00\x02\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x3f",
+      42);
+  const std::string path = write_file(folder / "f", with_header(header, elements));
+  CHECK(same(read_safetensors<float>(path, "half"), Tensor<float>({3}, {1, -2, 65504})));
+  CHECK(same(read_safetensors<double>(path, "brain"), Tensor<double>({3}, {1, -2, 3.140625})));
+  CHECK(same(read_safetensors<float>(path, "w"), Tensor<float>({1}, {0.5})));
+  const Integers steps = read_safetensors_integers(path, "steps"), mask = read_safetensors_integers(path, "mask");
+  CHECK(steps.shape() == Shape{});
+  CHECK(steps[0] == -5);
+  CHECK(read_safetensors_integers(path, "bytes")[1] == 255);
+  CHECK(read_safetensors_integers(path, "signed")[0] == -2);
+  CHECK((mask[0] == 0 && mask[1] == 1));
+  check_bad([&] { read_safetensors_integers(path, "huge"); }, {"'huge'", "18446744073709551615, which int64 does not"});
+  check_bad([&] { read_safetensors_integers(path, "w"); }, {"read_safetensors_integers: ", "'w' is F32"});
+  check_bad([&] { read_safetensors<float>(path, "steps"); }, {"'steps' is I64", "read_safetensors_integers reads it"});
+  check_bad([&] { read_safetensors<float>(path, "odd"); }, {"'odd' is 'F8_E4M3', which is not supported"});
+  check_bad([&] { read_safetensors<float>(path, "none"); }, {path + ": there is no tensor 'none' in it"});
+
+  TensorFile<float> file{.tensors = {{"w", ones<float>({2})}}};
+  file.integers.emplace("steps", Integers{7, -8});
+  write_safetensors(folder / "both", file);
+  const auto back = read_safetensors<float>(folder / "both");
+  CHECK(same(back.tensors.at("w"), file.tensors.at("w")));
+  CHECK((back.integers.at("steps")[0] == 7 && back.integers.at("steps")[1] == -8));
+  file.integers.emplace("w", Integers{1});
+  check_bad([&] { write_safetensors(folder / "both", file); }, {"tensor 'w' is among the integers, too"});
 }

@@ -1,7 +1,7 @@
 #include <xtape/data/npy.hpp>
 #include <xtape/error.hpp>
 
-#include "input_file.hpp"
+#include "../input_file.hpp"
 #include "npy_format.hpp"
 
 namespace xtape::data {
@@ -16,7 +16,7 @@ class FileSource final : public ByteSource {
  private:
   std::string place() const override { return file_.place(); }
 
-  InputFile file_;
+  detail::InputFile file_;
 };
 
 template <class V> void write_file(const std::string& path, const Shape& shape, std::span<const V> values) {
@@ -30,12 +30,16 @@ template <class V> void write_file(const std::string& path, const Shape& shape, 
 }  // namespace
 
 template <class T> Tensor<T> read_npy(const std::string& path, const NumpyReadOptions& options) {
-  FileSource source("read_npy", path);
-  return read_array<T>(source, options);
+  return detail::naming("read_npy", path, [&] {
+    FileSource source("read_npy", path);
+    return read_array<T>(source, options);
+  });
 }
 Integers read_npy_integers(const std::string& path) {
-  FileSource source("read_npy_integers", path);
-  return read_integer_array(source);
+  return detail::naming("read_npy_integers", path, [&] {
+    FileSource source("read_npy_integers", path);
+    return read_integer_array(source);
+  });
 }
 
 template <class T> void write_npy(const std::string& path, const Tensor<T>& tensor) {

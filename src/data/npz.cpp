@@ -9,8 +9,8 @@
 #include <deque>
 #include <memory>
 
+#include "../input_file.hpp"
 #include "bytes.hpp"
-#include "input_file.hpp"
 #include "npy_format.hpp"
 
 namespace xtape::data {
@@ -56,10 +56,13 @@ class InputArchive {
   };
 
   InputArchive(std::string_view function, std::string path) : function_(function), path_(std::move(path)) {
-    const std::uint64_t file_size = size_of_file(function_, path_);
+    detail::RegularFile file(function_, path_);
+    const std::uint64_t file_size = file.size();
     if (file_size == 0) fail("empty file");
     int code = 0;
-    archive_.reset(zip_open(path_.c_str(), ZIP_RDONLY | ZIP_CHECKCONS, &code));
+    archive_.reset(zip_fdopen(file.descriptor(), ZIP_CHECKCONS, &code));
+    if (archive_) file.release();  // the archive's
+    if (code == ZIP_ER_MEMORY) throw std::bad_alloc();
     if (!archive_) fail("cannot be read as a ZIP archive: " + zip_message(code));
     std::uint64_t total = 0;
     for (zip_int64_t i = 0; i < zip_get_num_entries(archive_.get(), 0); ++i) {
@@ -220,22 +223,29 @@ class OutputArchive {
 }  // namespace
 
 template <class T> std::map<std::string, Tensor<T>> read_npz(const std::string& path, const NumpyReadOptions& options) {
-  const InputArchive archive("read_npz", path);
-  std::map<std::string, Tensor<T>> arrays;
-  for (const auto& member : archive.members()) {
-    arrays.emplace(member.name,
-                   read_member(archive, member, [&](auto& source) { return read_array<T>(source, options); }));
-  }
-  return arrays;
+  return detail::naming("read_npz", path, [&] {
+    const InputArchive archive("read_npz", path);
+    std::map<std::string, Tensor<T>> arrays;
+    for (const auto& member : archive.members()) {
+      arrays.emplace(member.name,
+                     read_member(archive, member, [&](auto& source) { return read_array<T>(source, options); }));
+    }
+    return arrays;
+  });
 }
 template <class T>
 Tensor<T> read_npz(const std::string& path, const std::string& name, const NumpyReadOptions& options) {
-  const InputArchive archive("read_npz", path);
-  return read_member(archive, find_member(archive, name), [&](auto& source) { return read_array<T>(source, options); });
+  return detail::naming("read_npz", path, [&] {
+    const InputArchive archive("read_npz", path);
+    return read_member(archive, find_member(archive, name),
+                       [&](auto& source) { return read_array<T>(source, options); });
+  });
 }
 Integers read_npz_integers(const std::string& path, const std::string& name) {
-  const InputArchive archive("read_npz_integers", path);
-  return read_member(archive, find_member(archive, name), [](auto& source) { return read_integer_array(source); });
+  return detail::naming("read_npz_integers", path, [&] {
+    const InputArchive archive("read_npz_integers", path);
+    return read_member(archive, find_member(archive, name), [](auto& source) { return read_integer_array(source); });
+  });
 }
 
 template <class T>

@@ -16,6 +16,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "../input_file.hpp"
+
 namespace xtape::data {
 namespace {
 
@@ -27,11 +29,10 @@ constexpr std::size_t chunk_size = std::size_t{1} << 16;
 class InputFile {
  public:
   InputFile(std::string_view function, std::string path) : function_(function), path_(std::move(path)) {
-    std::error_code ignored;
-    if (fs::is_directory(path_, ignored)) fail("is a folder, expected a file");
-    errno = 0;
-    file_ = gzopen(path_.c_str(), "rb");
-    if (file_ == nullptr) fail(fmt::format("cannot be opened: {}", system_message(errno)));
+    detail::RegularFile file(function_, path_);
+    file_ = gzdopen(file.descriptor(), "rb");
+    if (file_ == nullptr) throw std::bad_alloc();  // its only error
+    file.release();                                // gzclose closes it
     gzbuffer(file_, 1U << 17);
   }
   InputFile(const InputFile&) = delete;
@@ -71,11 +72,10 @@ class InputFile {
   }
 
  private:
-  static std::string system_message(int code) {
-    return code != 0 ? std::generic_category().message(code) : std::string("out of memory");
-  }
   std::string describe(int code, const char* message, int system_error) const {
-    if (code == Z_ERRNO) return fmt::format("cannot be read at byte {}: {}", offset_, system_message(system_error));
+    if (code == Z_MEM_ERROR) throw std::bad_alloc();
+    if (code == Z_ERRNO)
+      return fmt::format("cannot be read at byte {}: {}", offset_, detail::system_message(system_error));
     if (code == Z_BUF_ERROR) return fmt::format("truncated gzip stream, it stops at byte {}", offset_);
     return fmt::format("corrupt gzip stream after byte {}: {}", offset_, message);
   }
@@ -249,9 +249,7 @@ std::array<std::string, N> all_or_fail(const std::string& directory, std::string
   return paths;
 }
 
-}  // namespace
-
-Dataset read_idx(const std::string& images_path, const std::string& labels_path, std::size_t classes) {
+Dataset read_idx_files(const std::string& images_path, const std::string& labels_path, std::size_t classes) {
   InputFile images("read_idx", images_path), labels("read_idx", labels_path);
 
   check_magic(images, images_magic, "IDX pictures of unsigned bytes");
@@ -286,7 +284,7 @@ Dataset read_idx(const std::string& images_path, const std::string& labels_path,
   return out;
 }
 
-Dataset read_course(const std::string& path) {
+Dataset read_course_file(const std::string& path) {
   InputFile file("read_course", path);
   Dataset out{.pixels = {}, .labels = {}, .rows = course_side, .cols = course_side, .classes = course_classes};
   CourseParser parser(file, out);
@@ -316,7 +314,18 @@ Dataset read_course(const std::string& path) {
   return out;
 }
 
-Splits load(const std::string& directory) {
+}  // namespace
+
+Dataset read_idx(const std::string& images_path, const std::string& labels_path, std::size_t classes) {
+  return detail::naming("read_idx", images_path, [&] { return read_idx_files(images_path, labels_path, classes); });
+}
+Dataset read_course(const std::string& path) {
+  return detail::naming("read_course", path, [&] { return read_course_file(path); });
+}
+
+namespace {
+
+Splits load_folder(const std::string& directory) {
   const fs::path folder(directory);
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored)) throw DataError(fmt::format("load: {}: no such folder", directory));
@@ -356,6 +365,12 @@ Splits load(const std::string& directory) {
                   "t10k-images-idx3-ubyte[.gz], t10k-labels-idx1-ubyte[.gz]) nor course files (digitstrain.txt[.gz], "
                   "digitsvalid.txt[.gz], digitstest.txt[.gz])",
                   directory));
+}
+
+}  // namespace
+
+Splits load(const std::string& directory) {
+  return detail::naming("load", directory, [&] { return load_folder(directory); });
 }
 
 }  // namespace xtape::data

@@ -2,37 +2,29 @@
 #include <xtape/error.hpp>
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <set>
 #include <string_view>
-#include <tuple>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
+#include <xtl/xhalf_float.hpp>
 
 #include "bytes.hpp"
-#include "input_file.hpp"
 #include "safetensors_any.hpp"
+#include "safetensors_header.hpp"
 
 namespace xtape::data {
 namespace {
 
 using detail::OutputFile;
 
-constexpr std::uint64_t longest_header = 100'000'000;  // the limit of the format's own library
-constexpr std::string_view metadata_key = "__metadata__";
 constexpr std::size_t chunk_elements = std::size_t{1} << 13;
-
-std::uint32_t extend_crc(std::uint32_t crc, const void* bytes, std::size_t count) {
-  return static_cast<std::uint32_t>(crc32_z(crc, static_cast<const Bytef*>(bytes), count));
-}
 
 // ---- writing ----
 
@@ -45,15 +37,22 @@ std::string json_string(const OutputFile& file, const std::string& text) {
   }
 }
 
-using Named = std::pair<std::string, AnyTensor>;
+using Named = std::pair<std::string, std::variant<Tensor<float>, Tensor<double>, Integers>>;
+
+template <class T> std::span<const T> elements_of(const Tensor<T>& tensor) { return tensor.span(); }
+std::span<const std::int64_t> elements_of(const Integers& integers) { return {integers.begin(), integers.size()}; }
+
+template <class T> bool is_defined(const Tensor<T>& tensor) { return tensor.defined(); }
+bool is_defined(const Integers&) { return true; }
 
 /// What the header says of one tensor; `begin` moves to where the next one's elements start.
 std::string describe(const OutputFile& out, const Named& named, std::uint64_t& begin) {
   return std::visit(
-      [&]<class T>(const Tensor<T>& tensor) {
-        const std::uint64_t from = std::exchange(begin, begin + tensor.size() * sizeof(T));
-        return fmt::format("{}:{{\"dtype\":\"F{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
-                           json_string(out, named.first), 8 * sizeof(T),
+      [&](const auto& tensor) {
+        using V = typename decltype(elements_of(tensor))::value_type;
+        const std::uint64_t from = std::exchange(begin, begin + tensor.size() * sizeof(V));
+        return fmt::format("{}:{{\"dtype\":\"{}{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
+                           json_string(out, named.first), std::is_integral_v<V> ? 'I' : 'F', 8 * sizeof(V),
                            fmt::join(tensor.shape().begin(), tensor.shape().end(), ","), from, begin);
       },
       named.second);
@@ -72,7 +71,7 @@ std::string make_header(const OutputFile& out, const std::vector<Named>& tensors
   std::uint64_t begin = 0;
   for (const Named& named : tensors) {
     if (named.first == metadata_key) out.fail(fmt::format("a tensor cannot be called {}", quote(named.first)));
-    if (!std::visit([](const auto& tensor) { return tensor.defined(); }, named.second))
+    if (!std::visit([](const auto& tensor) { return is_defined(tensor); }, named.second))
       out.fail(fmt::format("tensor {} is undefined", quote(named.first)));
     header += comma() + describe(out, named, begin);
   }
@@ -123,245 +122,104 @@ void write_file(OutputFile& out, std::vector<Named> tensors, const std::map<std:
   sink.write(std::span<const char>(header));
   if (with_checksum) tensors.pop_back();
   for (const auto& [name, any] : tensors)
-    std::visit([&](const auto& tensor) { write_elements(sink, tensor.span()); }, any);
+    std::visit([&](const auto& tensor) { write_elements(sink, elements_of(tensor)); }, any);
   if (with_checksum) write_elements(sink, checksum_tensor(sink.crc).span());
 }
 
 // ---- reading ----
 
-/// A file read from front to back, and the CRC-32 of what has been read.
-class CheckedFile : public InputFile {
- public:
-  using InputFile::InputFile;
-
-  void read(void* out, std::size_t bytes) {
-    InputFile::read(out, bytes);
-    crc_ = extend_crc(crc_, out, bytes);
-  }
-  std::uint32_t crc() const { return crc_; }
-
- private:
-  std::uint32_t crc_ = 0;
+/// IEEE's half precision, as the 16 bits of it.
+struct Half {
+  std::uint16_t bits;
+  operator float() const { return std::bit_cast<half_float::half>(bits); }
+};
+/// The upper half of a float.
+struct BFloat16 {
+  std::uint16_t bits;
+  operator float() const { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 };
 
-/// What the header says of a tensor.
-struct Entry {
-  std::string name, dtype;
-  std::optional<Shape> shape;
-  std::vector<std::uint64_t> offsets;  ///< begin and end, from the first byte after the header
-  std::uint64_t begin() const { return offsets[0]; }
-  std::uint64_t end() const { return offsets[1]; }
-};
-
-/// Takes the header's JSON token by token, and only the tokens that belong there: nothing is ever nested deeper
-/// than the format has it, so no header can exhaust the stack. The functions' names and results are the parser's.
-class HeaderReader {
- public:
-  explicit HeaderReader(const CheckedFile& file) : file_(file) {}
-
-  std::vector<Entry> take_entries() { return std::move(entries_); }
-  std::map<std::string, std::string> take_metadata() { return std::move(metadata_); }
-
-  bool start_object(std::size_t) {
-    if (place_ == Place::outside)
-      place_ = Place::top;
-    else if (place_ == Place::top)
-      place_ = key_ == metadata_key ? Place::metadata : Place::tensor;
-    else
-      fail("an object");
-    return true;
-  }
-  bool end_object() {
-    if (place_ == Place::tensor) {
-      const Entry& entry = entries_.back();
-      if (entry.dtype.empty()) fail_tensor("has no dtype");
-      if (!entry.shape) fail_tensor("has no shape");
-      if (entry.offsets.empty()) fail_tensor("has no data_offsets");
-    }
-    place_ = place_ == Place::top ? Place::outside : Place::top;
-    return true;
-  }
-  bool key(std::string& name) {
-    if (place_ == Place::top) {
-      if (!names_.insert(name).second) file_.fail(fmt::format("header: {} comes twice", quote(name)));
-      if (name != metadata_key) entries_.push_back({.name = name, .dtype = {}, .shape = {}, .offsets = {}});
-    } else if (place_ == Place::metadata) {
-      if (metadata_.contains(name)) file_.fail(fmt::format("header: metadata {} comes twice", quote(name)));
-    } else if (name != "dtype" && name != "shape" && name != "data_offsets") {
-      fail_tensor(fmt::format("has a field {}, expected dtype, shape and data_offsets", quote(name)));
-    } else if (const Entry& entry = entries_.back(); name == "dtype"   ? !entry.dtype.empty()
-                                                     : name == "shape" ? entry.shape.has_value()
-                                                                       : !entry.offsets.empty()) {
-      fail_tensor(fmt::format("has {} twice", name));
-    }
-    key_ = std::move(name);
-    return true;
-  }
-  bool start_array(std::size_t) {
-    if (place_ != Place::tensor || key_ == "dtype") fail("a list");
-    if (key_ == "shape") entries_.back().shape.emplace();
-    place_ = key_ == "shape" ? Place::shape : Place::offsets;
-    return true;
-  }
-  bool end_array() {
-    if (place_ == Place::offsets && entries_.back().offsets.size() != 2)
-      fail_tensor(fmt::format("has {} data_offsets, expected 2", entries_.back().offsets.size()));
-    place_ = Place::tensor;
-    return true;
-  }
-  bool string(std::string& text) {
-    if (place_ == Place::metadata) {
-      metadata_.emplace(std::move(key_), std::move(text));
-    } else if (place_ == Place::tensor && key_ == "dtype") {
-      if (text != "F32" && text != "F64")
-        fail_tensor(fmt::format("dtype {} is not supported, expected F32 or F64", quote(text)));
-      entries_.back().dtype = std::move(text);
-    } else {
-      fail("a text");
-    }
-    return true;
-  }
-  bool number_unsigned(std::uint64_t value) {
-    Entry* const entry = entries_.empty() ? nullptr : &entries_.back();
-    if (place_ == Place::shape) {
-      if (entry->shape->size() == max_rank) fail_tensor(fmt::format("has more than {} axes", max_rank));
-      entry->shape->push_back(static_cast<std::size_t>(value));
-    } else if (place_ == Place::offsets) {
-      if (entry->offsets.size() == 2) fail_tensor("has more than 2 data_offsets");
-      entry->offsets.push_back(value);
-    } else {
-      fail("a number");
-    }
-    return true;
-  }
-  bool number_integer(std::int64_t value) { fail(fmt::format("the number {}", value)); }
-  bool number_float(double value, const std::string&) { fail(fmt::format("the number {}", value)); }
-  bool null() { fail("null"); }
-  bool boolean(bool value) { fail(value ? "true" : "false"); }
-  bool binary(std::vector<std::uint8_t>&) { fail("binary data"); }
-  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception&) {
-    // The parser counts from 1.
-    file_.fail(fmt::format("the header is not valid JSON at byte {}", 8 + std::max<std::size_t>(position, 1) - 1));
-  }
-
- private:
-  enum class Place { outside, top, metadata, tensor, shape, offsets };
-
-  [[noreturn]] void fail_tensor(std::string_view what) const {
-    file_.fail(fmt::format("header: tensor {} {}", quote(entries_.back().name), what));
-  }
-  /// A value of the wrong kind.
-  [[noreturn]] void fail(std::string_view what) const {
-    switch (place_) {
-      case Place::outside: file_.fail(fmt::format("the header is {}, expected an object", what));
-      case Place::top: file_.fail(fmt::format("header: {} is {}, expected an object", quote(key_), what));
-      case Place::metadata: file_.fail(fmt::format("header: metadata {} is {}, expected a text", quote(key_), what));
-      default:
-        fail_tensor(fmt::format("has {} as {}, expected {}", what, key_,
-                                key_ == "dtype" ? "a text" : "a list of integers from 0 on"));
-    }
-  }
-
-  const CheckedFile& file_;
-  Place place_ = Place::outside;
-  std::string key_;
-  std::set<std::string> names_;
-  std::vector<Entry> entries_;
-  std::map<std::string, std::string> metadata_;
-};
-
-/// Sorts the entries by their place and makes sure that they fill the `data_bytes` bytes exactly.
-void check_layout(const CheckedFile& file, std::vector<Entry>& entries, std::uint64_t data_bytes) {
-  std::ranges::sort(entries, {}, [](const Entry& e) { return std::tuple(e.begin(), e.end()); });
-  std::uint64_t place = 0;
-  for (const Entry& entry : entries) {
-    const auto fail = [&](std::string_view what) { file.fail(fmt::format("tensor {} {}", quote(entry.name), what)); };
-    const std::string range = fmt::format("[{}, {}]", entry.begin(), entry.end());
-    if (entry.begin() > entry.end()) fail(fmt::format("has data_offsets {}, which end before they begin", range));
-    if (entry.end() > data_bytes)
-      fail(fmt::format("has data_offsets {}, but the file is truncated or ends early: {} bytes follow the header",
-                       range, data_bytes));
-    std::uint64_t elements = 0;
-    try {
-      elements = entry.shape->elements();
-    } catch (const ShapeError&) {
-      fail(fmt::format("has shape {}, which no file can hold", to_string(*entry.shape)));
-    }
-    const std::uint64_t bytes = elements * (entry.dtype == "F32" ? 4 : 8);
-    if (bytes != entry.end() - entry.begin())
-      fail(fmt::format("has data_offsets {}, but shape {} of {} takes {} bytes", range, to_string(*entry.shape),
-                       entry.dtype, bytes));
-    if (entry.begin() != place)
-      fail(fmt::format("has data_offsets {}, expected them to begin at {}: there is {}", range, place,
-                       entry.begin() < place ? "an overlap" : "a hole"));
-    place = entry.end();
-  }
-  if (place != data_bytes)
-    file.fail(fmt::format("trailing bytes from byte {} on: no tensor has them", file.size() - (data_bytes - place)));
-}
-
-/// Elements stored as Stored, read as T.
-template <class Stored, class T> void read_elements(CheckedFile& file, std::span<T> values) {
+/// Elements stored as Stored, read as V. What V does not hold is handed to `refuse`, with its number.
+template <class Stored, class V, class Refuse>
+void read_elements(CheckedFile& file, std::span<V> values, const Refuse& refuse) {
   std::vector<unsigned char> bytes(std::min(values.size(), chunk_elements) * sizeof(Stored));
-  while (!values.empty()) {
-    const auto part = values.first(std::min(values.size(), chunk_elements));
+  for (std::size_t done = 0; done < values.size();) {
+    const auto part = values.subspan(done, std::min(values.size() - done, chunk_elements));
     file.read(bytes.data(), part.size() * sizeof(Stored));
-    for (std::size_t i = 0; i < part.size(); ++i)
-      part[i] =
-          static_cast<T>(std::bit_cast<Stored>(load_little_endian<Bits<Stored>>(bytes.data() + i * sizeof(Stored))));
-    values = values.subspan(part.size());
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      const auto value = std::bit_cast<Stored>(load_little_endian<Bits<Stored>>(bytes.data() + i * sizeof(Stored)));
+      if constexpr (std::is_integral_v<Stored>)
+        if (!std::in_range<V>(value)) refuse(done + i, value);
+      part[i] = static_cast<V>(value);
+    }
+    done += part.size();
   }
 }
 
-std::string read_header(CheckedFile& file) {
-  if (file.size() == 0) file.fail("empty file");
-  std::array<unsigned char, 8> bytes{};
-  if (file.size() < bytes.size())
-    file.fail(fmt::format("truncated at byte {}: the header's length takes {} bytes", file.size(), bytes.size()));
-  file.read(bytes.data(), bytes.size());
-  const auto length = load_little_endian<std::uint64_t>(bytes.data());
-  if (length > longest_header)
-    file.fail(fmt::format("not a safetensors file: a header of {} bytes (byte 0), the format allows {}", length,
-                          longest_header));
-  if (length > file.size() - bytes.size())
-    file.fail(fmt::format("truncated at byte {}: the header at byte 8 has {} bytes", file.size(), length));
-  std::string header(static_cast<std::size_t>(length), '\0');
-  file.read(header.data(), header.size());
-  // Both would get past the parser, which skips a byte order mark and takes a zero for the end.
-  if (header.empty() || header[0] != '{') file.fail("not a safetensors file: no '{' at byte 8");
-  if (const auto zero = header.find('\0'); zero != std::string::npos)
-    file.fail(fmt::format("the header is not valid JSON at byte {}", 8 + zero));
-  return header;
+bool is_float(std::string_view dtype) { return dtype == "F16" || dtype == "BF16" || dtype == "F32" || dtype == "F64"; }
+bool is_integer(std::string_view dtype) { return bytes_of(dtype) && !is_float(dtype); }
+
+[[noreturn]] void refuse(const CheckedFile& file, const Entry& entry, std::string_view what) {
+  file.fail(fmt::format("tensor {} is {}, {}", quote(entry.name),
+                        bytes_of(entry.dtype) ? entry.dtype : quote(entry.dtype), what));
 }
 
-/// The tensors in the order of their elements, and the metadata.
-std::pair<std::vector<Entry>, std::map<std::string, std::string>> read_description(CheckedFile& file) {
-  const std::string header = read_header(file);
-  HeaderReader reader(file);
-  nlohmann::json::sax_parse(header, &reader);
-  auto entries = reader.take_entries();
-  check_layout(file, entries, file.size() - 8 - header.size());
-  return {std::move(entries), reader.take_metadata()};
-}
-
+/// The next bytes of the file, as T.
 template <class T> Tensor<T> read_tensor(CheckedFile& file, const Entry& entry) {
+  if (entry.dtype == "F64" && sizeof(T) == 4)
+    refuse(file, entry, "which float does not hold exactly; read it as double");
+  if (is_integer(entry.dtype))
+    refuse(file, entry, "expected F16, BF16, F32 or F64; read_safetensors_integers reads it");
+  if (!is_float(entry.dtype)) refuse(file, entry, "which is not supported; read the others by name");
   Tensor<T> tensor = Tensor<T>::uninitialised(*entry.shape);
   const std::span<T> values(tensor.mutable_data(), tensor.size());
-  if constexpr (sizeof(T) == 8) {
-    if (entry.dtype == "F64") {
-      read_elements<double>(file, values);
-      return tensor;
-    }
-  }
-  read_elements<float>(file, values);
+  constexpr auto never = [](std::size_t, auto) {};
+  if (entry.dtype == "F64")
+    read_elements<double>(file, values, never);
+  else if (entry.dtype == "F32")
+    read_elements<float>(file, values, never);
+  else if (entry.dtype == "F16")
+    read_elements<Half>(file, values, never);
+  else
+    read_elements<BFloat16>(file, values, never);
   return tensor;
+}
+
+Integers read_integers(CheckedFile& file, const Entry& entry) {
+  if (is_float(entry.dtype)) refuse(file, entry, "expected integers or BOOL; read_safetensors reads it");
+  if (!is_integer(entry.dtype)) refuse(file, entry, "which is not supported; read the others by name");
+  std::vector<std::int64_t> values(entry.shape->elements());
+  const auto read = [&]<class Stored>(Stored) {
+    read_elements<Stored>(file, std::span(values), [&](std::size_t i, auto value) {
+      refuse(file, entry, fmt::format("and its element {} is {}, which int64 does not hold", i, value));
+    });
+  };
+  const bool is_signed = entry.dtype[0] == 'I';
+  switch (*bytes_of(entry.dtype)) {
+    case 1: is_signed ? read(std::int8_t()) : read(std::uint8_t()); break;
+    case 2: is_signed ? read(std::int16_t()) : read(std::uint16_t()); break;
+    case 4: is_signed ? read(std::int32_t()) : read(std::uint32_t()); break;
+    default: is_signed ? read(std::int64_t()) : read(std::uint64_t());
+  }
+  const bool truth = entry.dtype == "BOOL";  // any byte but 0 is true
+  return {*entry.shape, [&](std::size_t i) { return truth ? std::int64_t{values[i] != 0} : values[i]; }};
+}
+
+/// The tensor of that name, where the file is then.
+const Entry& find_tensor(CheckedFile& file, const Description& description, const std::string& name) {
+  const auto found = std::ranges::find(description.entries, name, &Entry::name);
+  if (found == description.entries.end()) file.fail(fmt::format("there is no tensor {} in it", quote(name)));
+  file.seek(description.elements_begin + found->begin());
+  return *found;
 }
 
 }  // namespace
 
 void write_any(detail::OutputFile& out, const AnyTensorFile& file) {
   // Doubles first, so that all elements are aligned.
-  std::vector<Named> tensors(file.tensors.begin(), file.tensors.end());
+  std::vector<Named> tensors;
+  for (const auto& [name, any] : file.tensors)
+    std::visit([&, &name = name](const auto& tensor) { tensors.emplace_back(name, tensor); }, any);
   std::stable_partition(tensors.begin(), tensors.end(),
                         [](const Named& t) { return std::holds_alternative<Tensor<double>>(t.second); });
   write_file(out, std::move(tensors), file.metadata, true);
@@ -370,7 +228,7 @@ void write_any(detail::OutputFile& out, const AnyTensorFile& file) {
 AnyTensorFile read_any(std::string_view function, const std::string& path, std::string_view format, unsigned version) {
   CheckedFile file(function, path);
   AnyTensorFile result;
-  auto [entries, metadata] = read_description(file);
+  auto [entries, metadata, ignored] = read_description(file);
   const auto text = [&, &metadata = metadata](const char* name) {
     const auto found = metadata.find(name);
     return found == metadata.end() ? std::string() : found->second;
@@ -399,26 +257,53 @@ AnyTensorFile read_any(std::string_view function, const std::string& path, std::
 
 template <class T> void write_safetensors(const std::string& path, const TensorFile<T>& file) {
   OutputFile out("write_safetensors", path);
-  write_file(out, {file.tensors.begin(), file.tensors.end()}, file.metadata, false);
+  // Integers first, so that all elements are aligned.
+  std::vector<Named> tensors(file.integers.begin(), file.integers.end());
+  for (const auto& [name, tensor] : file.tensors) {
+    if (file.integers.contains(name)) out.fail(fmt::format("tensor {} is among the integers, too", quote(name)));
+    tensors.emplace_back(name, tensor);
+  }
+  write_file(out, std::move(tensors), file.metadata, false);
   out.commit();
 }
 
 template <class T> TensorFile<T> read_safetensors(const std::string& path) {
-  CheckedFile file("read_safetensors", path);
-  TensorFile<T> result;
-  auto [entries, metadata] = read_description(file);
-  for (const Entry& entry : entries)
-    if (entry.dtype == "F64" && sizeof(T) == 4)
-      file.fail(
-          fmt::format("tensor {} is F64, which float does not hold exactly; read it as double", quote(entry.name)));
-  for (const Entry& entry : entries) result.tensors.emplace(entry.name, read_tensor<T>(file, entry));
-  result.metadata = std::move(metadata);
-  return result;
+  constexpr std::string_view function = "read_safetensors";
+  return detail::naming(function, path, [&] {
+    CheckedFile file(function, path);
+    TensorFile<T> result;
+    auto [entries, metadata, ignored] = read_description(file);
+    for (const Entry& entry : entries)
+      if (is_integer(entry.dtype))
+        result.integers.emplace(entry.name, read_integers(file, entry));
+      else
+        result.tensors.emplace(entry.name, read_tensor<T>(file, entry));
+    result.metadata = std::move(metadata);
+    return result;
+  });
+}
+template <class T> Tensor<T> read_safetensors(const std::string& path, const std::string& name) {
+  constexpr std::string_view function = "read_safetensors";
+  return detail::naming(function, path, [&] {
+    CheckedFile file(function, path);
+    const Description description = read_description(file);
+    return read_tensor<T>(file, find_tensor(file, description, name));
+  });
+}
+Integers read_safetensors_integers(const std::string& path, const std::string& name) {
+  constexpr std::string_view function = "read_safetensors_integers";
+  return detail::naming(function, path, [&] {
+    CheckedFile file(function, path);
+    const Description description = read_description(file);
+    return read_integers(file, find_tensor(file, description, name));
+  });
 }
 
 template void write_safetensors(const std::string&, const TensorFile<float>&);
 template void write_safetensors(const std::string&, const TensorFile<double>&);
 template TensorFile<float> read_safetensors(const std::string&);
 template TensorFile<double> read_safetensors(const std::string&);
+template Tensor<float> read_safetensors(const std::string&, const std::string&);
+template Tensor<double> read_safetensors(const std::string&, const std::string&);
 
 }  // namespace xtape::data

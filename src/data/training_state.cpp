@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "../input_file.hpp"
 #include "safetensors_any.hpp"
 
 namespace xtape::data {
@@ -131,7 +132,7 @@ TrainingState::~TrainingState() = default;
 void TrainingState::read(const std::string& path) {
   if (impl_->file || !impl_->names.empty() || !impl_->settings.empty())
     throw ValueError(fmt::format("{}: a file is read once, and before anything is kept", function));
-  impl_->file = read_any(function, path, format, version);
+  impl_->file = detail::naming(function, path, [&] { return read_any(function, path, format, version); });
   impl_->path = path;
 }
 
