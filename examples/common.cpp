@@ -65,6 +65,17 @@ std::string reason(const std::exception& error, const CLI::App& app) {
   return fmt::format("{}: {}", app.get_name(), text);
 }
 
+// Of several processes each may have been started with options of its own. Folders and files may have other names on
+// other machines; what is in them is compared where it is read.
+void agree_on_options(const CLI::App& app, const xtape::mpi::World& world) {
+  world.agree("the program", app.get_name());
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string name = option->get_name();
+    if (name != "--help" && name != "--out" && name != "--data" && name != "--checkpoint" && name != "--serve")
+      world.agree(name, option_value(*option));
+  }
+}
+
 }  // namespace
 
 int run(CLI::App& app, int argc, char** argv, CommonOptions& options,
@@ -79,6 +90,7 @@ int run(CLI::App& app, int argc, char** argv, CommonOptions& options,
     parse(app, argc, argv);
     if (app.get_option_no_throw("--resume")) catch_signals(app.get_name(), argc, argv, *world);
     check_environment();
+    agree_on_options(app, *world);
     std::optional<OutputFolder> folder;
     if (options.writes) folder.emplace(options.out, options.files);
     const int status = body(*world);

@@ -108,8 +108,8 @@ Fit fit(const Options& options, const Vector& x, const Vector& y, double spread,
         examples::Resumable& run) {
   Fit best;
   std::size_t start = 0;
-  run.state.keep("start", start);
-  run.state.keep("best", best.theta);
+  run.state.keep("start", start, options.restarts);
+  run.state.keep("best", best.theta, {3});
   run.state.keep("best likelihood", best.log_likelihood);
   examples::Progress progress;
   while (start < options.restarts) {
@@ -122,7 +122,7 @@ Fit fit(const Options& options, const Vector& x, const Vector& y, double spread,
       const auto scope = run.state.scope("fit");
       run.state.parameters("theta", std::vector{theta});
       run.state.keep("adam", adam);
-      run.state.keep("step", step);
+      run.state.keep("step", step, options.steps);
       for (;;) {
         adam.options.learning_rate = schedule::linear(options.learning_rate, 0.01 * options.learning_rate,
                                                       schedule::progress(step, options.steps));

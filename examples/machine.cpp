@@ -48,7 +48,7 @@ Rbm<float> train_machine(const data::Dataset& set, const MachineTraining& traini
     run->state.parameters("W, b, a", rbm.parameters());
     run->state.keep("weights", weights);
     run->state.keep("biases", biases);
-    run->state.keep("particles", particles);
+    run->state.keep("particles", particles, {std::min(training.batch, set.size()), set.features()});
     run->state.keep("batches", stream);
     run->state.keep("rng", rng);
   }

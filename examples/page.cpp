@@ -37,7 +37,8 @@ Page::Page(const CommonOptions& common, const PageOptions& options, std::vector<
 
 void Page::keep_in(data::TrainingState& state) {
   state.keep("report epochs", epochs_);
-  for (std::size_t i = 0; i < values_.size(); ++i) state.keep(fmt::format("report curve {}", i), values_[i]);
+  for (std::size_t i = 0; i < values_.size(); ++i)
+    state.keep(fmt::format("report curve {}", i), values_[i], data::ListLength::exactly(epochs_.size()));
 }
 
 void Page::add(const std::vector<double>& values) {

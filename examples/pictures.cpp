@@ -67,14 +67,16 @@ void LossCurves::add(double train_loss, double valid_loss) {
   if (valid_loss < valid[best]) best = valid.size() - 1;
 }
 
-void LossCurves::keep_in(data::TrainingState& state) {
-  state.keep("curve epochs", epochs);
-  state.keep("curve training", train);
-  state.keep("curve validation", valid);
-  state.keep("best", best);
+void LossCurves::keep_in(data::TrainingState& state, std::size_t most_epochs) {
+  state.keep("curve epochs", epochs, {.most = most_epochs});
+  const auto as_many = data::ListLength::exactly(epochs.size());
+  state.keep("curve training", train, as_many);
+  state.keep("curve validation", valid, as_many);
+  state.keep("best", best, epochs.empty() ? 0 : epochs.size() - 1);
 }
 
 void LossCurves::summarise(Summary& summary, const std::string& name) const {
+  if (epochs.empty()) throw DataError("the checkpoint says that training is done, and holds no figures of any epoch");
   summary.add("best_epoch", epochs[best]);
   summary.add("best_train_" + name, train[best]);
   summary.add("best_valid_" + name, valid[best]);

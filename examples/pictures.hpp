@@ -40,7 +40,7 @@ struct LossCurves {
   std::size_t best = 0;  // index of the smallest on validation data
 
   void add(double train_loss, double valid_loss);
-  void keep_in(xtape::data::TrainingState& state);
+  void keep_in(xtape::data::TrainingState& state, std::size_t most_epochs);
   // best_epoch, and the losses there and at the end, under the given name.
   void summarise(Summary& summary, const std::string& name) const;
   void write(const std::string& path, const std::string& title, const std::string& y_label) const;

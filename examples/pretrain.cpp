@@ -87,10 +87,11 @@ Outcome fine_tune(const Options& options, const Layer& first, double rate, const
   run.state.keep("sgd", sgd);
   run.state.keep("batches", stream);
   run.state.keep("rng", rng);
-  run.state.keep("best epoch", outcome.best_epoch);
+  const std::size_t epochs = std::min(stream.epochs(), options.epochs);
+  run.state.keep("best epoch", outcome.best_epoch, epochs);
   run.state.keep("validation", outcome.valid);
   run.state.keep("test", outcome.test);
-  run.state.keep("curve", outcome.curve);
+  run.state.keep("curve", outcome.curve, data::ListLength::exactly(epochs));
   while (stream.epochs() < options.epochs) {
     {
       const auto [x, label] = stream.next();
@@ -137,6 +138,8 @@ void append(std::vector<double>& figures, const Outcome& outcome) {
 }
 Outcome outcome_at(const std::vector<double>& figures, std::size_t index, std::size_t epochs) {
   const double* const at = figures.data() + index * (3 + epochs);
+  if (!(at[0] >= 0 && at[0] <= static_cast<double>(epochs)))
+    throw DataError(fmt::format("the checkpoint has {} as the best of {} epochs", at[0], epochs));
   return {static_cast<std::size_t>(at[0]), at[1], at[2], {at + 3, at + 3 + epochs}};
 }
 
@@ -174,18 +177,18 @@ std::vector<Trial> run_trials(const Options& options, const data::Splits& data, 
   const std::size_t runs = trials.size() * options.seeds;
   std::vector<double> figures;  // of all runs so far
   std::size_t done = 0;
-  run.state.keep("done", done);
-  run.state.keep("figures", figures);
-  if (figures.size() != done * (3 + options.epochs) || done > runs)
-    throw DataError(fmt::format("the checkpoint has {} figures of {} runs", figures.size(), done));
+  run.state.keep("done", done, runs);
+  run.state.keep("figures", figures, data::ListLength::exactly(done * (3 + options.epochs)));
   for (std::size_t i = 0; i < done; ++i)
     trials[i % trials.size()].outcomes.push_back(outcome_at(figures, i, options.epochs));
   // First layers of this seed: those of a method and a length serve at every rate.
   std::map<std::pair<std::string, std::size_t>, Layer> layers;
   for (const Trial& trial : trials) layers[{trial.method, trial.pretrain_epochs}] = {};
   for (auto& [which, layer] : layers) {
-    run.state.keep(fmt::format("W {} {}", which.first, which.second), layer.W);
-    run.state.keep(fmt::format("b {} {}", which.first, which.second), layer.b);
+    run.state.keep(fmt::format("W {} {}", which.first, which.second), layer.W, {data.train.features(), options.hidden});
+    run.state.keep(fmt::format("b {} {}", which.first, which.second), layer.b, {options.hidden});
+    if (layer.W.defined() != layer.b.defined())
+      throw DataError(fmt::format("the checkpoint has half of the first layer of {}", which.first));
   }
   const std::size_t done_before = done;
   show(page, trials);

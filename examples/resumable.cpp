@@ -10,6 +10,8 @@
 #include <cctype>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
+#include <vector>
 
 namespace examples {
 namespace {
@@ -68,6 +70,18 @@ template <class T> std::uint32_t extend(std::uint32_t crc, std::span<const T> va
   return static_cast<std::uint32_t>(crc32_z(crc, reinterpret_cast<const Bytef*>(values.data()), values.size_bytes()));
 }
 
+// What a file holds, in a word.
+std::string content_of(const std::string& path) {
+  std::uint32_t crc = 0;
+  std::vector<char> part(1 << 20);
+  if (std::filesystem::is_regular_file(path))
+    for (std::ifstream file(path, std::ios::binary); file;) {
+      file.read(part.data(), static_cast<std::streamsize>(part.size()));
+      crc = extend(crc, std::span<const char>(part.data(), static_cast<std::size_t>(file.gcount())));
+    }
+  return fmt::format("CRC {:08x}", crc);
+}
+
 }  // namespace
 
 void ResumeOptions::add_to(CLI::App& to) {
@@ -118,11 +132,7 @@ Resumable::Resumable(const CommonOptions& common, const ResumeOptions& options, 
       every_(options.every) {
   if (!options.checkpoint.empty() && common.writes) lock_.emplace(path_ + ".lock", path_);
   const bool exists = std::filesystem::exists(std::filesystem::symlink_status(path_));
-  bool first_sees_it = exists;
-  world.broadcast(std::span(&first_sees_it, 1));
-  if (exists != first_sees_it)
-    throw xtape::DataError(fmt::format("{}: this process {} it, the first one {}; all must see the same folder", path_,
-                                       exists ? "sees" : "does not see", exists ? "does not" : "does"));
+  if (world.size() > 1) world.agree("the checkpoint", exists ? content_of(path_) : "no file");
   if (exists) {
     if (options.resume) {
       state.read(path_);
@@ -157,14 +167,18 @@ void Resumable::data(const xtape::data::Splits& splits) {
   std::uint32_t crc = 0;
   for (const auto* set : {&splits.train, &splits.valid, &splits.test})
     crc = extend(extend(crc, std::span(set->pixels)), std::span(set->labels));
-  state.setting("data", fmt::format("{} images of {} x {}, CRC {:08x}", splits.train.size(), splits.train.rows,
-                                    splits.train.cols, crc));
+  data(fmt::format("{} images of {} x {}, CRC {:08x}", splits.train.size(), splits.train.rows, splits.train.cols, crc));
 }
 
 void Resumable::data(std::string_view what, std::initializer_list<std::span<const double>> values) {
   std::uint32_t crc = 0;
   for (const auto span : values) crc = extend(crc, span);
-  state.setting("data", fmt::format("{}, CRC {:08x}", what, crc));
+  data(fmt::format("{}, CRC {:08x}", what, crc));
+}
+
+void Resumable::data(const std::string& text) {
+  world_.agree("the data", text);
+  state.setting("data", text);
 }
 
 void Resumable::write() {

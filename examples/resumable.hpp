@@ -61,8 +61,8 @@ struct Interrupted : std::exception {
 class Resumable {
  public:
   // Reads the file if asked for. Throws DataError if it cannot be, or if one is there that no finished run has left and
-  // was not asked for: it would be overwritten; if another process has the same --checkpoint. The processes must
-  // outlive it.
+  // was not asked for: it would be overwritten; if another process has the same --checkpoint. Throws MpiError if the
+  // processes see different files, or (data()) have different data. The processes must outlive it.
   Resumable(const CommonOptions& common, const ResumeOptions& options,
             const xtape::mpi::World& world = xtape::mpi::World::alone());
   ~Resumable();
@@ -87,6 +87,7 @@ class Resumable {
   void finish();
 
  private:
+  void data(const std::string& text);
   void write();
 
   const xtape::mpi::World& world_;

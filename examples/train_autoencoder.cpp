@@ -39,7 +39,7 @@ int train(const Options& options) {
   examples::EpochReport report(training.epochs, train.size());
   examples::LossCurves losses;
   report.keep_in(run.state);
-  losses.keep_in(run.state);
+  losses.keep_in(run.state, options.training.epochs);
   examples::Page page(options, options.page, {{"loss", training.loss + " an image", {"training", "validation"}}});
   page.keep_in(run.state);
   const auto show = [&](const examples::Autoencoder& now, std::size_t epoch) {

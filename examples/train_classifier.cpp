@@ -97,11 +97,13 @@ viz::Image filters(const Options& options, const Model& model, const data::Datas
 struct Outcomes {
   std::vector<double> best_epoch, valid, test, seconds;  // accuracies in percent
 
-  void keep_in(data::TrainingState& state) {
-    state.keep("best epochs", best_epoch);
-    state.keep("validation", valid);
-    state.keep("test", test);
-    state.keep("seconds", seconds);
+  // Of all seeds but the last at most, which ends the run.
+  void keep_in(data::TrainingState& state, std::size_t seeds) {
+    state.keep("test", test, {.most = seeds - 1});
+    const auto as_many = data::ListLength::exactly(test.size());
+    state.keep("best epochs", best_epoch, as_many);
+    state.keep("validation", valid, as_many);
+    state.keep("seconds", seconds, as_many);
   }
 };
 
@@ -125,11 +127,11 @@ Model train(const Options& options, const data::Splits& data, std::uint64_t seed
   run.state.keep("sgd", sgd);
   run.state.keep("batches", stream);
   run.state.keep("rng", rng);
-  run.state.keep("best epoch", best_epoch);
+  run.state.keep("best epoch", best_epoch, options.epochs);
   run.state.keep("best accuracy", best_accuracy);
   run.state.keep("loss", loss_sum);
   run.state.keep("right", right_sum);
-  run.state.keep("seen", seen);
+  run.state.keep("seen", seen, data.train.size());
   run.state.keep("seconds", seconds);
 
   world.broadcast(model.parameters());
@@ -223,7 +225,7 @@ int train_all(const Options& options, const mpi::World& world) {
       {{"cross-entropy", "nats", {"training", "validation"}}, {"accuracy", "%", {"training", "validation"}}});
   page.keep_in(run.state);
   Outcomes outcomes;
-  outcomes.keep_in(run.state);
+  outcomes.keep_in(run.state, options.seeds);
   Model model;
   while (outcomes.test.size() < options.seeds) {
     const std::size_t i = outcomes.test.size();

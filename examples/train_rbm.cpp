@@ -93,7 +93,7 @@ int train(const Options& options, const mpi::World& world) {
   examples::EpochReport report(options.training.epochs, train.size());
   examples::LossCurves losses;
   report.keep_in(run.state);
-  losses.keep_in(run.state);
+  losses.keep_in(run.state, options.training.epochs);
   examples::Page page(options, options.page,
                       {{"reconstruction", "cross-entropy, nats an image", {"training", "validation"}},
                        {"free energy of validation less training images", "nats", {"gap"}},

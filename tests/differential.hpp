@@ -18,7 +18,7 @@ template <class T> double units(T a, Real truth, Real scale, double floor) {
                    std::abs(a) > Limits::max() / 8
                ? 0
                : infinity<double>;
-  const Real size = std::clamp<Real>(scale, static_cast<Real>(Limits::min()) * floor, Limits::max() / 2);
+  const Real size = std::clamp<Real>(scale, static_cast<Real>(Limits::min()) * floor, Limits::max());
   const Real unit = std::ldexp(Real(1), std::ilogb(size) - Limits::digits + 1);
   return static_cast<double>(std::abs(static_cast<Real>(a) - truth) / unit);
 }

@@ -1,9 +1,12 @@
-// What needs a process of its own: `xtape_limits memory` under a limit of the address space, `xtape_limits static` with
-// tensors, a tape and a NoGrad of static storage, `xtape_limits ends` with gradients at every moment at which a thread
-// or the process ends, `xtape_limits give_back` with a large tape. Status 0 if all is well.
+// What needs a process of its own: `xtape_limits memory` and `xtape_limits blas` under a limit of the address space,
+// `xtape_limits static` with tensors, a tape and a NoGrad of static storage, `xtape_limits ends` with gradients at
+// every moment at which a thread or the process ends, `xtape_limits give_back` with a large tape. Status 0 if all is
+// well.
 #include <xtape/memory.hpp>
 #include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/decompositions.hpp>
 #include <xtape/ops/elementwise.hpp>
+#include <xtape/ops/linalg.hpp>
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/tape.hpp>
@@ -200,9 +203,41 @@ int give_back() {
 
 }  // namespace
 
+// OpenBLAS's buffer does not fit, then it does: hanging is what must not happen, so an alarm ends the process.
+int blas_under_limit() {
+  if (sanitized) return 0;
+  alarm(20);
+  std::size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const std::size_t used = pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  rlimit limit{};
+  getrlimit(RLIMIT_AS, &limit);
+  const rlim_t whole = limit.rlim_cur;
+  limit.rlim_cur = used + (rlim_t{64} << 20);
+  if (setrlimit(RLIMIT_AS, &limit) != 0) return fail("setrlimit");
+  const D few = ones<double>({4, 300}), square = ones<double>({300, 300}),
+          symmetric = square + diag(full<double>({300}, 300.0));
+  const auto refused = [](const auto& op) {
+    try {
+      op();
+    } catch (const MemoryError& error) {
+      return std::strstr(error.what(), "out of memory: OpenBLAS takes ") != nullptr &&
+             std::strstr(error.what(), "(ulimit -v)") != nullptr;
+    }
+    return false;
+  };
+  if (!refused([&] { matmul(few, square); })) return fail("a product was not refused");
+  if (!refused([&] { matmul(square, ones<double>({300})); })) return fail("a product with a vector was not refused");
+  if (!refused([&] { cholesky(symmetric); })) return fail("a factorisation was not refused");
+  limit.rlim_cur = whole;
+  setrlimit(RLIMIT_AS, &limit);
+  return matmul(few, square).data()[0] == 300 ? 0 : fail("a wrong product");
+}
+
 int main(int count, char** arguments) {
   if (count != 2) return fail("memory, static, ends or give_back?");
   if (std::strcmp(arguments[1], "memory") == 0) return under_limit();
+  if (std::strcmp(arguments[1], "blas") == 0) return blas_under_limit();
   if (std::strcmp(arguments[1], "ends") == 0) return at_ends();
   if (std::strcmp(arguments[1], "give_back") == 0) return give_back();
   make_statics();

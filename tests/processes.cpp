@@ -13,6 +13,8 @@
 #include <xtape/ops/shape.hpp>
 #include <xtape/optim.hpp>
 
+#include <fmt/format.h>
+
 #include <limits>
 #include <optional>
 #include <string>
@@ -217,6 +219,23 @@ TEST_CASE("processes: broadcast, sum, gather") {
   for (std::size_t i = 0, row = 0; i < world().size(); ++i)
     for (std::size_t k = 0; k < i; ++k, ++row)
       for (std::size_t j = 0; j < 3; ++j) CHECK(all.data()[3 * row + j] == static_cast<double>(i));
+}
+
+TEST_CASE("processes: what is the same on all agrees, and what is not is told with who has it") {
+  world().agree("a setting", "100");
+  world().agree("nothing", "");
+  if (world().size() == 1) return;
+  for (const std::size_t odd : {std::size_t{0}, world().size() - 1}) {
+    std::string said;
+    try {
+      world().agree("--hidden", world().rank() == odd ? std::string("5\xc3\xa4") : std::string("100"));
+    } catch (const mpi::MpiError& error) {
+      said = error.what();
+    }
+    CHECK_MESSAGE(said.starts_with("mpi: --hidden differs: "), said);
+    CHECK_MESSAGE(said.find(fmt::format("5\xc3\xa4 on process {}", odd)) != std::string::npos, said);
+    CHECK_MESSAGE(said.find("100 on process") != std::string::npos, said);
+  }
 }
 
 TEST_CASE("processes: contrastive divergence of the parts is the whole's, with chains of their own") {

@@ -220,6 +220,11 @@ TEST_CASE("limits: under a limit of the system's, memory ends in an error, and w
   CHECK_MESSAGE(run_under_limit.status == 0, run_under_limit.err);
 }
 
+TEST_CASE("limits: where OpenBLAS's buffers have no room, products are errors, and do not wait for ever") {
+  const Run run_blas = run("../tests/xtape_limits", "blas");
+  CHECK_MESSAGE(run_blas.status == 0, run_blas.err);
+}
+
 TEST_CASE("limits: tensors, tapes and NoGrads of static storage may end after their thread") {
   const Run run_static = run("../tests/xtape_limits", "static");
   CHECK_MESSAGE(run_static.status == 0, run_static.err);

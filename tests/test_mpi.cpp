@@ -17,6 +17,7 @@
 
 #include "child.hpp"
 #include "programs.hpp"
+#include "trainings.hpp"
 
 using namespace xtape;
 
@@ -252,6 +253,43 @@ TEST_CASE("mpi: what all processes find wrong is said once") {
   const Run help = run_on(3, training("train_rbm"), "--help");
   CHECK(help.status == 0);
   CHECK_MESSAGE(lines_of(help.out, "Usage") == 1, help.out);
+}
+
+TEST_CASE("mpi: processes that were started with other options, data or checkpoints say so and end") {
+  SKIP_WITHOUT_MPIRUN
+  const Folder data, other_data, out;
+  write_digits(data.string(), 1, 60, 10);
+  write_digits(other_data.string(), 2, 60, 10);
+  // The first process's arguments, and the second one's.
+  const auto refusal = [&](const std::string& first, const std::string& second) {
+    const Folder text;
+    const std::string program = training("train_rbm"), more = " --epochs 1 --sample-steps 0 --out " + out.string();
+    auto words = on(1, program, first + more);
+    const auto others = on(1, program, second + more);
+    words.push_back(":");
+    // The options of mpirun's own stand once.
+    const auto from = std::ranges::find(others, program);
+    words.insert(words.end(), {"-n", "1"});
+    words.insert(words.end(), from, others.end());
+    Child child(words, text / "out", text / "err");
+    CHECK(child.ends_within(60));
+    CHECK(child.wait() == 2);
+    const std::string error = content_of(text / "err");
+    CHECK_MESSAGE(lines_of(error, "train_rbm: ") == 1, error);
+    CHECK_MESSAGE(lines_of(error, "process") == 0, error);
+    return error;
+  };
+  const auto says = [](const std::string& error, const std::string& part) {
+    CHECK_MESSAGE(error.find("train_rbm: mpi: " + part) != std::string::npos, error);
+  };
+  const std::string same = "--data " + data.string() + " --hidden 10";
+  says(refusal(same, "--data " + data.string() + " --hidden 20"), "--hidden differs: 10 on process 0, 20 on process 1");
+  says(refusal(same, same + " --resume"), "--resume differs: ");
+  says(refusal(same, "--data " + other_data.string() + " --hidden 10"), "the data differs: 60 images of 28 x 28, CRC ");
+  const Folder elsewhere;
+  REQUIRE(run("train_rbm", same + " --epochs 1 --sample-steps 0 --out " + elsewhere.string()).status == 0);
+  says(refusal(same + " --resume", same + " --resume --checkpoint " + (elsewhere / "checkpoint.safetensors")),
+       "the checkpoint differs: no file on process 0, CRC ");
 }
 
 TEST_CASE("mpi: train_classifier has the loss curve of one process, and one set of files") {

@@ -1,6 +1,5 @@
 #include <xtape/data/training_state.hpp>
 #include <xtape/error.hpp>
-#include <xtape/parameters.hpp>
 
 #include <fmt/format.h>
 
@@ -169,8 +168,7 @@ void TrainingState::setting(const std::string& name, const std::string& value) {
   impl_->file->metadata.erase(found);
 }
 
-template <class T> void TrainingState::parameters(const std::string& name, const std::vector<Tensor<T>>& listed) {
-  const std::vector<Tensor<T>> tensors = distinct(listed);
+template <class T> void TrainingState::parameters(const std::string& name, const std::vector<Tensor<T>>& tensors) {
   const auto element = [](const std::string& full, std::size_t i) { return fmt::format("{}.{}", full, i); };
   impl_->add(
       name,
@@ -195,12 +193,22 @@ template <class T> void TrainingState::parameters(const std::string& name, const
 }
 
 template <class T> void TrainingState::keep(const std::string& name, Tensor<T>& tensor) {
+  keep_if(name, tensor, static_cast<const Shape*>(nullptr));
+}
+template <class T> void TrainingState::keep(const std::string& name, Tensor<T>& tensor, const Shape& shape) {
+  keep_if(name, tensor, &shape);
+}
+template <class T> void TrainingState::keep_if(const std::string& name, Tensor<T>& tensor, const Shape* shape) {
   impl_->add(
       name,
       [&](const std::string& full) {
         int defined = 0;
         impl_->take_numbers(full, defined);
-        tensor = defined != 0 ? impl_->take_tensor<T>(full) : Tensor<T>();
+        const Tensor<T> value = defined != 0 ? impl_->take_tensor<T>(full) : Tensor<T>();
+        if (shape && value.defined() && value.shape() != *shape)
+          impl_->fail(fmt::format("tensor '{}' has shape {}, this run's has {}", full, to_string(value.shape()),
+                                  to_string(*shape)));
+        tensor = value;
       },
       [&tensor](AnyTensorFile& out, const std::string& full) {
         Impl::put_text(out, full, join(static_cast<int>(tensor.defined())));
@@ -327,8 +335,17 @@ void TrainingState::keep(const std::string& name, bool& value) {
 }
 
 void TrainingState::keep(const std::string& name, std::size_t& value) {
+  keep(name, value, std::numeric_limits<std::size_t>::max());
+}
+void TrainingState::keep(const std::string& name, std::size_t& value, std::size_t most) {
   impl_->add(
-      name, [&](const std::string& full) { impl_->take_numbers(full, value); },
+      name,
+      [&](const std::string& full) {
+        std::size_t number = 0;
+        impl_->take_numbers(full, number);
+        if (number > most) impl_->fail(fmt::format("'{}' is {}, in this run at most {}", full, number, most));
+        value = number;
+      },
       [&value](AnyTensorFile& out, const std::string& full) { Impl::put_text(out, full, join(value)); });
 }
 
@@ -338,13 +355,17 @@ void TrainingState::keep(const std::string& name, double& value) {
       [&value](AnyTensorFile& out, const std::string& full) { Impl::put_text(out, full, join(value)); });
 }
 
-void TrainingState::keep(const std::string& name, std::vector<double>& values) {
+void TrainingState::keep(const std::string& name, std::vector<double>& values) { keep(name, values, ListLength()); }
+void TrainingState::keep(const std::string& name, std::vector<double>& values, const ListLength& length) {
   impl_->add(
       name,
       [&](const std::string& full) {
         const auto tensor = impl_->take_tensor<double>(full);
         if (tensor.shape().size() != 1)
           impl_->fail(fmt::format("tensor '{}' has shape {}, this run's is a list", full, to_string(tensor.shape())));
+        if (tensor.size() < length.least || tensor.size() > length.most)
+          impl_->fail(fmt::format("list '{}' has {} numbers, this run's {} {}", full, tensor.size(),
+                                  length.least == length.most ? "has" : "has at most", length.most));
         values.assign(tensor.span().begin(), tensor.span().end());
       },
       [&values](AnyTensorFile& out, const std::string& full) {
@@ -376,6 +397,7 @@ TrainingState::Scope::~Scope() {
 #define XTAPE_TRAINING_STATE(T)                                                               \
   template void TrainingState::parameters(const std::string&, const std::vector<Tensor<T>>&); \
   template void TrainingState::keep(const std::string&, Tensor<T>&);                          \
+  template void TrainingState::keep(const std::string&, Tensor<T>&, const Shape&);            \
   template void TrainingState::keep(const std::string&, optim::Sgd<T>&);                      \
   template void TrainingState::keep(const std::string&, optim::Adam<T>&);                     \
   template void TrainingState::keep(const std::string&, GibbsChain<T>&);

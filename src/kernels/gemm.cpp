@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "blas_memory.hpp"
 #include "gemm_simd.hpp"
 #include "parallel.hpp"
 
@@ -24,18 +25,22 @@ blasint to_blas(std::size_t n) {
 
 void call(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint n, blasint m, blasint k, const float* a, blasint lda,
           const float* b, blasint ldb, float beta, float* c, blasint ldc) {
+  need_blas_memory();
   cblas_sgemm(CblasRowMajor, ta, tb, n, m, k, 1.0F, a, lda, b, ldb, beta, c, ldc);
 }
 void call(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, blasint n, blasint m, blasint k, const double* a, blasint lda,
           const double* b, blasint ldb, double beta, double* c, blasint ldc) {
+  need_blas_memory();
   cblas_dgemm(CblasRowMajor, ta, tb, n, m, k, 1.0, a, lda, b, ldb, beta, c, ldc);
 }
 void call(CBLAS_TRANSPOSE t, blasint rows, blasint columns, const float* a, blasint lda, const float* x, float beta,
           float* y) {
+  need_blas_memory();
   cblas_sgemv(CblasRowMajor, t, rows, columns, 1.0F, a, lda, x, 1, beta, y, 1);
 }
 void call(CBLAS_TRANSPOSE t, blasint rows, blasint columns, const double* a, blasint lda, const double* x, double beta,
           double* y) {
+  need_blas_memory();
   cblas_dgemv(CblasRowMajor, t, rows, columns, 1.0, a, lda, x, 1, beta, y, 1);
 }
 

@@ -3,6 +3,7 @@
 #include <xtape/detail/memory.hpp>
 #include <xtape/error.hpp>
 
+#include "blas_memory.hpp"
 #include "strided.hpp"
 
 #include <cblas.h>
@@ -19,7 +20,9 @@
 namespace xtape::kernels {
 namespace {
 
+// Every call of LAPACK comes through here.
 int to_int(std::size_t n) {
+  need_blas_memory();
   if (n > static_cast<std::size_t>(std::numeric_limits<int>::max()))
     throw ShapeError("linear algebra: an extent is larger than LAPACK can address");
   return static_cast<int>(n);

@@ -3,10 +3,12 @@
 #include "transport.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <map>
 #include <numeric>
 #include <string_view>
 
@@ -76,6 +78,34 @@ template <class T> void World::broadcast(const std::vector<Tensor<T>>& leaves) c
 
 void World::sum(std::span<double> values) const {
   if (size_ > 1) transport::sum(values.data(), values.size());
+}
+
+void World::agree(std::string_view what, std::string_view text) const {
+  if (size_ == 1) return;
+  // Every text at its own place among all, as numbers that sums of double carry exactly.
+  std::vector<double> lengths(size_);
+  lengths[rank_] = static_cast<double>(text.size());
+  sum(lengths);
+  std::vector<std::size_t> ends(size_);
+  std::partial_sum(lengths.begin(), lengths.end(), ends.begin(), [](auto a, auto b) { return a + b; });
+  std::vector<double> bytes(ends.back());
+  for (std::size_t i = 0; i < text.size(); ++i)
+    bytes[ends[rank_] - text.size() + i] = static_cast<double>(static_cast<unsigned char>(text[i]));
+  sum(bytes);
+  std::map<std::string, std::vector<std::size_t>> ranks;  // of each text
+  std::vector<std::string> order;
+  for (std::size_t rank = 0, at = 0; rank < size_; at = ends[rank++]) {
+    std::string given;
+    for (std::size_t i = at; i < ends[rank]; ++i) given += static_cast<char>(static_cast<unsigned char>(bytes[i]));
+    if (!ranks.contains(given)) order.push_back(given);
+    ranks[given].push_back(rank);
+  }
+  if (order.size() == 1) return;
+  std::string parts;
+  for (const std::string& given : order)
+    parts += fmt::format("{}{} on {} {}", parts.empty() ? "" : ", ", given.empty() ? "nothing" : given,
+                         ranks[given].size() == 1 ? "process" : "processes", fmt::join(ranks[given], " and "));
+  throw MpiError(fmt::format("mpi: {} differs: {}", what, parts));
 }
 
 template <class T> Tensor<T> World::gather(const Tensor<T>& x) const {

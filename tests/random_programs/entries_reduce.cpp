@@ -21,9 +21,13 @@ Jet variance_of(const Slice& v, std::size_t ddof) {
   for (const Jet& x : v) s += (x - mean_of(v)) * (x - mean_of(v));
   return s / (v.size() - ddof);
 }
-// sqrt(s) of a sum of squares: it has a kink at 0, and large derivatives near it; it is 0 all along a line of zeros.
-Jet root_of(const Jet& s) {
-  if (s == Jet(0)) return 0;
+// sqrt(s) of a sum of so many squares: it has a kink at 0, also all along a line of zeros, and large derivatives near
+// it.
+Jet root_of(const Jet& s, std::size_t squares) {
+  if (s == Jet(0)) {
+    if (squares > 1) nearest_kink = 0;
+    return 0;
+  }
   if (s.value < 1e-6) nearest_kink = 0;
   return sqrt(s);
 }
@@ -36,7 +40,7 @@ Jet norm_of(const Slice& v, double p) {
   Jet s = 0;
   if (p == 2) {
     for (const Jet& x : v) s += x * x;
-    return root_of(s);
+    return root_of(s, v.size());
   }
   for (const Jet& x : v) {
     const Jet size = abs(x);
@@ -70,7 +74,7 @@ std::optional<Step> draw_variance(Draw& draw, bool root) {
       [=](const auto& t) { return root ? stddev(t[0], axes, options) : var(t[0], axes, options); },
       reduced<Jet>(axes, options.keepdims, [=](const Slice& v) {
         const Jet variance = variance_of(v, options.ddof);
-        return root ? root_of(variance) : variance;
+        return root ? root_of(variance, v.size()) : variance;
       }));
 }
 

@@ -159,6 +159,23 @@ TEST_CASE("random programs: the reference's derivatives are those of its values"
   CHECK(checked > 300);
 }
 
+namespace {
+// The ops that depend on a parameter. What a program computes of constants alone has no part in a wrong gradient, and
+// taking it out would draw the rest anew.
+std::size_t ops_on_the_way(const Program& program) {
+  const auto& steps = program.steps();
+  std::vector<bool> varies;
+  std::size_t all = 0, varying = 0;
+  for (const Step& step : steps) {
+    const bool from_parameter = std::ranges::any_of(step.inputs, [&](std::size_t line) { return varies[line]; });
+    varies.push_back(step.op ? from_parameter : !step.constant);
+    all += step.op.has_value();
+    varying += step.op && from_parameter;
+  }
+  return varying > 0 ? varying : all;
+}
+}  // namespace
+
 TEST_CASE("random programs: ops that are wrong are found, in short programs") {
   const auto found = [](const std::string& name, const std::function<Op(const Op&)>& change) {
     const auto table = with_wrong(name, change);
@@ -166,9 +183,7 @@ TEST_CASE("random programs: ops that are wrong are found, in short programs") {
     INFO(name);
     REQUIRE(tally.failures.size() == 1);
     INFO(tally.failures[0]);
-    std::size_t ops = 0;
-    for (const Step& step : tally.least.steps()) ops += step.op.has_value();
-    CHECK(ops <= 3);
+    CHECK(ops_on_the_way(tally.least) <= 3);
     return tally.failures[0];
   };
   using std::string;

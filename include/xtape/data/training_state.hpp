@@ -25,11 +25,19 @@
 #include <xtape/rng.hpp>
 #include <xtape/tensor.hpp>
 
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace xtape::data {
+
+/// How many numbers a list that is read may hold.
+struct ListLength {
+  std::size_t least = 0, most = std::numeric_limits<std::size_t>::max();
+  /// So many and no others.
+  static ListLength exactly(std::size_t count) { return {count, count}; }
+};
 
 /// Remembers what belongs to a run. After read(), whatever is kept is given the file's value at once; write() writes
 /// what everything is at that time. Kept objects must live until the last write(), or until their scope ends.
@@ -53,6 +61,9 @@ class TrainingState {
 
   // All below throw ValueError if the name is taken, and DataError if a file was read and holds nothing of the name, or
   // something of another kind; the message shows both shapes or both values.
+  //
+  // A checksum tells damage, not intent: a file may hold any numbers. What a run uses as an index, as a count or beside
+  // other lists says what it may be, by `most`, a length or a shape, and is refused otherwise.
 
   /// Something on which the run depends but which it does not change.
   void setting(const std::string& name, const std::string& value);
@@ -61,6 +72,8 @@ class TrainingState {
   template <class T> void parameters(const std::string& name, const std::vector<Tensor<T>>& tensors);
   /// A handle, rebound to a new leaf without gradient when read. Of any shape; may be undefined.
   template <class T> void keep(const std::string& name, Tensor<T>& tensor);
+  /// Of this shape alone, or undefined.
+  template <class T> void keep(const std::string& name, Tensor<T>& tensor, const Shape& shape);
   template <class T> void keep(const std::string& name, optim::Sgd<T>& optimiser);
   template <class T> void keep(const std::string& name, optim::Adam<T>& optimiser);
   /// Its machine is not among what is kept.
@@ -70,8 +83,12 @@ class TrainingState {
   void keep(const std::string& name, Rng& rng);
   void keep(const std::string& name, bool& value);
   void keep(const std::string& name, std::size_t& value);
+  /// A count or an index that is at most `most` in every run like this one.
+  void keep(const std::string& name, std::size_t& value, std::size_t most);
   void keep(const std::string& name, double& value);
   void keep(const std::string& name, std::vector<double>& values);
+  /// A list of such a length.
+  void keep(const std::string& name, std::vector<double>& values, const ListLength& length);
   void keep(const std::string& name, std::string& text);  ///< UTF-8
 
   /// What is kept while it lives has names of its own, and is forgotten with it: a part of a run, such as one of
@@ -94,6 +111,8 @@ class TrainingState {
   [[nodiscard]] Scope scope(const std::string& name) { return {*this, name}; }
 
  private:
+  template <class T> void keep_if(const std::string& name, Tensor<T>& tensor, const Shape* shape);
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

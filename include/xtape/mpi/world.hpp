@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -61,6 +62,12 @@ class World {
   /// On the first process the rows of all, in the processes' order; on the others an undefined tensor. x: (n, ...),
   /// with an n of its own on each process.
   template <class T> Tensor<T> gather(const Tensor<T>& x) const;
+
+  /// Throws MpiError on all processes, unless all give the same text: `mpi: --hidden differs: 100 on processes 0 and 2,
+  /// 50 on process 1`. For what all must have alike before they work together: settings, a checksum of the data, a
+  /// checkpoint. Each process may have been started with a command of its own, and would otherwise run on with models,
+  /// batches or numbers of steps that are not the others'.
+  void agree(std::string_view what, std::string_view text) const;
 
   /// Prints a line on stderr and ends all processes, this one and so mpirun with that status. If all processes call it
   /// within a second, as they do where all find the same wrong, the first one alone prints.
