@@ -266,12 +266,17 @@ Handle<TensorImpl>* Recording::sum_of(Sweep& sweep, const Edge& edge) {
 }
 
 Handle<TensorImpl> Recording::lend_sum(Sweep& sweep, const Edge& edge) const {
-  const Handle<TensorImpl>* const sum = sum_of(sweep, edge);
+  Handle<TensorImpl>* const sum = sum_of(sweep, edge);
   if (!sum || !*sum) return {};
-  const TensorImpl& so_far = **sum;
   const bool inside = edge.node != Edge::none;
-  if (!(inside ? nodes_[edge.node].has_shape(so_far.shape) : edge.source->shape == so_far.shape)) return {};
-  if (so_far.dtype != (inside ? nodes_[edge.node].dtype : edge.source->dtype)) return {};
+  if ((*sum)->dtype != (inside ? nodes_[edge.node].dtype : edge.source->dtype)) return {};
+  const Shape shape = inside ? nodes_[edge.node].shape() : edge.source->shape;
+  if ((*sum)->shape != shape) {
+    // A single element that stands for all is spread now: the sum is the same to the bit as where it came spread.
+    if ((*sum)->size != 1 || (*sum)->shape.size() != shape.size()) return {};
+    *sum = spread_to_shape(*sum, shape);
+  }
+  const TensorImpl& so_far = **sum;
   // In a recorded sweep it is an op's result; what nobody holds nobody reads, not even that op's pullback.
   const bool free_to_write = so_far.link.recording == 0 || (sweep.create_graph && links(so_far));
   return so_far.refs.unique() && so_far.storage->refs.unique() && free_to_write ? *sum : Handle<TensorImpl>();
