@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <map>
 #include <new>
 
@@ -17,10 +18,15 @@ namespace xtape {
 namespace detail {
 namespace {
 
-std::int64_t now() noexcept {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
+Moment now() noexcept {
+  timespec used{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return {
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count(),
+      std::int64_t{used.tv_sec} * 1'000'000'000 + used.tv_nsec};
 }
+Moment operator-(const Moment& a, const Moment& b) noexcept { return {a.wall - b.wall, a.processor - b.processor}; }
+Moment operator+(const Moment& a, const Moment& b) noexcept { return {a.wall + b.wall, a.processor + b.processor}; }
 
 std::size_t thread_number() noexcept {
   static std::atomic<std::size_t> next{0};
@@ -34,17 +40,18 @@ Profiler::Profiler() : last_(now()) {}
 void Profiler::swept() noexcept { last_ = now(); }
 
 void Profiler::recorded(const char* name, const TensorImpl& value) {
-  const std::int64_t end = now();
-  profile_.events.push_back(
-      {name, false, thread_number(), last_, end - last_, end - last_, value.shape, value.size * value.element_bytes()});
-  inside_ += end - last_;
+  const Moment time = now() - last_;
+  profile_.events.push_back({name, false, thread_number(), last_.wall, time.wall, time.wall, value.shape,
+                             value.size * value.element_bytes(), time.processor});
+  inside_ = inside_ + time;
   last_ = now();
 }
 
 ProfiledPullback::ProfiledPullback(Profiler& profiler, const Node& node)
     : profiler_(profiler), event_{node.name, true, thread_number(), 0, 0, 0, node.shape(), 0} {
-  inside_before_ = std::exchange(profiler_.inside_, 0);
-  profiler_.last_ = event_.start = now();
+  inside_before_ = std::exchange(profiler_.inside_, {});
+  profiler_.last_ = start_ = now();
+  event_.start = start_.wall;
 }
 
 void ProfiledPullback::count_bytes(Gradients& gradients) noexcept {
@@ -54,10 +61,11 @@ void ProfiledPullback::count_bytes(Gradients& gradients) noexcept {
 }
 
 ProfiledPullback::~ProfiledPullback() {
-  const std::int64_t end = now();
-  event_.duration = end - event_.start;
-  event_.own_duration = event_.duration - profiler_.inside_;
-  profiler_.inside_ = inside_before_ + event_.duration;
+  const Moment time = now() - start_, own = time - profiler_.inside_;
+  event_.duration = time.wall;
+  event_.own_duration = own.wall;
+  event_.processor = own.processor;
+  profiler_.inside_ = inside_before_ + time;
   try {
     if (returned_) profiler_.profile_.events.push_back(std::move(event_));
   } catch (const std::bad_alloc&) {  // without memory the event is lost, not the program
@@ -73,6 +81,7 @@ std::vector<Profile::Row> Profile::rows() const {
     Row& row = by_op[event.op];
     ++(event.backward ? row.backward_calls : row.calls);
     (event.backward ? row.backward : row.forward) += 1e-9 * static_cast<double>(event.own_duration);
+    row.processor += 1e-9 * static_cast<double>(event.processor);
     (event.backward ? row.gradient_bytes : row.output_bytes) += event.bytes;
   }
   std::vector<Row> rows;
@@ -101,16 +110,19 @@ std::string to_string(const Profile& profile) {
     sum.backward_calls += row.backward_calls;
     sum.forward += row.forward;
     sum.backward += row.backward;
+    sum.processor += row.processor;
     sum.output_bytes += row.output_bytes;
     sum.gradient_bytes += row.gradient_bytes;
   }
-  std::string text = fmt::format("{:{}} {:>8} {:>12} {:>8} {:>12} {:>12} {:>7} {:>9} {:>9}\n", "op", width, "forward",
-                                 "time", "backward", "time", "total", "share", "outputs", "gradients");
+  std::string text =
+      fmt::format("{:{}} {:>8} {:>12} {:>8} {:>12} {:>12} {:>12} {:>7} {:>9} {:>9}\n", "op", width, "forward", "time",
+                  "backward", "time", "total", "processor", "share", "outputs", "gradients");
   const auto add = [&](const Profile::Row& row) {
     const double share = sum.total() > 0 ? 100 * row.total() / sum.total() : 0;
-    text += fmt::format("{:{}} {:8} {:>9.3f} ms {:8} {:>9.3f} ms {:>9.3f} ms {:5.1f} % {:>9} {:>9}\n", row.op, width,
-                        row.calls, 1e3 * row.forward, row.backward_calls, 1e3 * row.backward, 1e3 * row.total(), share,
-                        detail::bytes_text(row.output_bytes), detail::bytes_text(row.gradient_bytes));
+    text += fmt::format("{:{}} {:8} {:>9.3f} ms {:8} {:>9.3f} ms {:>9.3f} ms {:>9.3f} ms {:5.1f} % {:>9} {:>9}\n",
+                        row.op, width, row.calls, 1e3 * row.forward, row.backward_calls, 1e3 * row.backward,
+                        1e3 * row.total(), 1e3 * row.processor, share, detail::bytes_text(row.output_bytes),
+                        detail::bytes_text(row.gradient_bytes));
   };
   for (const auto& row : rows) add(row);
   add(sum);

@@ -86,21 +86,29 @@ void set_requires_grad(TensorImpl& leaf, bool requires_grad) {
 namespace xtape {
 namespace {
 
-// One axis after the other, innermost last.
+// One axis after the other, innermost last. With edges, of a longer axis only so many elements at its ends: three of
+// the last two axes, one of the others.
 template <class T>
-void append_values(std::string& text, const Tensor<T>& x, std::size_t axis, std::size_t& next, int digits) {
+void append_values(std::string& text, const Tensor<T>& x, std::size_t axis, std::size_t first, bool edges, int digits) {
   if (axis == x.dimension()) {
-    const T value = x.data()[next++];
+    const T value = x.data()[first];
     if (std::isnan(value))
       text += "nan";  // fmt would write the sign
     else
       fmt::format_to(std::back_inserter(text), "{:.{}g}", value, digits);
     return;
   }
+  const std::size_t extent = x.shape()[axis], edge = axis + 2 < x.dimension() ? 1 : 3;
+  std::size_t below = 1;
+  for (std::size_t i = axis + 1; i < x.dimension(); ++i) below *= x.shape()[i];
   text += '[';
-  for (std::size_t i = 0; i < x.shape()[axis]; ++i) {
+  for (std::size_t i = 0; i < extent; ++i) {
     if (i > 0) text += ", ";
-    append_values(text, x, axis + 1, next, digits);
+    if (edges && extent > 2 * edge && i == edge) {
+      text += "..., ";
+      i = extent - edge;
+    }
+    append_values(text, x, axis + 1, first + i * below, edges, digits);
   }
   text += ']';
 }
@@ -111,11 +119,9 @@ template <class T> std::string to_string(const Tensor<T>& x, int digits) {
   if (digits < 1) throw ValueError(fmt::format("to_string: at least 1 digit is needed, got {}", digits));
   if (!x.defined()) return "undefined";
   constexpr std::size_t most = 1000;
-  if (x.size() > most) return "tensor of shape " + to_string(x.shape());
   std::string text;
-  std::size_t next = 0;
-  append_values(text, x, 0, next, digits);
-  return text;
+  append_values(text, x, 0, 0, x.size() > most, digits);
+  return x.size() > most ? text + " of shape " + to_string(x.shape()) : text;
 }
 template std::string to_string(const Tensor<float>&, int);
 template std::string to_string(const Tensor<double>&, int);

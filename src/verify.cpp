@@ -2,6 +2,7 @@
 
 #include <xtape/init.hpp>
 #include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/elementwise.hpp>
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 
@@ -46,18 +47,41 @@ GradientComparison compare(std::span<const double> a, std::span<const double> b)
   return result;
 }
 
-// Calls use(x with element i moved by d) for the four points of the fourth-order difference and combines them.
-template <class F> auto difference(const Tensor<double>& x, std::size_t i, double step, const F& f) {
+struct Steps {
+  double step, relative;
+};
+
+// A difference for each element of a result, and how far it may be off.
+struct Difference {
+  Tensor<double> value, error;
+};
+
+// The fourth-order difference along element i of x. It is as far off as the second-order one is from it, at most, and
+// by what the values are rounded by.
+template <class F> Difference difference_by(const Tensor<double>& x, std::size_t i, double step, const F& f) {
   const auto at = [&](double d) {
     Tensor<double> moved(x.shape(), x.span());
     moved.mutable_data()[i] += d;
     return f(moved);
   };
-  // A step that x + h represents exactly.
-  const volatile double reached = x.data()[i] + step * std::max(1.0, std::abs(x.data()[i]));
+  const volatile double reached = x.data()[i] + step;  // x + h to the bit
   const double h = reached - x.data()[i];
   const auto near_plus = at(h), near_minus = at(-h), far_plus = at(2 * h), far_minus = at(-2 * h);
-  return (8.0 * (near_plus - near_minus) - (far_plus - far_minus)) / (12.0 * h);
+  const Tensor<double> near = near_plus - near_minus, far = far_plus - far_minus;
+  const Tensor<double> fourth = (8.0 * near - far) / (12.0 * h), second = near / (2.0 * h);
+  return {fourth, abs(fourth - second) +
+                      (abs(near_plus) + abs(near_minus)) * (std::numeric_limits<double>::epsilon() / std::abs(h))};
+}
+
+template <class F> Tensor<double> difference(const Tensor<double>& x, std::size_t i, const Steps& steps, const F& f) {
+  const double size = std::abs(x.data()[i]);
+  const Difference wide = difference_by(x, i, steps.step * std::max(1.0, size), f);
+  if (steps.relative == 0 || size == 0 || size >= 100 * steps.step) return wide.value;
+  const Difference close = difference_by(x, i, steps.relative * size, f);
+  Tensor<double> result(wide.value.shape(), wide.value.span());
+  for (std::size_t o = 0; o < result.size(); ++o)
+    if (!(wide.error.data()[o] <= close.error.data()[o])) result.mutable_data()[o] = close.value.data()[o];
+  return result;
 }
 
 // sum_o seed_o dy_o/dx for each x, on the innermost tape; zeros where y does not depend on x.
@@ -75,10 +99,16 @@ void check_positive(const char* name, const char* option, double value) {
   if (!(value > 0) || std::isinf(value))
     throw ValueError(fmt::format("{}: the {} must be positive and finite, got {}", name, option, value));
 }
+void check_steps(const char* name, const Steps& steps) {
+  check_positive(name, "step", steps.step);
+  if (!(steps.relative >= 0) || std::isinf(steps.relative))
+    throw ValueError(
+        fmt::format("{}: the relative_step must not be negative or infinite, got {}", name, steps.relative));
+}
 void check_options(const char* name, const VerifyOptions& options) {
   check_positive(name, "tolerance", options.tolerance);
   check_positive(name, "difference_tolerance", options.difference_tolerance);
-  check_positive(name, "step", options.step);
+  check_steps(name, {options.step, options.relative_step});
 }
 
 // J[o, i] = d f_o / d x_i, with the elements of all inputs one after the other.
@@ -99,12 +129,12 @@ std::vector<double> jacobian_by_tape(const Checked& f, const Tensors& inputs, st
 }
 
 std::vector<double> jacobian_by_differences(const Function& f, const Tensors& inputs, std::size_t outputs,
-                                            std::size_t n, double step) {
+                                            std::size_t n, const Steps& steps) {
   std::vector<double> rows(outputs * n);
   std::size_t column = 0;
   for (std::size_t k = 0; k < inputs.size(); ++k)
     for (std::size_t i = 0; i < inputs[k].size(); ++i, ++column) {
-      const Tensor<double> d = difference(inputs[k], i, step, [&](const Tensor<double>& moved) {
+      const Tensor<double> d = difference(inputs[k], i, steps, [&](const Tensor<double>& moved) {
         auto x = inputs;
         x[k] = moved;
         return f(x);
@@ -114,6 +144,17 @@ std::vector<double> jacobian_by_differences(const Function& f, const Tensors& in
   return rows;
 }
 
+// A random direction that leads no small element far from where it is.
+Tensor<double> direction(const Tensor<double>& x, const VerifyOptions& options, Rng& rng) {
+  Tensor<double> v = init::normal(x.shape(), 0.0, 1.0, rng);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double size = std::abs(x.data()[i]);
+    if (options.relative_step > 0 && size > 0 && size < 100 * options.step)
+      v.mutable_data()[i] *= options.relative_step * size / options.step;
+  }
+  return v;
+}
+
 // u' J v along random directions, by the tape and by differences of t -> u' f(x + t v) at 0.
 GradientComparison compare_directions(const Checked& f, const Tensors& inputs, const VerifyOptions& options, Rng& rng) {
   std::vector<double> by_tape, by_differences;
@@ -121,7 +162,7 @@ GradientComparison compare_directions(const Checked& f, const Tensors& inputs, c
     Tensors x, v;
     for (const auto& input : inputs) {
       x.push_back(parameter(input));
-      v.push_back(init::normal(input.shape(), 0.0, 1.0, rng));
+      v.push_back(direction(input, options, rng));
     }
     const Tape tape;
     const Tensor<double> y = f.recorded(x);
@@ -131,11 +172,12 @@ GradientComparison compare_directions(const Checked& f, const Tensors& inputs, c
     for (std::size_t i = 0; i < x.size(); ++i) product += sum(gradients[i] * v[i]).item();
     by_tape.push_back(product);
     const NoGrad pause;
-    by_differences.push_back(difference(Tensor<double>(0.0), 0, options.step, [&](const Tensor<double>& t) {
+    const auto along = [&](const Tensor<double>& t) {
       Tensors moved;
       for (std::size_t i = 0; i < inputs.size(); ++i) moved.push_back(inputs[i] + t * v[i]);
-      return sum(f.value(moved) * u).item();
-    }));
+      return sum(f.value(moved) * u);
+    };
+    by_differences.push_back(difference_by(Tensor<double>(0.0), 0, options.step, along).value.item());
   }
   return compare(by_tape, by_differences);
 }
@@ -155,7 +197,7 @@ GradientComparison check(const Checked& f, const Tensors& inputs, const VerifyOp
   const auto by_tape = jacobian_by_tape(f, inputs, n);
   const auto by_differences = [&] {
     const NoGrad pause;
-    return jacobian_by_differences(f.value, inputs, y.size(), n, options.step);
+    return jacobian_by_differences(f.value, inputs, y.size(), n, {options.step, options.relative_step});
   }();
   GradientComparison result = compare(by_tape, by_differences);
   // output index, input number, index within the input
@@ -186,12 +228,14 @@ GradientComparison compare_gradients(const Tensor<double>& a, const Tensor<doubl
 }
 
 Tensor<double> difference_gradient(const std::function<Tensor<double>(const Tensor<double>&)>& loss,
-                                   const Tensor<double>& x, double step) {
-  check_positive("difference_gradient", "step", step);
+                                   const Tensor<double>& x, double step, double relative_step) {
+  const Steps steps{step, relative_step};
+  check_steps("difference_gradient", steps);
   const NoGrad pause;
   const Tensor<double> result = Tensor<double>::uninitialised(x.shape());
   for (std::size_t i = 0; i < x.size(); ++i)
-    result.mutable_data()[i] = difference(x, i, step, [&](const Tensor<double>& moved) { return loss(moved).item(); });
+    result.mutable_data()[i] =
+        difference(x, i, steps, [&](const Tensor<double>& moved) { return Tensor<double>(loss(moved).item()); }).item();
   return result;
 }
 
@@ -210,7 +254,7 @@ GradientReport verify(const std::string& name, const Tensor<double>& hand_derive
     const Tape tape;
     return gradients_of(loss(leaf), {}, {leaf})[0];
   }();
-  const Tensor<double> by_differences = difference_gradient(loss, x, options.step);
+  const Tensor<double> by_differences = difference_gradient(loss, x, options.step, options.relative_step);
   GradientReport report{name,
                         compare_gradients(hand_derived, by_tape),
                         compare_gradients(hand_derived, by_differences),

@@ -18,6 +18,11 @@ using Hook = std::function<Handle<TensorImpl>(const Handle<TensorImpl>&)>;
 using Hooks = std::deque<Hook>;
 
 // Keeps the profile. An op's interval ends where it is recorded and begins where the previous event ended.
+// Of the steady clock, and of the process's processor time, in nanoseconds.
+struct Moment {
+  std::int64_t wall = 0, processor = 0;
+};
+
 class Profiler {
  public:
   Profiler();
@@ -27,8 +32,8 @@ class Profiler {
 
  private:
   Profile profile_;
-  std::int64_t last_;        // when the last event ended
-  std::int64_t inside_ = 0;  // time of the events within the running pullback
+  Moment last_;    // when the last event ended
+  Moment inside_;  // time of the events within the running pullback
   friend class ProfiledPullback;
 };
 
@@ -44,7 +49,7 @@ class ProfiledPullback {
  private:
   Profiler& profiler_;
   Profile::Event event_;
-  std::int64_t inside_before_;
+  Moment start_, inside_before_;
   bool returned_ = false;
 };
 

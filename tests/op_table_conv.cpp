@@ -338,7 +338,7 @@ Row conv_transpose2d_row() {
   const auto f = conv_transpose2d_of;
   Row row{
       .name = "conv_transpose2d",
-      .records = {"conv2d_input_gradient", "reshape", "add"},
+      .records = {"conv_transpose2d", "reshape", "add"},
       .refused = {refuse(f, Options{}, {{1, 2, 2, 2}, {3, 2, 2, 2}}), refuse(f, Options{}, {{3, 2, 2}, {3, 2, 2, 2}}),
                   refuse(f, Options{}, {{1, 3, 2, 2}, {3, 2, 2}}), refuse(f, Options{}, {{1, 3, 0, 2}, {3, 2, 2, 2}}),
                   refuse(f, Options{}, {{1, 3, 2, 2}, {3, 2, 2, 0}}),
@@ -373,7 +373,7 @@ Row conv_transpose1d_row() {
   using Options = ConvTranspose1dOptions;
   const auto f = conv_transpose1d_of;
   Row row{.name = "conv_transpose1d",
-          .records = {"conv2d_input_gradient", "reshape", "add"},
+          .records = {"conv_transpose2d", "reshape", "add"},
           .refused = {refuse(f, Options{}, {{1, 2, 2}, {3, 2, 2}}), refuse(f, Options{}, {{3, 2}, {3, 2, 2}}),
                       refuse(f, Options{}, {{1, 3, 0}, {3, 2, 2}}), refuse(f, Options{}, {{1, 3, 2}, {3, 2, 2}, {3}}),
                       refuse(f, Options{.stride = 2, .output_padding = 2}, fitting),

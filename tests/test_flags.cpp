@@ -173,3 +173,16 @@ xtape::Tensor<float> mapped(const xtape::Tensor<float>& x) { return xtape::map(F
   CHECK(content_of(out) == "");
 #endif
 }
+
+TEST_CASE("flags: what the compiler says of tensors and layers that do not fit tells what to write") {
+  if (cannot_link()) return;
+  const std::string begin = R"(#include <xtape/xtape.hpp>
+using namespace xtape;
+int main() {
+  const Tensor<float> x({1}, {1.0F});
+  const Tensor<double> z({1}, {1.0});
+  )";
+  for (const char* statement : {"x + z;", "maximum(z, x);", "where(x, z, x);", "z / x;"})
+    refused("", begin + statement + "}", {"write cast<float>(x) or cast<double>(x)"});
+  refused("", begin + "nn::Sequential<float> net{leaky_relu<float>};}", {"write a lambda"});
+}

@@ -105,15 +105,17 @@ TEST_CASE("profile: goes on over clear(), and a pullback that throws leaves it w
 TEST_CASE("profile: the table") {
   Profile profile;
   profile.events = {
-      {"matmul", false, 0, 0, 1'500'000, 1'500'000, Shape{10}, 999'949},
+      {"matmul", false, 0, 0, 1'500'000, 1'500'000, Shape{10}, 999'949, 2'000'000},
       {"matmul", true, 0, 2'000'000, 3'000'000, 1'500'000, Shape{10}, 999'950},
       {"a_long_name", false, 0, 2'000'000, 1'000'000, 1'000'000, Shape{}, 80},
   };
-  CHECK(fmt::format("{}", profile) ==
-        "op           forward         time backward         time        total   share   outputs gradients\n"
-        "matmul             1     1.500 ms        1     1.500 ms     3.000 ms  75.0 %  999.9 kB    1.0 MB\n"
-        "a_long_name        1     1.000 ms        0     0.000 ms     1.000 ms  25.0 %      80 B       0 B\n"
-        "total              2     2.500 ms        1     1.500 ms     4.000 ms 100.0 %    1.0 MB    1.0 MB\n");
+  CHECK(
+      fmt::format("{}", profile) ==
+      "op           forward         time backward         time        total    processor   share   outputs gradients\n"
+      "matmul             1     1.500 ms        1     1.500 ms     3.000 ms     2.000 ms  75.0 %  999.9 kB    1.0 MB\n"
+      "a_long_name        1     1.000 ms        0     0.000 ms     1.000 ms     0.000 ms  25.0 %      80 B       0 B\n"
+      "total              2     2.500 ms        1     1.500 ms     4.000 ms     2.000 ms 100.0 %    1.0 MB    1.0 "
+      "MB\n");
   CHECK(to_string(Profile{}).find("total") != std::string::npos);
 }
 

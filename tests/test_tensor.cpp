@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <limits>
+#include <sstream>
 #include <thread>
 #include <vector>
 
@@ -203,12 +204,48 @@ TEST_CASE("tensor: xtensor's headers at their new places") {
   CHECK(holds(other_flags::from_new_headers(), {2}, {4, 5}));
 }
 
+TEST_CASE("tensor: a copy has elements of its own, and is a constant") {
+  Tensor w = parameter(Tensor<float>({2}, {1, 2}));
+  Tensor<float> same = w, copy = w.copy();
+  CHECK(!copy.requires_grad());
+  w.assign(Tensor<float>({2}, {5, 6}));
+  CHECK(same.data()[0] == 5);
+  CHECK(copy.data()[0] == 1);
+  Tape tape;
+  const auto y = w * 2;
+  CHECK(!y.copy().requires_grad());
+  CHECK(y.copy().data() != y.data());
+  CHECK(zeros<double>({0, 3}).copy().shape() == Shape{0, 3});
+  CHECK_THROWS_AS(Tensor<double>().copy(), Error);
+}
+
+TEST_CASE("tensor: concatenate and stack know their element type by their tensors") {
+  const Tensor<float> x({2}, {1, 2});
+  CHECK(to_string(concatenate({x, x})) == "[1, 2, 1, 2]");
+  CHECK(to_string(stack({x, x}, 1)) == "[[1, 1], [2, 2]]");
+  CHECK(to_string(concatenate<float>({x, x})) == "[1, 2, 1, 2]");
+  CHECK(to_string(stack(std::vector{x, x})) == "[[1, 2], [1, 2]]");
+}
+
+TEST_CASE("tensor: onto a stream, and large ones by their corners") {
+  std::ostringstream out;
+  out << Tensor<double>({2}, {1, 2.5}) << " " << Shape{2, 3} << " " << Tape();
+  CHECK(out.str() == "[1, 2.5] (2, 3) " + to_string(Tape()));
+  std::vector<double> counting(1200);
+  for (std::size_t i = 0; i < counting.size(); ++i) counting[i] = static_cast<double>(i);
+  CHECK(to_string(Tensor<double>({1200}, counting)) == "[0, 1, 2, ..., 1197, 1198, 1199] of shape (1200,)");
+  CHECK(to_string(Tensor<double>({400, 3}, counting)) ==
+        "[[0, 1, 2], [3, 4, 5], [6, 7, 8], ..., [1191, 1192, 1193], [1194, 1195, 1196], [1197, 1198, 1199]] of shape "
+        "(400, 3)");
+  CHECK(to_string(Tensor<double>({600, 2, 1}, counting)) == "[[[0], [1]], ..., [[1198], [1199]]] of shape (600, 2, 1)");
+}
+
 TEST_CASE("tensor: as text, in NumPy's notation") {
   CHECK(to_string(Tensor<double>({2, 2}, {1, 2.5, -3, 1e10})) == "[[1, 2.5], [-3, 1e+10]]");
   CHECK(to_string(Tensor<float>(0.1f)) == "0.1");
   CHECK(to_string(Tensor<double>(1.0 / 3), 3) == "0.333");
   CHECK(to_string(zeros<double>({2, 0})) == "[[], []]");
-  CHECK(to_string(zeros<double>({1001})) == "tensor of shape (1001,)");
+  CHECK(to_string(zeros<double>({1001})) == "[0, 0, 0, ..., 0, 0, 0] of shape (1001,)");
   CHECK(to_string(Tensor<double>()) == "undefined");
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK(to_string(Tensor<double>({4}, {nan, -nan, std::copysign(nan, -1.0),

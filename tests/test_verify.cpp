@@ -106,3 +106,46 @@ TEST_CASE("verify, gradcheck: options out of range, and nothing to compare") {
   CHECK_THROWS_AS(gradcheck([&](const D&) { return empty; }, point, {.random_directions = 1}), ValueError);
   CHECK_THROWS_WITH(verify("w", empty, loss, empty), "verify: w: nothing to compare: the variable has shape (0, 2)");
 }
+
+TEST_CASE("gradcheck: elements far below the step are judged around where they are") {
+  const auto logs = [](const D& x) { return log(x); };
+  for (const double x : {1e-3, 1e-5, 1e-10, 1e-100}) {
+    CAPTURE(x);
+    const D at({3}, {x, 1.0, 3 * x});
+    const auto report = gradcheck(logs, at, {.second_order = true});
+    CHECK_MESSAGE(report.passed, to_string(report));
+    const auto along = gradcheck(logs, at, {.random_directions = 5});
+    CHECK_MESSAGE(along.passed, to_string(along));
+    CHECK(verify(
+              "log", 1 / at, [](const D& v) { return sum(log(v)); }, at)
+              .passed);
+    CHECK(gradcheck([](const D& v) { return sqrt(v) * sqrt(v); }, at).passed);
+  }
+  // With the one step alone log(x - 2h) is not there.
+  CHECK(!gradcheck(logs, D({1}, {1e-10}), {.relative_step = 0}).passed);
+}
+
+TEST_CASE("gradcheck: where rounding leaves a small step no digits, the large one counts") {
+  for (const double x : {0.0, 1e-300, 1e-10, 1e-5, -1e-8}) {
+    CAPTURE(x);
+    const D at({2}, {x, 2.0});
+    CHECK(gradcheck([](const D& v) { return 1000.0 + v; }, at).passed);
+    CHECK(gradcheck([](const D& v) { return exp(v) + square(v); }, at, {.second_order = true}).passed);
+    CHECK(gradcheck([](const D& v) { return sum(sin(v)); }, at, {.random_directions = 3}).passed);
+  }
+  CHECK(gradcheck([](const D& v) { return square(v); }, D({2}, {1e150, -1e8})).passed);
+}
+
+TEST_CASE("gradcheck: a wrong gradient of a small element is still found") {
+  const auto wrong = [](const D& x) {
+    return record("wrong", log(x).detach(), {x}, [x](const D& dy) { return Gradients(dy / x * 1.0001); });
+  };
+  const D at({2}, {1e-10, 1e-12});
+  CHECK(!gradcheck(wrong, at).passed);
+  CHECK(!gradcheck(wrong, at, {.random_directions = 4}).passed);
+  CHECK(!verify(
+             "wrong", 1.0001 / at, [](const D& x) { return sum(log(x)); }, at)
+             .passed);
+  CHECK_THROWS_AS(gradcheck(wrong, at, {.relative_step = -1}), ValueError);
+  CHECK_THROWS_AS(difference_gradient(loss, point, 1e-4, std::numeric_limits<double>::infinity()), ValueError);
+}

@@ -24,7 +24,8 @@ namespace xtape::nn {
 template <class T> using NamedTensors = std::vector<std::pair<std::string, Tensor<T>>>;
 
 /// y = x W + b        x: (..., inputs), W: (inputs, outputs), b: (outputs,), y: (..., outputs)
-/// x may have any leading axes: one batch axis, several (n, time, inputs), or none. W starts by init::he_normal, b at 0. Without bias: set `bias = {}`. Throws as matmul does.
+/// x may have any leading axes: one batch axis, several (n, time, inputs), or none. W starts by init::he_normal, b at
+/// 0. Without bias: set `bias = {}`. Throws as matmul does.
 template <class T> struct Linear {
   Tensor<T> weight, bias;
 
@@ -86,6 +87,14 @@ template <class T> class Sequential {
   template <class... Layers>
   requires(std::is_invocable_r_v<Tensor<T>, Layers&, const Tensor<T>&>&&...) explicit Sequential(Layers... layers) {
     (add(std::move(layers)), ...);
+  }
+  /// What is not called so does not compile, with a sentence that says why.
+  template <class... Layers>
+  requires(!(std::is_invocable_r_v<Tensor<T>, Layers&, const Tensor<T>&> && ...)) explicit Sequential(Layers...) {
+    static_assert((std::is_invocable_r_v<Tensor<T>, Layers&, const Tensor<T>&> && ...),
+                  "xtape: a layer of a Sequential is called with a Tensor<T> alone. The name of an op with options, "
+                  "leaky_relu<T>, stands for a function of two arguments: write a lambda, "
+                  "[](const Tensor<T>& x) { return leaky_relu(x); }");
   }
   template <class Layer> void add(Layer layer) {
     if constexpr (requires { layer.named_parameters(); })

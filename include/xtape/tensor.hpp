@@ -115,6 +115,10 @@ template <class T> class Tensor {
   void zero_grad() { get().grad = {}; }
   /// The same elements without history: a constant to every tape.
   Tensor detach() const { return Tensor(detail::TensorImpl::view(get(), shape())); }
+  /// A constant with elements of its own. A copy of the handle (`a.weight = b.weight`) and detach() share the elements,
+  /// so that an assignment to one is seen in the other; of a copy() nothing is. parameter(x) copies too, and requires a
+  /// gradient.
+  Tensor copy() const { return Tensor(shape(), span()); }
 
   /// Writes new values of the same shape into a leaf. A tape that has recorded it will refuse to sweep.
   /// Throws TapeError on the result of a recorded op, ShapeError on another shape.

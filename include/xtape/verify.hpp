@@ -18,6 +18,10 @@ struct VerifyOptions {
   /// Step of the differences, relative to max(1, |x_i|). Choose points whose neighbourhood of two steps
   /// holds no kink (relu at 0, ties in a maximum).
   double step = 1e-4;
+  /// Where |x_i| is less than a hundred steps, and not 0, differences are also taken with the step relative_step |x_i|,
+  /// and of the two that with the smaller error of its own counts: log at 1e-10 is judged by what it does around 1e-10,
+  /// and 1 + x by the larger step, which rounding leaves digits. 0: never.
+  double relative_step = 1e-3;
   /// gradcheck: 0 compares the whole Jacobian; n compares u'Jv along n random pairs of directions.
   std::size_t random_directions = 0;
   /// gradcheck: also check the gradient of the gradient.
@@ -56,9 +60,10 @@ struct GradcheckReport {
 GradientComparison compare_gradients(const Tensor<double>& a, const Tensor<double>& b);
 
 /// d loss / dx by central differences of fourth order, (8 (f(x+h) - f(x-h)) - (f(x+2h) - f(x-2h))) / 12h, with
-/// a truncation error of h^4 f'''''/30 (Abramowitz & Stegun 25.3.6). loss maps x to one element.
+/// a truncation error of h^4 f'''''/30 (Abramowitz & Stegun 25.3.6). loss maps x to one element. The steps are those of
+/// VerifyOptions. Throws ValueError for a step that is not positive, or a relative one that is negative or not finite.
 Tensor<double> difference_gradient(const std::function<Tensor<double>(const Tensor<double>&)>& loss,
-                                   const Tensor<double>& x, double step = 1e-4);
+                                   const Tensor<double>& x, double step = 1e-4, double relative_step = 1e-3);
 
 /// Holds a gradient derived by hand against the tape and against differences, in double.
 ///     fmt::print("{}\n", verify("dLoss/dW", hand_derived, loss, W));
@@ -82,6 +87,8 @@ inline GradcheckReport gradcheck(const std::function<Tensor<double>(const Tensor
 /// The report as text, one line a comparison: its last word is PASS or FAIL.
 std::string to_string(const GradientReport& report);
 std::string to_string(const GradcheckReport& report);
+template <> inline constexpr bool detail::has_text<GradientReport> = true;
+template <> inline constexpr bool detail::has_text<GradcheckReport> = true;
 
 }  // namespace xtape
 

@@ -185,18 +185,27 @@ Tensor<T> conv2d(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& bias, 
   return conv2d(x, w, options) + reshape(bias, Shape{bias.size(), 1, 1});
 }
 
+namespace {
+// The gradient of conv2d by its input, which is what a transposed convolution computes: under the name of either.
 template <class T>
-Tensor<T> conv2d_input_gradient(const Tensor<T>& dy, const Tensor<T>& w, const Shape& x_shape,
-                                const Conv2dOptions& options) {
-  const auto fail = failure("conv2d_input_gradient", x_shape, w.shape(), options);
+Tensor<T> input_gradient(const char* op, const Tensor<T>& dy, const Tensor<T>& w, const Shape& x_shape,
+                         const Conv2dOptions& options) {
+  const auto fail = failure(op, x_shape, w.shape(), options);
   const auto size = conv_size(x_shape, w.shape(), options, fail);
   check_output_gradient(size, x_shape, w.shape(), dy.shape(), fail);
-  Tensor<T> dx = detail::result_of<T>("conv2d_input_gradient", x_shape);
+  Tensor<T> dx = detail::result_of<T>(op, x_shape);
   kernels::conv2d_input_gradient(size, dy.data(), w.data(), dx.mutable_data());
-  return record("conv2d_input_gradient", std::move(dx), {dy, w}, [dy, w, options](const Tensor<T>& g, Wanted wanted) {
+  return record(op, std::move(dx), {dy, w}, [dy, w, options](const Tensor<T>& g, Wanted wanted) {
     return wanted.gradients([&] { return conv2d(g, w, options); },
                             [&] { return conv2d_weight_gradient(g, dy, w.shape(), options); });
   });
+}
+}  // namespace
+
+template <class T>
+Tensor<T> conv2d_input_gradient(const Tensor<T>& dy, const Tensor<T>& w, const Shape& x_shape,
+                                const Conv2dOptions& options) {
+  return input_gradient("conv2d_input_gradient", dy, w, x_shape, options);
 }
 
 template <class T>
@@ -217,7 +226,7 @@ template <class T>
 Tensor<T> conv_transpose2d(const Tensor<T>& x, const Tensor<T>& w, const ConvTranspose2dOptions& options) {
   const Shape shape =
       transposed_shape(x.shape(), w.shape(), options, failure("conv_transpose2d", x.shape(), w.shape(), options));
-  return conv2d_input_gradient(x, w, shape, of_conv2d(options));
+  return input_gradient("conv_transpose2d", x, w, shape, of_conv2d(options));
 }
 
 template <class T>

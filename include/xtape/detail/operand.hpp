@@ -21,6 +21,11 @@ template <class T> struct Operand {
   }
   template <XExpression E> Operand(const E& expression) : tensor(expression) {}
   template <class S>
+  requires(!std::is_same_v<S, T>) Operand(const Tensor<S>&) {
+    static_assert(std::is_same_v<S, T>,
+                  "xtape: tensors of float and double do not mix: write cast<float>(x) or cast<double>(x)");
+  }
+  template <class S>
   requires std::is_arithmetic_v<S> Operand(S value) : number(static_cast<T>(value)) {
     // An input that is seen: a tape that searches for the first infinity must know that it was put in. Told by its
     // exponent's bits: under -ffast-math in the user's file any comparison says finite.

@@ -45,11 +45,17 @@ template <class T> Tensor<T> permute(const Tensor<T>& x, const Axes& axes) { ret
 ///     broadcast_to(x, {2, 3});  // = [[3, 1, 2], [3, 1, 2]]
 template <class T> Tensor<T> broadcast_to(const Tensor<T>& x, const Shape& shape);
 /// Joins along an existing axis.    dx_i = the slice of dy that came from x_i
-///     concatenate<double>({x, z});  // = [3, 1, 2, 0.5, 2, -1]
+///     concatenate({x, z});  // = [3, 1, 2, 0.5, 2, -1]
 template <class T> Tensor<T> concatenate(const std::vector<Tensor<T>>& tensors, std::ptrdiff_t axis = 0);
+template <class T> Tensor<T> concatenate(std::initializer_list<Tensor<T>> tensors, std::ptrdiff_t axis = 0) {
+  return concatenate(std::vector<Tensor<T>>(tensors), axis);
+}
 /// Joins along a new axis.    dx_i = dy[..., i, ...]
-///     stack<double>({x, z}, 1);  // = [[3, 0.5], [1, 2], [2, -1]]
+///     stack({x, z}, 1);  // = [[3, 0.5], [1, 2], [2, -1]]
 template <class T> Tensor<T> stack(const std::vector<Tensor<T>>& tensors, std::ptrdiff_t axis = 0);
+template <class T> Tensor<T> stack(std::initializer_list<Tensor<T>> tensors, std::ptrdiff_t axis = 0) {
+  return stack(std::vector<Tensor<T>>(tensors), axis);
+}
 /// Axis source[i] becomes axis destination[i]; the others keep their order. A transpose.
 ///     moveaxis(I, 1, -1).shape();  // = (1, 3, 3, 1)
 template <class T> Tensor<T> moveaxis(const Tensor<T>& x, const Axes& source, const Axes& destination);
