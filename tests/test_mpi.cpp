@@ -363,14 +363,14 @@ Run interrupted(const std::vector<std::string>& command, const std::string& chec
 
 TEST_CASE("mpi: a process that is killed ends the run with an error, which goes on to the bits of one that was not") {
   SKIP_WITHOUT_MPIRUN
-  const std::pair<const char*, const char*> trainings[] = {
+  const std::pair<const char*, const char*> cases[] = {
       {"train_classifier", "--model mlp --epochs 20 --batch 50"},
       {"train_rbm", "--persistent --hidden 30 --epochs 20 --batch 41 --sample-steps 0"}};
-  for (const auto& each : trainings) {
+  for (const auto& each : cases) {
     const char* const program = each.first;
     CAPTURE(program);
     const std::string more = each.second + std::string(" --checkpoint-every 0.05 --out ");
-    const char* const model = program == trainings[0].first ? "classifier.safetensors" : "rbm.safetensors";
+    const char* const model = program == cases[0].first ? "classifier.safetensors" : "rbm.safetensors";
     const Folder whole, folder;
     REQUIRE(run_on(2, training(program), more + whole.string()).status == 0);
     const Run killed = interrupted(on(2, training(program), more + folder.string()), folder / "checkpoint.safetensors",
