@@ -73,6 +73,11 @@ template <class F> Difference difference_by(const Tensor<double>& x, std::size_t
                       (abs(near_plus) + abs(near_minus)) * (std::numeric_limits<double>::epsilon() / std::abs(h))};
 }
 
+// Of element o, and not the error itself: a wide step over a pole may give a small number with a small error.
+double relative_error(const Difference& d, std::size_t o) {
+  return d.error.data()[o] == 0 ? 0.0 : d.error.data()[o] / std::abs(d.value.data()[o]);
+}
+
 template <class F> Tensor<double> difference(const Tensor<double>& x, std::size_t i, const Steps& steps, const F& f) {
   const double size = std::abs(x.data()[i]);
   const Difference wide = difference_by(x, i, steps.step * std::max(1.0, size), f);
@@ -80,7 +85,7 @@ template <class F> Tensor<double> difference(const Tensor<double>& x, std::size_
   const Difference close = difference_by(x, i, steps.relative * size, f);
   Tensor<double> result(wide.value.shape(), wide.value.span());
   for (std::size_t o = 0; o < result.size(); ++o)
-    if (!(wide.error.data()[o] <= close.error.data()[o])) result.mutable_data()[o] = close.value.data()[o];
+    if (!(relative_error(wide, o) <= relative_error(close, o))) result.mutable_data()[o] = close.value.data()[o];
   return result;
 }
 
