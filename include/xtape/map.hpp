@@ -99,7 +99,7 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
   // code.
   if constexpr (Order > 0)
     if ((!wanted[I] && ...)) {
-      run_loop<T, K, 1>(
+      run_loop<T, K, 1, true>(
           plan, {x[I].data()...}, {y.mutable_data()},
           [&f](const std::array<B, K>& v) {
             return std::array<B, 1>{f(Lane<T>{v[I], {}}...).value};
@@ -118,7 +118,8 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
   // A slope that is the same everywhere is kept as one element, found by the first ones.
   unsigned uniform = 0;
   std::array<T, K + 1> first{};
-  if (y.size() > 0) run_row<T, K, K + 1>(1, {x[I].data()...}, {}, {&first[0], &first[I + 1]...}, formula(&uniform));
+  if (y.size() > 0)
+    run_row_once<T, K, K + 1>(1, {x[I].data()...}, {}, {&first[0], &first[I + 1]...}, formula(&uniform));
   const auto make_slope = [&](std::size_t i) {
     if (!wanted[i]) return Tensor<T>();
     if (((uniform >> i) & 1U) == 0 || x[i].shape() != plan.out) return Tensor<T>::uninitialised(plan.out);
@@ -128,7 +129,7 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
   const auto filled = [&](std::size_t i) {
     return wanted[i] && slope[i].size() == y.size() ? slope[i].mutable_data() : nullptr;
   };
-  run_loop<T, K, K + 1>(plan, {x[I].data()...}, {y.mutable_data(), filled(I)...}, formula(nullptr), costly_grain);
+  run_loop<T, K, K + 1, true>(plan, {x[I].data()...}, {y.mutable_data(), filled(I)...}, formula(nullptr), costly_grain);
   return record("map", std::move(y), {x[I]...}, MapPullback<Order, T, F, K>{f, x, slope});
 }
 

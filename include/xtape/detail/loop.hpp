@@ -31,11 +31,51 @@ struct LoopPlan {
 LoopPlan plan_loop(const char* op, const Shape* const* inputs, std::size_t count);
 
 /// One contiguous run of n outputs; step[k] is 0 for an input that stands still. All of f is inlined: a call would put
-/// vectors onto the stack and back. It is so once, for whole batches and the rest: it may be large, and takes its time
-/// to compile. No loop runs over the inputs or outputs of a batch: indexed by a variable, they would lie in memory.
+/// vectors onto the stack and back.
 template <class T, std::size_t K, std::size_t M, class F>
 [[gnu::flatten]] void run_row(std::size_t n, std::array<const T*, K> in, const std::array<std::size_t, K>& step,
                               std::array<T*, M> out, const F& given) {
+  using B = simd::Batch<T>;
+  constexpr std::size_t width = B::size;
+  const F f = given;  // a copy that no store reaches: what it holds stays in registers
+  std::array<B, K> x;
+  std::size_t i = 0;
+  if (n >= width) {
+    alignas(64) T still[K][width];
+    std::array<const T*, K> at = in;
+    std::array<std::size_t, K> advance;
+    for (std::size_t k = 0; k < K; ++k) {
+      advance[k] = width * step[k];
+      if (step[k] == 0) {
+        B(*in[k]).store_aligned(still[k]);
+        at[k] = still[k];
+      }
+    }
+    for (; i + width <= n; i += width) {
+      for (std::size_t k = 0; k < K; ++k) {
+        x[k] = B::load_unaligned(at[k]);
+        at[k] += advance[k];
+      }
+      // Unrolled by hand: indexed by a variable, y would lie in memory.
+      const std::array<B, M> y = f(x);
+      [&]<std::size_t... m>(std::index_sequence<m...>) { ((out[m] ? y[m].store_unaligned(out[m] + i) : void()), ...); }
+      (std::make_index_sequence<M>{});
+    }
+  }
+  if (i == n) return;
+  for (std::size_t k = 0; k < K; ++k) x[k] = step[k] == 0 ? B(*in[k]) : simd::load_some(in[k] + i, n - i);
+  const std::array<B, M> y = f(x);
+  for (std::size_t m = 0; m < M; ++m)
+    if (out[m]) simd::store_some(y[m], out[m] + i, n - i);
+}
+
+/// The same for map, whose f is a user's in the user's file: it may be large and takes its time to compile, so there is
+/// one copy of it for whole batches and the rest. And the file may be compiled without unrolling: no loop runs over the
+/// inputs or outputs of a batch, which would lie in memory, indexed by a variable. The library's own small formulas run
+/// up to four times as fast in the loop above.
+template <class T, std::size_t K, std::size_t M, class F>
+[[gnu::flatten]] void run_row_once(std::size_t n, std::array<const T*, K> in, const std::array<std::size_t, K>& step,
+                                   std::array<T*, M> out, const F& given) {
   using B = simd::Batch<T>;
   constexpr std::size_t width = B::size;
   const F f = given;  // a copy that no store reaches: what it holds stays in registers
@@ -74,13 +114,22 @@ template <class T, std::size_t K, std::size_t M, class F>
   }
 }
 
-/// run_row, a long row cut for several threads: into parts of at least `grain` elements.
-template <class T, std::size_t K, std::size_t M, class F>
+template <class T, std::size_t K, std::size_t M, bool once, class F>
+void run_either(std::size_t n, const std::array<const T*, K>& in, const std::array<std::size_t, K>& step,
+                const std::array<T*, M>& out, const F& f) {
+  if constexpr (once)
+    run_row_once<T, K, M>(n, in, step, out, f);
+  else
+    run_row<T, K, M>(n, in, step, out, f);
+}
+
+/// run_row, or with `once` run_row_once, a long row cut for several threads: into parts of at least `grain` elements.
+template <class T, std::size_t K, std::size_t M, bool once = false, class F>
 void run_long_row(std::size_t n, const std::array<const T*, K>& in, const std::array<std::size_t, K>& step,
                   const std::array<T*, M>& out, const F& f, std::size_t grain = part_work) {
   // Whole blocks: no two threads write to one cache line.
   constexpr std::size_t block = 1024;
-  if (n < 2 * grain) return run_row<T, K, M>(n, in, step, out, f);
+  if (n < 2 * grain) return run_either<T, K, M, once>(n, in, step, out, f);
   parallel_for((n - 1) / block + 1, grain / block, [&](std::size_t from, std::size_t to) {
     const std::size_t first = from * block;
     std::array<const T*, K> part_in = in;
@@ -88,13 +137,13 @@ void run_long_row(std::size_t n, const std::array<const T*, K>& in, const std::a
     std::array<T*, M> part_out = out;
     for (auto& o : part_out)
       if (o) o += first;
-    run_row<T, K, M>(std::min(to * block, n) - first, part_in, step, part_out, f);
+    run_either<T, K, M, once>(std::min(to * block, n) - first, part_in, step, part_out, f);
   });
 }
 
 /// Runs f on batches over the whole nest: out[m] = f(in[0], ..., in[K-1])[m]; a null output is skipped. Several threads
 /// take parts of at least `grain` elements.
-template <class T, std::size_t K, std::size_t M, class F>
+template <class T, std::size_t K, std::size_t M, bool once = false, class F>
 void run_loop(const LoopPlan& plan, const std::array<const T*, K>& in, const std::array<T*, M>& out, const F& f,
               std::size_t grain = part_work) {
   const std::size_t inner = plan.rank - 1, n = plan.extent[inner];
@@ -103,7 +152,7 @@ void run_loop(const LoopPlan& plan, const std::array<const T*, K>& in, const std
   if (rows == 0 || n == 0) return;
   std::array<std::size_t, K> step;
   for (std::size_t k = 0; k < K; ++k) step[k] = plan.stride[k][inner];
-  if (rows == 1) return run_long_row<T, K, M>(n, in, step, out, f, grain);
+  if (rows == 1) return run_long_row<T, K, M, once>(n, in, step, out, f, grain);
   parallel_for(rows, grain / n + 1, [&](std::size_t first, std::size_t last) {
     std::array<const T*, K> row_in = in;
     std::array<T*, M> row_out = out;
@@ -115,7 +164,7 @@ void run_loop(const LoopPlan& plan, const std::array<const T*, K>& in, const std
       for (std::size_t k = 0; k < K; ++k) row_in[k] += index[d] * plan.stride[k][d];
     }
     for (std::size_t row = first;;) {
-      run_row<T, K, M>(n, row_in, step, row_out, f);
+      run_either<T, K, M, once>(n, row_in, step, row_out, f);
       if (++row == last) return;
       for (auto& o : row_out)
         if (o) o += n;
