@@ -73,9 +73,15 @@ template <class F> Difference difference_by(const Tensor<double>& x, std::size_t
                       (abs(near_plus) + abs(near_minus)) * (std::numeric_limits<double>::epsilon() / std::abs(h))};
 }
 
-// Of element o, and not the error itself: a wide step over a pole may give a small number with a small error.
-double relative_error(const Difference& d, std::size_t o) {
-  return d.error.data()[o] == 0 ? 0.0 : d.error.data()[o] / std::abs(d.value.data()[o]);
+// Does the difference with the close step count for element o? Not where the wide one is good by its own measure, which
+// judges it far too harshly. Else where its error is smaller, or it is the larger number by far more than its error: a
+// wide step over a pole gives a small number with a small error.
+bool replaces(const Difference& wide, const Difference& close, std::size_t o) {
+  const double wide_value = std::abs(wide.value.data()[o]), wide_error = wide.error.data()[o];
+  const double close_value = std::abs(close.value.data()[o]), close_error = close.error.data()[o];
+  if (!std::isfinite(wide_error)) return true;
+  if (wide_error <= 1e-5 * wide_value) return false;
+  return close_error < wide_error || (close_error < 1e-3 * close_value && close_value > wide_value);
 }
 
 template <class F> Tensor<double> difference(const Tensor<double>& x, std::size_t i, const Steps& steps, const F& f) {
@@ -85,7 +91,7 @@ template <class F> Tensor<double> difference(const Tensor<double>& x, std::size_
   const Difference close = difference_by(x, i, steps.relative * size, f);
   Tensor<double> result(wide.value.shape(), wide.value.span());
   for (std::size_t o = 0; o < result.size(); ++o)
-    if (!(relative_error(wide, o) <= relative_error(close, o))) result.mutable_data()[o] = close.value.data()[o];
+    if (replaces(wide, close, o)) result.mutable_data()[o] = close.value.data()[o];
   return result;
 }
 
