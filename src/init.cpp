@@ -5,6 +5,7 @@
 #include <xtape/ops/shape.hpp>
 #include <xtape/tape.hpp>
 
+#include "distributions.hpp"
 #include "ops/common.hpp"
 
 #include <cmath>
@@ -40,12 +41,14 @@ template <class T> Tensor<T> uniform_of_variance(const Shape& shape, double vari
 }  // namespace
 
 template <class T> Tensor<T> normal(const Shape& shape, T mean, T standard_deviation, Rng& rng) {
+  detail::need_normal("normal", mean, standard_deviation);
   Tensor<T> result = Tensor<T>::uninitialised(shape);
   rng.fill_normal(std::span<T>(result.mutable_data(), result.size()), mean, standard_deviation);
   return result;
 }
 
 template <class T> Tensor<T> uniform(const Shape& shape, T low, T high, Rng& rng) {
+  detail::need_interval("uniform", low, high);
   Tensor<T> result = Tensor<T>::uninitialised(shape);
   rng.fill_uniform(std::span<T>(result.mutable_data(), result.size()), low, high);
   return result;

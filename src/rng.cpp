@@ -6,6 +6,7 @@
 #include <Random123/philox.h>
 #include <fmt/format.h>
 
+#include "distributions.hpp"
 #include "kernels/philox.hpp"
 
 #include <algorithm>
@@ -78,9 +79,7 @@ template <class T> struct Interval {
   bool wide;           // high - low overflows
 
   Interval(const char* function, T from, T to) : low(from), high(to) {
-    if (!(std::isfinite(low) && std::isfinite(high) && low <= high))
-      throw ValueError(
-          fmt::format("{}: [{}, {}) is no interval of finite numbers, the lower one first", function, low, high));
+    detail::need_interval(function, low, high);
     below = low < high ? std::nextafter(high, low) : low;
     wide = !std::isfinite(high - low);
   }
@@ -130,7 +129,7 @@ std::uint64_t Rng::below(std::uint64_t n) noexcept {
 }
 
 template <class T> void Rng::fill_uniform(std::span<T> out, T low, T high) {
-  const Interval<T> interval("uniform", low, high);
+  const Interval<T> interval("fill_uniform", low, high);
   words_ = (words_ + 3) / 4 * 4;  // whole blocks, so that a block depends on its index alone
   constexpr std::size_t per_block = kernels::philox_numbers<T>, group = per_block * kernels::philox_lanes;
   T some[group];
@@ -146,10 +145,7 @@ template <class T> void Rng::fill_uniform(std::span<T> out, T low, T high) {
 }
 
 template <class T> void Rng::fill_normal(std::span<T> out, T mean, T standard_deviation) {
-  if (!std::isfinite(mean) || !std::isfinite(standard_deviation) || standard_deviation < 0)
-    throw ValueError(
-        fmt::format("normal: the mean {} must be finite, the standard deviation {} finite and not negative", mean,
-                    standard_deviation));
+  detail::need_normal("fill_normal", mean, standard_deviation);
   words_ = (words_ + 3) / 4 * 4;
   const std::uint64_t first = words_ / 4;
   const std::size_t blocks = (out.size() + 1) / 2;

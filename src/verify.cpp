@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <limits>
 
 namespace xtape {
@@ -85,10 +86,15 @@ bool replaces(const Difference& wide, const Difference& close, std::size_t o) {
 }
 
 template <class F> Tensor<double> difference(const Tensor<double>& x, std::size_t i, const Steps& steps, const F& f) {
-  const double size = std::abs(x.data()[i]);
-  const Difference wide = difference_by(x, i, steps.step * std::max(1.0, size), f);
-  if (steps.relative == 0 || size == 0 || size >= 100 * steps.step) return wide.value;
+  const double size = std::abs(x.data()[i]), step = steps.step * std::max(1.0, size);
+  if (steps.relative == 0 || size == 0 || size >= 100 * steps.step) return difference_by(x, i, step, f).value;
   const Difference close = difference_by(x, i, steps.relative * size, f);
+  Difference wide;
+  try {
+    wide = difference_by(x, i, step, f);
+  } catch (const std::exception&) {  // f is not there: what throws anywhere has thrown above
+    return close.value;
+  }
   Tensor<double> result(wide.value.shape(), wide.value.span());
   for (std::size_t o = 0; o < result.size(); ++o)
     if (replaces(wide, close, o)) result.mutable_data()[o] = close.value.data()[o];

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 using namespace xtape;
@@ -124,6 +125,32 @@ TEST_CASE("schedules: where they start, pass and end") {
   CHECK(warmup(4, 0) == 0.25);
   CHECK(warmup(4, 3) == 1);
   CHECK(warmup(0, 0) == 1);
+  // The ratio of the rates overflows, the rate between them does not.
+  CHECK(exponential(1e-300, 1e300, 0.5) == doctest::Approx(1));
+  CHECK(exponential(0.3, 0.007, 0) == 0.3);
+  CHECK(exponential(0.3, 0.007, 1) == 0.007);
+  CHECK(linear(0, 0, 0.5) == 0);
+  CHECK(steps(8, 0, 10, 9) == 8);
+  CHECK(steps(8, 0, 10, 10) == 0);
+}
+
+TEST_CASE("schedules: rates, factors and progress that make no rate are errors") {
+  using namespace xtape::schedule;
+  const double nan = std::nan(""), inf = std::numeric_limits<double>::infinity();
+  for (const double bad : {-0.1, -inf, inf, nan}) {
+    CAPTURE(bad);
+    for (const auto schedule : {linear, exponential, cosine}) {
+      CHECK_THROWS_AS(schedule(bad, 0.1, 0.5), ValueError);
+      CHECK_THROWS_AS(schedule(0.1, bad, 0.5), ValueError);
+      CHECK_THROWS_AS(schedule(0.1, 0.01, bad), ValueError);
+    }
+    CHECK_THROWS_AS(steps(bad, 0.5, 10, 1), ValueError);
+    CHECK_THROWS_AS(steps(0.1, bad, 10, 1), ValueError);
+  }
+  for (const auto schedule : {linear, exponential, cosine}) CHECK_THROWS_AS(schedule(0.1, 0.01, 1.5), ValueError);
+  CHECK_THROWS_WITH(exponential(0.1, 0, 0.5), "exponential: the end 0 is not positive and finite");
+  CHECK_THROWS_AS(exponential(0, 0.1, 0.5), ValueError);
+  CHECK_THROWS_WITH(linear(-1, 0, 0.5), "linear: the start -1 is not at least 0 and finite");
 }
 
 TEST_CASE("optimisers: a state is of its time, and is refused where it does not fit") {

@@ -1,13 +1,16 @@
 // Random numbers: known answers, and the moments that they should have.
 
 #include <doctest/doctest.h>
+#include <xtape/energy/rbm.hpp>
 #include <xtape/error.hpp>
+#include <xtape/init.hpp>
 #include <xtape/rng.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
+#include <string>
 #include <vector>
 
 using xtape::Rng;
@@ -167,4 +170,33 @@ TEST_CASE_TEMPLATE("rng: arguments that make no distribution are errors, and dra
   const T most = std::numeric_limits<T>::max();
   rng.fill_normal(std::span<T>(many), most, most / 2);
   CHECK(std::none_of(many.begin(), many.end(), [&](T z) { return z == -inf || z != z; }));
+}
+
+TEST_CASE("rng: what is refused has the name of the function that was called") {
+  namespace init = xtape::init;
+  Rng rng(5);
+  std::vector<double> x(3);
+  const auto message = [](const auto& call) {
+    try {
+      call();
+    } catch (const xtape::ValueError& e) {
+      return std::string(e.what());
+    }
+    return std::string("no error");
+  };
+  CHECK(message([&] { rng.uniform(1, 0); }) == "uniform: [1, 0) is no interval of finite numbers, the lower one first");
+  CHECK(message([&] { rng.fill_uniform(std::span<double>(x), 1.0, 0.0); }) ==
+        "fill_uniform: [1, 0) is no interval of finite numbers, the lower one first");
+  CHECK(message([&] { init::uniform<float>({3}, 1, 0, rng); }) ==
+        "uniform: [1, 0) is no interval of finite numbers, the lower one first");
+  CHECK(message([&] { rng.fill_normal(std::span<double>(x), 0.0, -1.0); }) ==
+        "fill_normal: the standard deviation -1 is not finite and at least 0");
+  CHECK(message([&] { init::normal<float>({3}, 0, -1, rng); }) ==
+        "normal: the standard deviation -1 is not finite and at least 0");
+  CHECK(message([&] { init::normal<double>({3}, std::nan(""), 1, rng); }) == "normal: the mean nan is not finite");
+  CHECK(message([&] { xtape::Rbm<float>(4, 3, rng, -1); }) ==
+        "rbm: the standard deviation -1 is not finite and at least 0");
+  CHECK(message([&] { xtape::Rbm<double>(4, 3, rng, std::nan("")); }) ==
+        "rbm: the standard deviation nan is not finite and at least 0");
+  CHECK(rng.state().words == 0);
 }

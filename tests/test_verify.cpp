@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <limits>
+#include <stdexcept>
 
 using namespace xtape;
 using D = Tensor<double>;
@@ -123,6 +124,28 @@ TEST_CASE("gradcheck: elements far below the step are judged around where they a
   }
   // With the one step alone log(x - 2h) is not there.
   CHECK(!gradcheck(logs, D({1}, {1e-10}), {.relative_step = 0}).passed);
+}
+
+TEST_CASE("gradcheck: a function that throws outside of its domain is judged within it") {
+  const auto guarded = [](const D& x) {
+    for (const double v : x.span())
+      if (!(v > 0)) throw std::domain_error("only positive numbers");
+    return log(x);
+  };
+  const auto total = [&](const D& x) { return sum(guarded(x)); };
+  for (const double x : {1e-3, 1e-4, 1e-5, 1e-10, 1e-100}) {
+    CAPTURE(x);
+    const D at({2}, {x, 1.0});
+    const auto report = gradcheck(guarded, at, {.second_order = true});
+    CHECK_MESSAGE(report.passed, to_string(report));
+    CHECK(gradcheck(guarded, at, {.random_directions = 3, .second_order = true}).passed);
+    CHECK(verify("log", 1 / at, total, at).passed);
+    CHECK(!verify("log", 1.0001 / at, total, at).passed);
+    CHECK(compare_gradients(difference_gradient(total, at), 1 / at).largest_error < 1e-8);
+  }
+  // What throws where it is asked about throws as ever.
+  CHECK_THROWS_AS(gradcheck(guarded, D({1}, {-1e-10})), std::domain_error);
+  CHECK_THROWS_AS(gradcheck(guarded, D({1}, {1e-10}), {.relative_step = 0}), std::domain_error);
 }
 
 TEST_CASE("gradcheck: where rounding leaves a small step no digits, the large one counts") {

@@ -20,7 +20,8 @@ struct VerifyOptions {
   double step = 1e-4;
   /// Where |x_i| is less than a hundred steps, and not 0, differences are also taken with the step relative_step |x_i|,
   /// and of the two that with the smaller error of its own counts: log at 1e-10 is judged by what it does around 1e-10,
-  /// and 1 + x by the larger step, which rounding leaves digits. 0: never.
+  /// and 1 + x by the larger step, which rounding leaves digits. Where the function throws
+  /// a std::exception at the larger step, as outside of its domain, the smaller one counts. 0: never.
   double relative_step = 1e-3;
   /// gradcheck: 0 compares the whole Jacobian; n compares u'Jv along n random pairs of directions.
   std::size_t random_directions = 0;

@@ -7,13 +7,22 @@
 #include <xtape/ops/reduce.hpp>
 #include <xtape/tape.hpp>
 
+#include "../distributions.hpp"
 #include "common.hpp"
 
 namespace xtape {
+namespace {
+
+template <class T> Tensor<T> initial_weights(const Shape& shape, T standard_deviation, Rng& rng) {
+  detail::need_deviation("rbm", standard_deviation);
+  return init::normal<T>(shape, T(0), standard_deviation, rng);
+}
+
+}  // namespace
 
 template <class T>
 Rbm<T>::Rbm(std::size_t visible_units, std::size_t hidden_units, Rng& rng, T standard_deviation)
-    : Rbm(init::normal<T>({visible_units, hidden_units}, T(0), standard_deviation, rng), zeros<T>({visible_units}),
+    : Rbm(initial_weights<T>({visible_units, hidden_units}, standard_deviation, rng), zeros<T>({visible_units}),
           zeros<T>({hidden_units})) {}
 
 template <class T>

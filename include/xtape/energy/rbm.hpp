@@ -17,7 +17,8 @@ template <class T> struct Rbm {
   Tensor<T> b;  ///< visible biases
   Tensor<T> a;  ///< hidden biases
 
-  /// W ~ N(0, standard_deviation²), biases 0; all three are parameters.
+  /// W ~ N(0, standard_deviation²), biases 0; all three are parameters. Throws ValueError unless the standard deviation
+  /// is finite and not negative.
   Rbm(std::size_t visible, std::size_t hidden, Rng& rng, T standard_deviation = T(0.1));
   /// From given values; they become parameters. Throws ShapeError if they do not fit each other.
   Rbm(const Tensor<T>& weights, const Tensor<T>& visible_bias, const Tensor<T>& hidden_bias);
