@@ -4,6 +4,7 @@
 #include "watch.hpp"
 
 #include <xtape/error.hpp>
+#include <xtape/op.hpp>
 #include <xtape/profile.hpp>
 
 #include <algorithm>
@@ -217,16 +218,30 @@ void Recording::clear() noexcept {
   serial_ = next_serial.fetch_add(1, std::memory_order_relaxed);
 }
 
-bool must_record(const Inputs& inputs) {
-  const Recording* recording = active;
-  if (!recording) return false;
-  if (recording->abandoned()) [[unlikely]] {
+namespace {
+// The active recording, unless its tape is gone.
+const Recording* recording_now() {
+  if (active && active->abandoned()) [[unlikely]]
     find_active();
-    if (recording = active; !recording) return false;
-  }
+  return active;
+}
+}  // namespace
+
+bool must_record(const Inputs& inputs) {
+  const Recording* const recording = recording_now();
+  if (!recording) return false;
   for (std::size_t i = 0; i < inputs.size(); ++i)
     if (inputs[i] && recording->needs_gradient(*inputs[i])) return true;
   return false;
+}
+
+std::uint64_t needed_gradients(const Inputs& inputs) {
+  const Recording* const recording = recording_now();
+  if (!recording) return 0;
+  std::uint64_t needed = 0;
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    if (inputs[i] && recording->needs_gradient(*inputs[i])) needed |= std::uint64_t{1} << std::min<std::size_t>(i, 63);
+  return needed;
 }
 
 void* pullback_storage(std::size_t bytes, std::size_t alignment) { return active->pullback_storage(bytes, alignment); }

@@ -1,4 +1,5 @@
 #include <xtape/format.hpp>
+#include <xtape/op.hpp>
 
 #include <fmt/format.h>
 
@@ -28,6 +29,16 @@ Handle<TensorImpl> TensorImpl::view(const TensorImpl& of, const Shape& shape, st
   impl->storage = of.storage;
   impl->data = static_cast<std::byte*>(of.data) + first_element * of.element_bytes();
   return impl;
+}
+
+Handle<TensorImpl> make_result(const char* op, DType dtype, const Shape& shape) {
+  try {
+    return TensorImpl::make(dtype, shape);
+  } catch (const MemoryError& error) {
+    throw MemoryError(fmt::format("{}: {}", op, error.what()));
+  } catch (const ShapeError& error) {
+    throw ShapeError(fmt::format("{}: {}", op, error.what()));
+  }
 }
 
 void destroy(TensorImpl* impl) noexcept {

@@ -93,7 +93,7 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
   using B = simd::Batch<T>;
   const std::array<const Shape*, K> shapes{&x[I].shape()...};
   const LoopPlan plan = plan_loop("map", shapes.data(), K);
-  Tensor<T> y = Tensor<T>::uninitialised(plan.out);
+  Tensor<T> y = Tensor<T>::uninitialised(plan.shape);
   const std::array<bool, K> wanted{must_record({x[I]})...};
   // A plain loop for values alone. Not of second derivatives, which are seldom the end of it: it would double their
   // code.
@@ -122,8 +122,8 @@ Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<T
     run_row_once<T, K, K + 1>(1, {x[I].data()...}, {}, {&first[0], &first[I + 1]...}, formula(&uniform));
   const auto make_slope = [&](std::size_t i) {
     if (!wanted[i]) return Tensor<T>();
-    if (((uniform >> i) & 1U) == 0 || x[i].shape() != plan.out) return Tensor<T>::uninitialised(plan.out);
-    return full(single_element(plan.out.size()), first[i + 1]);
+    if (((uniform >> i) & 1U) == 0 || x[i].shape() != plan.shape) return Tensor<T>::uninitialised(plan.shape);
+    return full(single_element(plan.shape.size()), first[i + 1]);
   };
   const std::array<Tensor<T>, K> slope{make_slope(I)...};
   const auto filled = [&](std::size_t i) {

@@ -1,5 +1,6 @@
 #pragma once
-/// \file record.hpp  The only way onto a tape. Built-in ops and users' own ops go through record().
+/// \file record.hpp  The short way onto a tape: record() a value with the pullback that belongs to it. An op with rules,
+/// see op.hpp, can do more.
 
 #include <xtape/tensor.hpp>
 
@@ -14,7 +15,8 @@ namespace xtape {
 class Inputs {
  public:
   struct Input {
-    detail::TensorImpl* impl;
+    detail::TensorImpl* impl = nullptr;
+    Input() = default;
     template <class T> Input(const Tensor<T>& tensor) : impl(tensor.impl().get()) {}
   };
   // The list lives as long as the call it is written in.

@@ -27,9 +27,9 @@ LoopPlan plan_loop(const char* op, const Shape* const* inputs, std::size_t count
       same = false;
   }
   if (same) {  // one long row
-    plan.out = first ? *first : Shape{};
+    plan.shape = first ? *first : Shape{};
     plan.rank = 1;
-    plan.extent[0] = plan.out.elements();
+    plan.extent[0] = plan.shape.elements();
     for (std::size_t k = 0; k < count; ++k) plan.stride[k][0] = inputs[k] ? 1 : 0;
     return plan;
   }
@@ -38,26 +38,26 @@ LoopPlan plan_loop(const char* op, const Shape* const* inputs, std::size_t count
     if (!inputs[k]) continue;
     // Extents equal or 1, aligned at the last axis.
     const Shape& in = *inputs[k];
-    const Shape before = plan.out;
+    const Shape before = plan.shape;
     const Shape& longer = before.size() >= in.size() ? before : in;
     const Shape& shorter = before.size() >= in.size() ? in : before;
-    plan.out = longer;
+    plan.shape = longer;
     const std::size_t offset = longer.size() - shorter.size();
     for (std::size_t i = 0; i < shorter.size(); ++i) {
       const std::size_t m = longer[offset + i], n = shorter[i];
       if (m != n && m != 1 && n != 1) throw_mismatch(op, inputs, count);
-      plan.out[offset + i] = m == 1 ? n : m;
+      plan.shape[offset + i] = m == 1 ? n : m;
     }
   }
   try {
-    static_cast<void>(plan.out.elements());
+    static_cast<void>(plan.shape.elements());
   } catch (const ShapeError& error) {
     throw ShapeError(fmt::format("{}: {}", op, error.what()));
   }
 
   // Strides of each input along each axis of the output; 0 where it is broadcast.
   std::array<std::array<std::size_t, max_rank>, max_loop_inputs> full{};
-  const std::size_t rank = plan.out.size();
+  const std::size_t rank = plan.shape.size();
   for (std::size_t k = 0; k < count; ++k) {
     if (!inputs[k]) continue;
     const Shape& in = *inputs[k];
@@ -70,12 +70,12 @@ LoopPlan plan_loop(const char* op, const Shape* const* inputs, std::size_t count
   // Merge an axis into the one after it where every input walks the two as one.
   plan.rank = 0;
   for (std::size_t i = 0; i < rank; ++i) {
-    if (plan.out[i] == 1) continue;
+    if (plan.shape[i] == 1) continue;
     bool merges = plan.rank > 0;
     for (std::size_t k = 0; k < count && merges; ++k)
-      merges = plan.stride[k][plan.rank - 1] == full[k][i] * plan.out[i];
+      merges = plan.stride[k][plan.rank - 1] == full[k][i] * plan.shape[i];
     if (!merges) plan.extent[plan.rank++] = 1;
-    plan.extent[plan.rank - 1] *= plan.out[i];
+    plan.extent[plan.rank - 1] *= plan.shape[i];
     for (std::size_t k = 0; k < count; ++k) plan.stride[k][plan.rank - 1] = full[k][i];
   }
   if (plan.rank == 0) {  // a single element

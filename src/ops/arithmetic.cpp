@@ -14,63 +14,78 @@ namespace xtape {
 namespace detail {
 namespace {
 
-// Runs g with the operand as what it is: a formula like dy * b need not make a tensor of a number b.
+// Runs g with an input as what it is: a formula like dy * b need not make a tensor of a number b.
 // That of pow compares its operands, which numbers among themselves do not do as tensors would.
-template <class F, class T, class G> Tensor<T> with(const Operand<T>& x, G&& g) {
+template <class F, class T, class G> Tensor<T> with(const Tensor<T>& x, T number, G&& g) {
   if constexpr (std::is_same_v<F, fn::Pow>)
-    return g(x.is_number() ? Tensor<T>(x.number) : x.tensor);
+    return g(x.defined() ? x : Tensor<T>(number));
   else
-    return x.is_number() ? g(x.number) : g(x.tensor);
+    return x.defined() ? g(x) : g(number);
 }
 
-// dy times the derivative by a or by b, in one pass. May be written over dy if nothing else needs that.
-template <class F, bool by_a, class T>
-Tensor<T> pulled(const Tensor<T>& dy, const Operand<T>& a, const Operand<T>& b, bool overwrite) {
-  using B = simd::Batch<T>;
-  const std::array<const Shape*, 3> shapes{&dy.shape(), a.shape(), b.shape()};
-  const LoopPlan plan = plan_loop(F::name, shapes.data(), 3);
-  const Tensor<T> dx = overwrite ? gradient_from(dy, plan.out) : Tensor<T>::uninitialised(plan.out);
-  run_loop<T, 3, 1>(plan, {dy.data(), a.data(), b.data()}, {dx.mutable_data()}, [](const std::array<B, 3>& v) {
-    const Lane<T> g{v[0], {}}, p{v[1], {}}, q{v[2], {}};
-    if constexpr (by_a)
-      return std::array<B, 1>{F{}.pull_a(g, p, q).value};
+// A function of functions/binary.hpp as an op. A number is no tensor among the inputs, but a member.
+template <class F, class T> struct Binary {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = F::name, .kind = kind_of_function<F>(), .takes_uniform = F::uses_inputs};
+  T a_number, b_number;  // where the tensor is undefined
+
+  LoopPlan plan(const Tensor<T>& a, const Tensor<T>& b) const {
+    const std::array<const Shape*, 2> shapes{shape_of(a), shape_of(b)};
+    return plan_loop(F::name, shapes.data(), 2);
+  }
+  void evaluate(Fresh<T>& y, const LoopPlan& plan, const Tensor<T>& a, const Tensor<T>& b) const {
+    using B = simd::Batch<T>;
+    run_loop<T, 2, 1>(plan, {data_of(a, a_number), data_of(b, b_number)}, {y.data()},
+                      [](const std::array<B, 2>& v) { return std::array<B, 1>{F{}.value(v[0], v[1])}; });
+  }
+
+  // x * 2 keeps nothing of x: only the gradient of the other factor would need it.
+  static bool keeps(std::size_t input, std::uint64_t needed) {
+    if constexpr (!F::uses_inputs)
+      return false;
     else
-      return std::array<B, 1>{F{}.pull_b(g, p, q).value};
-  });
-  return dx;
-}
+      return input == 0 ? F::pull_a_reads_a || (needed & 2U) != 0 : F::pull_b_reads_b || (needed & 1U) != 0;
+  }
+  // A uniform dy does not tell the shape of y: only both inputs do.
+  static bool takes_uniform(std::uint64_t needed) { return keeps(0, needed) && keeps(1, needed); }
 
-// `whole`: it has both operands, and so the shape of y, which a uniform dy does not tell.
-template <class F, class T, bool whole> struct BinaryPullback {
-  static constexpr bool takes_uniform = whole;
-  Operand<T> a, b;
-  Gradients operator()(const Tensor<T>& dy, Wanted wanted) const {
-    if (Tape::recording())
-      return wanted.gradients([&] { return with<F>(b, [&](const auto& v) { return F{}.pull_a(dy, a.tensor, v); }); },
-                              [&] { return with<F>(a, [&](const auto& u) { return F{}.pull_b(dy, u, b.tensor); }); });
-    return wanted.gradients([&] { return pulled<F, true>(dy, a, b, !wanted[1]); },
-                            [&] { return pulled<F, false>(dy, a, b, true); });
+  Gradients pull(const Pull<T>& p) const requires(!F::uses_inputs) {
+    return p.gradients([&] { return F{}.pull_a(p.dy, 0, 0); }, [&] { return F{}.pull_b(p.dy, 0, 0); });
+  }
+  Gradients pull(const Pull<T>& p, const Tensor<T>& a, const Tensor<T>& b) const requires(F::uses_inputs) {
+    return p.gradients([&] { return with<F>(b, b_number, [&](const auto& v) { return F{}.pull_a(p.dy, a, v); }); },
+                       [&] { return with<F>(a, a_number, [&](const auto& u) { return F{}.pull_b(p.dy, u, b); }); });
+  }
+  Gradients fused_pull(const Pull<T>& p, const Tensor<T>& a, const Tensor<T>& b) const requires(F::uses_inputs) {
+    return p.gradients([&] { return in_one_pass<true>(p.dy, a, b, !p.wanted[1]); },
+                       [&] { return in_one_pass<false>(p.dy, a, b, true); });
+  }
+
+ private:
+  static const Shape* shape_of(const Tensor<T>& x) { return x.defined() ? &x.shape() : nullptr; }
+  static const T* data_of(const Tensor<T>& x, const T& number) { return x.defined() ? x.data() : &number; }
+
+  // dy times the derivative by a or by b. May be written over dy if nothing else needs that.
+  template <bool by_a>
+  Tensor<T> in_one_pass(const Tensor<T>& dy, const Tensor<T>& a, const Tensor<T>& b, bool overwrite) const {
+    using B = simd::Batch<T>;
+    const std::array<const Shape*, 3> shapes{&dy.shape(), shape_of(a), shape_of(b)};
+    const LoopPlan plan = plan_loop(F::name, shapes.data(), 3);
+    const Tensor<T> dx = overwrite ? gradient_from(dy, plan.shape) : Tensor<T>::uninitialised(plan.shape);
+    run_loop<T, 3, 1>(plan, {dy.data(), data_of(a, a_number), data_of(b, b_number)}, {dx.mutable_data()},
+                      [](const std::array<B, 3>& v) {
+                        const Lane<T> g{v[0], {}}, p{v[1], {}}, q{v[2], {}};
+                        if constexpr (by_a)
+                          return std::array<B, 1>{F{}.pull_a(g, p, q).value};
+                        else
+                          return std::array<B, 1>{F{}.pull_b(g, p, q).value};
+                      });
+    return dx;
   }
 };
 
 template <class F, class T> Tensor<T> binary(Operand<T>& a, Operand<T>& b) {
-  using B = simd::Batch<T>;
-  Tensor<T> y =
-      broadcast_loop<2, T>(F::name, {&a, &b}, [](const std::array<B, 2>& v) { return F{}.value(v[0], v[1]); });
-  const std::array<Inputs::Input, 2> inputs{a.tensor, b.tensor};
-  if constexpr (!F::uses_inputs)
-    return record(F::name, std::move(y), Inputs(inputs), [](const Tensor<T>& dy, Wanted wanted) {
-      return wanted.gradients([&] { return F{}.pull_a(dy, 0, 0); }, [&] { return F{}.pull_b(dy, 0, 0); });
-    });
-  else {
-    // x * 2 keeps nothing of x: only the gradient of the other factor would need it.
-    const bool keep_a = F::pull_a_reads_a || must_record({b.tensor});
-    const bool keep_b = F::pull_b_reads_b || must_record({a.tensor});
-    if (keep_a && keep_b)
-      return record(F::name, std::move(y), Inputs(inputs), BinaryPullback<F, T, true>{std::move(a), std::move(b)});
-    return record(F::name, std::move(y), Inputs(inputs),
-                  BinaryPullback<F, T, false>{keep_a ? std::move(a) : T(0), keep_b ? std::move(b) : T(0)});
-  }
+  return xtape::apply(Binary<F, T>{a.number, b.number}, std::move(a.tensor), std::move(b.tensor));
 }
 
 }  // namespace

@@ -17,9 +17,19 @@ Tensor<T> broadcast_loop(const char* op, const std::array<const Operand<T>*, K>&
     data[k] = x[k]->data();
   }
   const LoopPlan plan = plan_loop(op, shapes.data(), K);
-  Tensor<T> y = result_of<T>(op, plan.out);
+  Tensor<T> y = result_of<T>(op, plan.shape);
   run_loop<T, K, 1>(plan, data, {y.mutable_data()}, [&f](const std::array<B, K>& v) { return std::array<B, 1>{f(v)}; });
   return y;
+}
+
+// The kind of a function of functions.hpp.
+template <class F> constexpr Kind kind_of_function() {
+  if constexpr (requires { requires F::linear; })
+    return Kind::elementwise | Kind::linear;
+  else if constexpr (requires { requires F::bilinear; })
+    return Kind::elementwise | Kind::bilinear;
+  else
+    return Kind::elementwise;
 }
 
 // Where a gradient made of dy is written: over dy, if nobody else sees its elements, or to a new tensor.

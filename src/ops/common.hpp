@@ -2,11 +2,13 @@
 // What the ops' sources share.
 
 #include <xtape/error.hpp>
-#include <xtape/record.hpp>
+#include <xtape/op.hpp>
 #include <xtape/tape.hpp>
 #include <xtape/tensor.hpp>
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace xtape::detail {
 
@@ -40,9 +42,16 @@ template <class T> Tensor<T> kept_for(const Tensor<T>& other, const Tensor<T>& x
 
 // x under a handle of its own, recorded in the op's name: what an op returns that has nothing to do. If it were x
 // itself, a gradient by it, a hook on it and assign() to it would be those of x.
-template <class T> Tensor<T> unchanged(const char* op, const Tensor<T>& x) {
-  return record(op, view(x, x.shape()), {x}, [](const Tensor<T>& dy) { return Gradients(dy); });
-}
+template <class T> struct Unchanged {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "unchanged", .kind = Kind::elementwise | Kind::linear};
+  const char* op;
+  const char* name() const { return op; }
+  Shape shape(const Tensor<T>& x) const { return x.shape(); }
+  Tensor<T> view(const Tensor<T>& x) const { return detail::view(x, x.shape()); }
+  Gradients pull(const Pull<T>& p) const { return Gradients(p.dy); }
+};
+template <class T> Tensor<T> unchanged(const char* op, const Tensor<T>& x) { return apply(Unchanged<T>{op}, x); }
 
 // True if memory can address a tensor of this shape.
 inline bool is_addressable(const Shape& shape) {
@@ -55,13 +64,7 @@ inline bool is_addressable(const Shape& shape) {
 }
 // A tensor for an op's result. If memory cannot hold it, the error begins with the op's name.
 template <class T> Tensor<T> result_of(const char* op, const Shape& shape) {
-  try {
-    return Tensor<T>::uninitialised(shape);
-  } catch (const MemoryError& error) {
-    throw MemoryError(fmt::format("{}: {}", op, error.what()));
-  } catch (const ShapeError& error) {
-    throw ShapeError(fmt::format("{}: {}", op, error.what()));
-  }
+  return Tensor<T>(make_result(op, dtype_of<T>, shape));
 }
 inline constexpr const char* too_many_elements = "more elements than memory can address";
 
@@ -75,18 +78,45 @@ template <class T> Tensor<T> gather_flat(const Tensor<T>& x, const Indices& at, 
 template <class T>
 Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at, const Shape& shape, const Tensor<T>& sum = {});
 
-// Records what became of a part: the whole is the sum with the part added, or zeros with the part where there is no
-// sum. `take` is the transpose: what of a gradient by the whole is the part's.
-template <class T, class Take>
-Tensor<T> record_part(const char* op, Tensor<T> whole, const Tensor<T>& part, const Tensor<T>& sum, Take take) {
-  if (!sum.defined())
-    return record(op, std::move(whole), {part}, [take](const Tensor<T>& dy) { return Gradients(take(dy)); });
-  return record(op, std::move(whole), {part, sum}, [take](const Tensor<T>& dy, Wanted wanted) {
-    return wanted.gradients([&] { return take(dy); }, [&] { return dy; });
-  });
-}
 // Of a sum that is about to be added to, see recording.hpp.
 float* rest_for_addition(TensorImpl& into);
+
+// Ops that put the elements of a part into a larger tensor, the transposes of those that take it. `Into` has
+//   name, whole          the op's name, and the shape of the larger tensor
+//   put(y, part)         puts the part into y, which is full of zeros
+//   add(y, part, rest)   adds it to what y holds; `rest` is what rounding has left out so far, or null
+//   take(dy)             the transpose, in tensor ops: what of a gradient by the whole is the part's
+template <class T, class Into> struct Part {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = Into::name, .kind = Kind::linear};
+  Into into;
+  Shape shape(const Tensor<T>&) const { return into.whole; }
+  void evaluate(Fresh<T>& y, const Tensor<T>& part) const {
+    std::fill_n(y.data(), y.size(), T(0));
+    into.put(y, part);
+  }
+  Gradients pull(const Pull<T>& p) const { return Gradients(into.take(p.dy)); }
+};
+// In place into a sum that the sweep has lent (Wanted::sum_so_far).
+template <class T, class Into> struct PartOfSum {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = Into::name, .kind = Kind::linear};
+  Into into;
+  Shape shape(const Tensor<T>&, const Tensor<T>& sum) const { return sum.shape(); }
+  Tensor<T> view(const Tensor<T>& part, const Tensor<T>& sum) const {
+    Fresh<T> y = Fresh<T>::onto(sum);
+    into.add(y, part, rest_for_addition(*sum.impl()));
+    return std::move(y).finished();
+  }
+  Gradients pull(const Pull<T>& p) const {
+    return p.gradients([&] { return into.take(p.dy); }, [&] { return p.dy; });
+  }
+};
+// The sum with the part added, or the part alone among zeros if there is no sum.
+template <class T, class Into> Tensor<T> add_part(Into into, const Tensor<T>& part, const Tensor<T>& sum) {
+  return sum.defined() ? apply(PartOfSum<T, Into>{std::move(into)}, part, sum)
+                       : apply(Part<T, Into>{std::move(into)}, part);
+}
 
 }  // namespace xtape::detail
 

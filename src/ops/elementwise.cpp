@@ -12,61 +12,54 @@
 namespace xtape {
 namespace {
 
-template <class T, class F> Tensor<T> forward(const F& f, const Tensor<T>& x) {
-  using B = simd::Batch<T>;
-  Tensor<T> y = Tensor<T>::uninitialised(x.shape());
-  detail::run_long_row<T, 1, 1>(x.size(), {x.data()}, {1}, {y.mutable_data()},
-                                [&f](const std::array<B, 1>& v) { return std::array<B, 1>{f.value(v[0])}; });
-  return y;
-}
+// A function of functions.hpp as an op.
+template <class F, class T> struct Unary {
+  using value_type = T;
+  static constexpr bool by_result = fn::PullsFromResult<F, Lane<T>>;
+  static constexpr bool by_input = !by_result && !requires { requires !F::uses_input; };
+  static constexpr OpTraits traits{
+      .name = F::name, .kind = detail::kind_of_function<F>(), .reads_result = by_result, .takes_uniform = true};
+  F f;
 
-// dx = dy f'(saved), where `saved` is the input or the result, as pull() has it.
-template <bool from_result, class T, class F>
-Tensor<T> backward(const F& f, const Tensor<T>& dy, const Tensor<T>& saved) {
-  const auto formula = [&f]<class V>(const V& g, const V& s) {
-    if constexpr (from_result)
-      return f.pull(g, fn::Result<V>{s});
+  Shape shape(const Tensor<T>& x) const { return x.shape(); }
+  void evaluate(Fresh<T>& y, const Tensor<T>& x) const {
+    using B = simd::Batch<T>;
+    detail::run_long_row<T, 1, 1>(x.size(), {x.data()}, {1}, {y.data()},
+                                  [this](const std::array<B, 1>& v) { return std::array<B, 1>{f.value(v[0])}; });
+  }
+  Gradients pull(const Pull<T>& p, const Tensor<T>& x) const requires by_input { return Gradients(formula(p.dy, x)); }
+  Gradients fused_pull(const Pull<T>& p, const Tensor<T>& x) const requires by_input {
+    return Gradients(in_one_pass(p.dy, x));
+  }
+  Gradients pull(const Pull<T>& p) const requires(!by_input) {
+    return Gradients(formula(p.dy, by_result ? p.y : p.dy));
+  }
+  Gradients fused_pull(const Pull<T>& p) const requires(!by_input) {
+    return Gradients(in_one_pass(p.dy, by_result ? p.y : p.dy));
+  }
+
+ private:
+  // dy f'(saved), where `saved` is the input or the result, as pull() of functions.hpp has it.
+  template <class V> V formula(const V& dy, const V& saved) const {
+    if constexpr (by_result)
+      return f.pull(dy, fn::Result<V>{saved});
     else
-      return f.pull(g, s);
-  };
-  if (Tape::recording()) return formula(dy, saved);
-  using B = simd::Batch<T>;
-  // A gradient that nobody else holds is overwritten: its memory is in the cache, and one buffer less is needed.
-  Tensor<T> dx = detail::gradient_from(dy, saved.shape());
-  const std::size_t step = dy.size() == 1 ? 0 : 1;
-  detail::run_long_row<T, 2, 1>(saved.size(), {dy.data(), saved.data()}, {step, 1}, {dx.mutable_data()},
-                                [&formula](const std::array<B, 2>& v) {
-                                  return std::array<B, 1>{formula(Lane<T>{v[0], {}}, Lane<T>{v[1], {}}).value};
-                                });
-  return dx;
-}
-
-template <class T, class F> struct PullbackByResult {
-  static constexpr bool takes_uniform = true;
-  F f;
-  Gradients operator()(const Tensor<T>& dy, const Tensor<T>& y) const { return Gradients(backward<true>(f, dy, y)); }
-};
-template <class T, class F> struct PullbackByNothing {
-  static constexpr bool takes_uniform = true;
-  F f;
-  Gradients operator()(const Tensor<T>& dy) const { return Gradients(backward<false>(f, dy, dy)); }
-};
-template <class T, class F> struct PullbackByInput {
-  static constexpr bool takes_uniform = true;
-  F f;
-  Tensor<T> x;
-  Gradients operator()(const Tensor<T>& dy) const { return Gradients(backward<false>(f, dy, x)); }
+      return f.pull(dy, saved);
+  }
+  Tensor<T> in_one_pass(const Tensor<T>& dy, const Tensor<T>& saved) const {
+    using B = simd::Batch<T>;
+    // A gradient that nobody else holds is overwritten: its memory is in the cache, and one buffer less is needed.
+    Tensor<T> dx = detail::gradient_from(dy, saved.shape());
+    const std::size_t step = dy.size() == 1 ? 0 : 1;
+    detail::run_long_row<T, 2, 1>(saved.size(), {dy.data(), saved.data()}, {step, 1}, {dx.mutable_data()},
+                                  [this](const std::array<B, 2>& v) {
+                                    return std::array<B, 1>{formula(Lane<T>{v[0], {}}, Lane<T>{v[1], {}}).value};
+                                  });
+    return dx;
+  }
 };
 
-template <class T, class F> Tensor<T> unary(const F& f, const Tensor<T>& x) {
-  Tensor<T> y = forward(f, x);
-  if constexpr (fn::PullsFromResult<F, Lane<T>>)
-    return record(F::name, std::move(y), {x}, PullbackByResult<T, F>{f});
-  else if constexpr (requires { requires !F::uses_input; })
-    return record(F::name, std::move(y), {x}, PullbackByNothing<T, F>{f});
-  else
-    return record(F::name, std::move(y), {x}, PullbackByInput<T, F>{f, x});
-}
+template <class T, class F> Tensor<T> unary(const F& f, const Tensor<T>& x) { return xtape::apply(Unary<F, T>{f}, x); }
 
 }  // namespace
 

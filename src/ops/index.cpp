@@ -50,57 +50,96 @@ void check_list(const char* op, const Integers& indices) {
     throw ShapeError(fmt::format("{}: a 1-d list of indices is needed, got shape {}", op, to_string(indices.shape())));
 }
 
-// Slices along an axis picked by indices from the front, and their transpose: added up in zeros of a shape, or to a sum
-// that the sweep has lent.
-template <class T>
-Tensor<T> add_slices(const Tensor<T>& source, std::size_t axis, const Integers& rows, const Shape& shape,
-                     const Tensor<T>& sum = {});
-
-template <class T> Tensor<T> take_slices(const Tensor<T>& x, std::size_t axis, const Integers& rows) {
-  const auto [outer, n, inner] = detail::around(x.shape(), axis);
-  Tensor<T> y = detail::result_of<T>("index_select", detail::with_extent(x.shape(), axis, rows.size()));
-  kernels::take_rows(outer, n, inner, rows.begin(), rows.size(), x.data(), y.mutable_data());
-  return record("index_select", std::move(y), {x}, [axis, rows, shape = x.shape()](const Tensor<T>& dy, Wanted wanted) {
-    return Gradients(add_slices(dy, axis, rows, shape, wanted.sum_so_far<T>(0)));
-  });
-}
-
 // sum += source, slice by slice.
-template <class T>
-void accumulate(const Tensor<T>& source, std::size_t axis, const Integers& rows, const Tensor<T>& sum) {
+template <class T> void accumulate(const Tensor<T>& source, std::size_t axis, const Integers& rows, Fresh<T>& sum) {
   const auto [outer, n, inner] = detail::around(sum.shape(), axis);
-  kernels::add_rows(outer, n, inner, rows.begin(), rows.size(), source.data(), sum.mutable_data());
+  kernels::add_rows(outer, n, inner, rows.begin(), rows.size(), source.data(), sum.data());
 }
 
 // The same with what rounding leaves out.
-void accumulate_exactly(const Tensor<float>& source, std::size_t axis, const Integers& rows, const Tensor<float>& sum,
+void accumulate_exactly(const Tensor<float>& source, std::size_t axis, const Integers& rows, Fresh<float>& sum,
                         float* rest) {
   const auto [outer, n, inner] = detail::around(sum.shape(), axis);
   const float* in = source.data();
   for (std::size_t o = 0; o < outer; ++o)
     for (const std::int64_t row : rows) {
       const std::size_t first = (o * n + static_cast<std::size_t>(row)) * inner;
-      for (std::size_t i = 0; i < inner; ++i)
-        kernels::add_exactly(sum.mutable_data()[first + i], rest[first + i], *in++);
+      for (std::size_t i = 0; i < inner; ++i) kernels::add_exactly(sum.data()[first + i], rest[first + i], *in++);
     }
 }
 
-template <class T>
-Tensor<T> add_slices(const Tensor<T>& source, std::size_t axis, const Integers& rows, const Shape& shape,
-                     const Tensor<T>& sum) {
-  Tensor<T> y = sum.defined() ? sum : zeros<T>(shape);
-  float* const rest = sum.defined() ? detail::rest_for_addition(*sum.impl()) : nullptr;
-  if constexpr (std::is_same_v<T, float>)
-    if (rest) accumulate_exactly(source, axis, rows, y, rest);
-  if (!rest) accumulate(source, axis, rows, y);
-  return detail::record_part("add_slices", std::move(y), source, sum,
-                             [axis, rows](const Tensor<T>& dy) { return take_slices(dy, axis, rows); });
+// Slices along an axis picked by indices from the front.
+template <class T> struct IndexSelect {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "index_select", .kind = Kind::linear};
+  std::size_t axis;
+  Shape whole;
+
+  Shape shape(const Tensor<T>& x, const Integers& rows) const {
+    return detail::with_extent(x.shape(), axis, rows.size());
+  }
+  void evaluate(Fresh<T>& y, const Tensor<T>& x, const Integers& rows) const {
+    const auto [outer, n, inner] = detail::around(x.shape(), axis);
+    kernels::take_rows(outer, n, inner, rows.begin(), rows.size(), x.data(), y.data());
+  }
+  Gradients pull(const Pull<T>& p, const Tensor<T>&, const Integers& rows) const;
+};
+template <class T> Tensor<T> take_slices(const Tensor<T>& x, std::size_t axis, const Integers& rows) {
+  return apply(IndexSelect<T>{axis, x.shape()}, x, rows);
 }
+
+// The transpose: slices added up in zeros, or to a sum that the sweep has lent.
+template <class T> struct IntoSlices {
+  static constexpr const char* name = "add_slices";
+  std::size_t axis;
+  Integers rows;
+  Shape whole;
+  void put(Fresh<T>& y, const Tensor<T>& part) const { accumulate(part, axis, rows, y); }
+  void add(Fresh<T>& y, const Tensor<T>& part, float* rest) const {
+    if constexpr (std::is_same_v<T, float>)
+      if (rest) accumulate_exactly(part, axis, rows, y, rest);
+    if (!rest) put(y, part);
+  }
+  Tensor<T> take(const Tensor<T>& dy) const { return take_slices(dy, axis, rows); }
+};
+template <class T> Gradients IndexSelect<T>::pull(const Pull<T>& p, const Tensor<T>&, const Integers& rows) const {
+  return Gradients(detail::add_part(IntoSlices<T>{axis, rows, whole}, p.dy, p.wanted.template sum_so_far<T>(0)));
+}
+
+// x with the elements of `source` added at places of it.
+template <class T> struct ScatterAdd {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "scatter_add", .kind = Kind::linear};
+  Shape source_shape;
+  Shape shape(const Tensor<T>& x, const Tensor<T>&, const Indices&) const { return x.shape(); }
+  void evaluate(Fresh<T>& y, const Tensor<T>& x, const Tensor<T>& source, const Indices& at) const {
+    std::ranges::copy(x.span(), y.data());
+    kernels::add_rows(1, x.size(), 1, at.data(), at.size(), source.data(), y.data());
+  }
+  Gradients pull(const Pull<T>& p, const Tensor<T>&, const Tensor<T>&, const Indices& at) const {
+    return p.gradients([&] { return p.dy; }, [&] { return detail::gather_flat(p.dy, at, source_shape); });
+  }
+};
+
+// x with slices of `source` added to those that rows picks.
+template <class T> struct IndexAdd {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "index_add", .kind = Kind::linear};
+  std::size_t axis;
+  Shape shape(const Tensor<T>& x, const Tensor<T>&, const Integers&) const { return x.shape(); }
+  void evaluate(Fresh<T>& y, const Tensor<T>& x, const Tensor<T>& source, const Integers& rows) const {
+    std::ranges::copy(x.span(), y.data());
+    accumulate(source, axis, rows, y);
+  }
+  Gradients pull(const Pull<T>& p, const Tensor<T>&, const Tensor<T>&, const Integers& rows) const {
+    return p.gradients([&] { return p.dy; }, [&] { return take_slices(p.dy, axis, rows); });
+  }
+};
 
 template <class T> void check_mask(const char* op, const Tensor<T>& x, const detail::Operand<T>& mask) {
   if (mask.is_number()) return;
   const std::array<const Shape*, 2> shapes{&x.shape(), mask.shape()};
-  if (detail::plan_loop(op, shapes.data(), 2).out != x.shape())
+  if (detail::plan_loop(op, shapes.data(), 2).shape != x.shape())
     throw ShapeError(fmt::format("{}: a mask of shape {} does not broadcast to shape {}", op, to_string(*mask.shape()),
                                  to_string(x.shape())));
 }
@@ -119,12 +158,7 @@ Tensor<T> scatter_add(const Tensor<T>& x, const Integers& indices, const Tensor<
     throw ShapeError(fmt::format("scatter_add: a source of shape {} for indices of shape {}, into shape {}",
                                  to_string(source.shape()), to_string(indices.shape()), to_string(x.shape())));
   const Indices at = places("scatter_add", indices, a, x.shape());
-  Tensor<T> y(x.shape(), x.span());
-  kernels::add_rows(1, x.size(), 1, at.data(), at.size(), source.data(), y.mutable_data());
-  return record("scatter_add", std::move(y), {x, source},
-                [at, shape = source.shape()](const Tensor<T>& dy, Wanted wanted) {
-                  return wanted.gradients([&] { return dy; }, [&] { return detail::gather_flat(dy, at, shape); });
-                });
+  return apply(ScatterAdd<T>{source.shape()}, x, source, at);
 }
 
 template <class T> Tensor<T> index_select(const Tensor<T>& x, std::ptrdiff_t axis, const Integers& indices) {
@@ -140,12 +174,7 @@ Tensor<T> index_add(const Tensor<T>& x, std::ptrdiff_t axis, const Integers& ind
   if (source.shape() != detail::with_extent(x.shape(), a, indices.size()))
     throw ShapeError(fmt::format("index_add: a source of shape {} for {} indices into axis {} of shape {}",
                                  to_string(source.shape()), indices.size(), a, to_string(x.shape())));
-  const Integers rows = from_front("index_add", indices, a, x.shape());
-  Tensor<T> y(x.shape(), x.span());
-  accumulate(source, a, rows, y);
-  return record("index_add", std::move(y), {x, source}, [a, rows](const Tensor<T>& dy, Wanted wanted) {
-    return wanted.gradients([&] { return dy; }, [&] { return take_slices(dy, a, rows); });
-  });
+  return apply(IndexAdd<T>{a}, x, source, from_front("index_add", indices, a, x.shape()));
 }
 
 template <class T> Tensor<T> embedding(const Tensor<T>& weight, const Integers& indices) {

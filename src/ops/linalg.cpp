@@ -12,20 +12,58 @@ namespace {
 
 using detail::kept_for;
 
-// y = A B, with the flags that were given for matrices.
-template <class T> Tensor<T> record_product(Tensor<T> y, const Tensor<T>& a, const Tensor<T>& b, bool ta, bool tb) {
-  return record(
-      "matmul", std::move(y), {a, b},
-      [a = kept_for(b, a), b = kept_for(a, b), ta, tb](const Tensor<T>& dy, Wanted wanted) {
-        return wanted.gradients(
-            [&] {
-              return ta ? matmul(b, dy, {.transpose_a = tb, .transpose_b = true}) : matmul(dy, b, {.transpose_b = !tb});
-            },
-            [&] {
-              return tb ? matmul(dy, a, {.transpose_a = true, .transpose_b = ta}) : matmul(a, dy, {.transpose_a = !ta});
-            });
-      });
+// What multiplies what: (n, k) by (k, m) matrices; for operands of more axes than two, in pairs.
+struct Product {
+  Shape shape;  // of the result, as if a vector were a matrix of one row (on the left) or column
+  std::size_t n, k, m;
+  std::optional<detail::BatchPair> batches;
+};
+
+Product product_of(const Shape& a, const Shape& b, bool ta, bool tb) {
+  const auto fail = [&](const char* what) {
+    throw ShapeError(
+        fmt::format("matmul: {}: {}{} x {}{}", what, to_string(a), ta ? "ᵀ" : "", to_string(b), tb ? "ᵀ" : ""));
+  };
+  if (a.empty() || b.empty()) fail("vectors, matrices or batches of matrices are needed");
+  const auto extent = [](const Shape& s, bool last) { return s[s.size() - (last ? 1 : 2)]; };
+  Product product{
+      {}, a.size() == 1 ? 1 : extent(a, ta), extent(a, a.size() == 1 || !ta), b.size() == 1 ? 1 : extent(b, !tb), {}};
+  if (extent(b, b.size() == 1 || tb) != product.k) fail("inner dimensions differ");
+  if (a.size() != 2 || b.size() != 2) {
+    product.batches = detail::pair_batches(a, b);
+    if (!product.batches) fail("batches differ");
+    product.shape = product.batches->shape;
+  }
+  product.shape.push_back(product.n);
+  product.shape.push_back(product.m);
+  return product;
 }
+
+// Y = A B for matrices, or for batches of them, each transposed first if the flags say so.
+template <class T> struct Matmul {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "matmul", .kind = Kind::bilinear};
+  bool ta, tb;
+
+  Product plan(const Tensor<T>& a, const Tensor<T>& b) const { return product_of(a.shape(), b.shape(), ta, tb); }
+  void evaluate(Fresh<T>& y, const Product& product, const Tensor<T>& a, const Tensor<T>& b) const {
+    const std::size_t n = product.n, k = product.k, m = product.m;
+    if (!product.batches) return kernels::gemm(ta, tb, n, m, k, a.data(), b.data(), T(0), y.data());
+    if (y.size() > 0)
+      product.batches->for_each([&](std::size_t i, std::size_t ia, std::size_t ib) {
+        kernels::gemm(ta, tb, n, m, k, a.data() + ia * n * k, b.data() + ib * k * m, T(0), y.data() + i * n * m);
+      });
+  }
+  Gradients pull(const Pull<T>& p, const Tensor<T>& a, const Tensor<T>& b) const {
+    return p.gradients(
+        [&] {
+          return ta ? matmul(b, p.dy, {.transpose_a = tb, .transpose_b = true}) : matmul(p.dy, b, {.transpose_b = !tb});
+        },
+        [&] {
+          return tb ? matmul(p.dy, a, {.transpose_a = true, .transpose_b = ta}) : matmul(a, p.dy, {.transpose_a = !ta});
+        });
+  }
+};
 
 }  // namespace
 
@@ -33,42 +71,23 @@ template <class T> Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b, cons
   const Shape &sa = a.shape(), &sb = b.shape();
   const bool a_vector = sa.size() == 1, b_vector = sb.size() == 1;
   const bool ta = options.transpose_a && !a_vector, tb = options.transpose_b && !b_vector;
-  const auto fail = [&](const char* what) {
-    throw ShapeError(
-        fmt::format("matmul: {}: {}{} x {}{}", what, to_string(sa), ta ? "ᵀ" : "", to_string(sb), tb ? "ᵀ" : ""));
-  };
-  if (sa.empty() || sb.empty()) fail("vectors, matrices or batches of matrices are needed");
-  const auto extent = [](const Shape& s, bool last) { return s[s.size() - (last ? 1 : 2)]; };
-  const std::size_t n = a_vector ? 1 : extent(sa, ta), k = extent(sa, a_vector || !ta);
-  const std::size_t m = b_vector ? 1 : extent(sb, !tb);
-  if (extent(sb, b_vector || tb) != k) fail("inner dimensions differ");
-  if (sa.size() == 2 && sb.size() == 2) {
-    Tensor<T> y = detail::result_of<T>("matmul", {n, m});
-    kernels::gemm(ta, tb, n, m, k, a.data(), b.data(), T(0), y.mutable_data());
-    return record_product(std::move(y), a, b, ta, tb);
-  }
+  if (sa.size() == 2 && sb.size() == 2) return apply(Matmul<T>{ta, tb}, a, b);
 
-  const auto pair = detail::pair_batches(sa, sb);
-  if (!pair) fail("batches differ");
+  const Product product = product_of(sa, sb, ta, tb);
   // A vector is a matrix of one row or column, which the result lacks.
   if (a_vector || b_vector) {
-    Shape shape = pair->shape;
-    if (!a_vector) shape.push_back(n);
-    if (!b_vector) shape.push_back(m);
-    return reshape(matmul(a_vector ? reshape(a, Shape{1, k}) : a, b_vector ? reshape(b, Shape{k, 1}) : b,
-                          {.transpose_a = ta, .transpose_b = tb}),
+    Shape shape = product.batches->shape;
+    if (!a_vector) shape.push_back(product.n);
+    if (!b_vector) shape.push_back(product.m);
+    return reshape(matmul(a_vector ? reshape(a, Shape{1, product.k}) : a,
+                          b_vector ? reshape(b, Shape{product.k, 1}) : b, {.transpose_a = ta, .transpose_b = tb}),
                    shape);
   }
   // One matrix for the whole batch: its rows are the rows of a single, taller product.
   if (sb.size() == 2 && !ta)
-    return reshape(matmul(reshape(a, Shape{pair->shape.elements() * n, k}), b, options),
-                   detail::extended(pair->shape, {n, m}));
-  Tensor<T> y = detail::result_of<T>("matmul", detail::extended(pair->shape, {n, m}));
-  if (y.size() > 0)
-    pair->for_each([&](std::size_t i, std::size_t ia, std::size_t ib) {
-      kernels::gemm(ta, tb, n, m, k, a.data() + ia * n * k, b.data() + ib * k * m, T(0), y.mutable_data() + i * n * m);
-    });
-  return record_product(std::move(y), a, b, ta, tb);
+    return reshape(matmul(reshape(a, Shape{product.batches->shape.elements() * product.n, product.k}), b, options),
+                   product.shape);
+  return apply(Matmul<T>{ta, tb}, a, b);
 }
 
 template <class T> Tensor<T> dot(const Tensor<T>& a, const Tensor<T>& b) {

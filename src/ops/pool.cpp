@@ -104,45 +104,75 @@ void check_global(const char* op, const Shape& x) {
   if (wrong) throw ShapeError(fmt::format("{}: {}: image {}", op, wrong, to_string(x)));
 }
 
+// The largest element of each window; of equals the first.
+template <class T> struct MaxPool2d {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "max_pool2d"};
+  PoolOptions options;
+
+  // Where the maxima were: places in the image, or for small windows codes of places in them.
+  struct State {
+    kernels::PoolSize<kernels::Sliding> size;
+    Shape image;
+    detail::Indices at;
+    Tensor<T> code;
+  };
+  struct Plan {
+    Shape shape;
+    kernels::PoolSize<kernels::Sliding> size;
+  };
+  Plan plan(const Tensor<T>& x) const {
+    const auto size = pool_size(x.shape(), options, failure("max_pool2d", x.shape(), options));
+    return {pooled_shape(x.shape(), size.rows.out, size.columns.out), size};
+  }
+
+  void evaluate(Fresh<T>& y, const Plan& plan, State* state, const Tensor<T>& x) const {
+    const auto& size = plan.size;
+    const bool small = kernels::is_small(size);
+    if (small && !state) {
+      for_images(size, [&](const auto& part, std::size_t from, std::size_t to) {
+        kernels::max_windows<false, T>(part, x.data() + from, y.data() + to, nullptr);
+      });
+    } else if (small) {
+      Fresh<T> code("max_pool2d", plan.shape);
+      for_images(size, [&](const auto& part, std::size_t from, std::size_t to) {
+        kernels::max_windows<true>(part, x.data() + from, y.data() + to, code.data() + to);
+      });
+      *state = {size, x.shape(), {}, std::move(code).finished()};
+    } else {
+      const detail::Indices at(y.size());
+      for_images(size, [&](const auto& part, std::size_t from, std::size_t to) {
+        kernels::max_pool2d(part, x.data() + from, y.data() + to, at.data() + to);
+        // Counted from the part's start so far.
+        const std::size_t results = part.count * part.rows.out * part.columns.out;
+        for (std::size_t i = 0; from != 0 && i < results; ++i) at.data()[to + i] += static_cast<std::uint32_t>(from);
+      });
+      if (state) *state = {size, x.shape(), at, {}};
+    }
+  }
+
+  Gradients pull(const Pull<T, State>& p) const {
+    const State& state = p.state;
+    if (!state.code.defined()) return Gradients(detail::scatter_flat(p.dy, state.at, state.image));
+    const detail::Indices at(state.code.size());
+    kernels::places_of_codes(state.size, state.code.data(), at.data());
+    return Gradients(detail::scatter_flat(p.dy, at, state.image));
+  }
+  Gradients fused_pull(const Pull<T, State>& p) const {
+    const State& state = p.state;
+    if (!state.code.defined() || state.size.overlap() > static_cast<double>(kernels::short_sum)) return pull(p);
+    const Tensor<T> dx = zeros<T>(state.image);
+    for_images(state.size, [&](const auto& part, std::size_t to, std::size_t from) {
+      kernels::max_windows_gradient(part, p.dy.data() + from, state.code.data() + from, dx.mutable_data() + to);
+    });
+    return Gradients(dx);
+  }
+};
+
 }  // namespace
 
 template <class T> Tensor<T> max_pool2d(const Tensor<T>& x, const PoolOptions& options) {
-  const auto size = pool_size(x.shape(), options, failure("max_pool2d", x.shape(), options));
-  Tensor<T> y = Tensor<T>::uninitialised(pooled_shape(x.shape(), size.rows.out, size.columns.out));
-  if (!kernels::is_small(size)) {
-    const detail::Indices at(y.size());
-    for_images(size, [&](const auto& part, std::size_t from, std::size_t to) {
-      kernels::max_pool2d(part, x.data() + from, y.mutable_data() + to, at.data() + to);
-      // Counted from the part's start so far.
-      const std::size_t results = part.count * part.rows.out * part.columns.out;
-      for (std::size_t i = 0; from != 0 && i < results; ++i) at.data()[to + i] += static_cast<std::uint32_t>(from);
-    });
-    return record("max_pool2d", std::move(y), {x}, [at, shape = x.shape()](const Tensor<T>& dy) {
-      return Gradients(detail::scatter_flat(dy, at, shape));
-    });
-  }
-  if (!detail::must_record({x})) {
-    for_images(size, [&](const auto& part, std::size_t from, std::size_t to) {
-      kernels::max_windows<false, T>(part, x.data() + from, y.mutable_data() + to, nullptr);
-    });
-    return y;
-  }
-  const Tensor<T> code = Tensor<T>::uninitialised(y.shape());
-  for_images(size, [&](const auto& part, std::size_t from, std::size_t to) {
-    kernels::max_windows<true>(part, x.data() + from, y.mutable_data() + to, code.mutable_data() + to);
-  });
-  return record("max_pool2d", std::move(y), {x}, [code, size, shape = x.shape()](const Tensor<T>& dy) {
-    if (Tape::recording() || size.overlap() > static_cast<double>(kernels::short_sum)) {
-      const detail::Indices at(code.size());
-      kernels::places_of_codes(size, code.data(), at.data());
-      return Gradients(detail::scatter_flat(dy, at, shape));
-    }
-    const Tensor<T> dx = zeros<T>(shape);
-    for_images(size, [&](const auto& part, std::size_t to, std::size_t from) {
-      kernels::max_windows_gradient(part, dy.data() + from, code.data() + from, dx.mutable_data() + to);
-    });
-    return Gradients(dx);
-  });
+  return apply(MaxPool2d<T>{options}, x);
 }
 
 template <class T> Tensor<T> avg_pool2d(const Tensor<T>& x, const PoolOptions& options) {

@@ -360,7 +360,7 @@ template <class T> std::vector<Tensor<T>> broadcast_tensors(const std::vector<Te
   Shape shape;
   for (const auto& tensor : tensors) {
     const std::array<const Shape*, 2> shapes{&shape, &tensor.shape()};
-    shape = detail::plan_loop("broadcast_tensors", shapes.data(), 2).out;
+    shape = detail::plan_loop("broadcast_tensors", shapes.data(), 2).shape;
   }
   std::vector<Tensor<T>> result;
   for (const auto& tensor : tensors) result.push_back(broadcast_to(tensor, shape));

@@ -242,41 +242,73 @@ template <class T> Tensor<T> read_strided(const Tensor<T>& x, const Strided& s) 
   return y;
 }
 
+namespace {
+
+// The elements of x that a strided walk meets; `kept` is the shape of the result. Its transpose is unslice.
+template <class T> struct Slice {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "slice", .kind = Kind::linear};
+  Strided s;
+  Shape kept, whole;
+  Shape shape(const Tensor<T>&) const { return kept; }
+  Tensor<T> view(const Tensor<T>& x) const { return detail::view(read_strided(x, s), kept); }
+  Gradients pull(const Pull<T>& p) const {
+    return Gradients(unslice(p.dy, s, whole, p.wanted.template sum_so_far<T>(0)));
+  }
+};
+template <class T> struct IntoSlice {
+  static constexpr const char* name = "unslice";
+  Strided s;
+  Shape whole, kept;
+  void put(Fresh<T>& y, const Tensor<T>& part) const { kernels::copy_to(s, part.data(), y.data()); }
+  void add(Fresh<T>& y, const Tensor<T>& part, float* rest) const { kernels::add_to(s, part.data(), y.data(), rest); }
+  Tensor<T> take(const Tensor<T>& dy) const { return slice_strided(dy, s, kept); }
+};
+
+// y[i] = x[at[i]], and its transpose, y[at[i]] += x[i].
+template <class T> struct GatherFlat {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "gather_flat", .kind = Kind::linear};
+  Indices at;
+  Shape result, whole;
+  Shape shape(const Tensor<T>&) const { return result; }
+  void evaluate(Fresh<T>& y, const Tensor<T>& x) const {
+    for (std::size_t i = 0; i < at.size(); ++i) y.data()[i] = x.data()[at.data()[i]];
+  }
+  Gradients pull(const Pull<T>& p) const {
+    return Gradients(scatter_flat(p.dy, at, whole, p.wanted.template sum_so_far<T>(0)));
+  }
+};
+template <class T> struct IntoPlaces {
+  static constexpr const char* name = "scatter_flat";
+  Indices at;
+  Shape whole, kept;
+  void put(Fresh<T>& y, const Tensor<T>& part) const {
+    kernels::add_rows(1, y.size(), 1, at.data(), at.size(), part.data(), y.data());
+  }
+  void add(Fresh<T>& y, const Tensor<T>& part, float* rest) const {
+    if constexpr (std::is_same_v<T, float>)
+      for (std::size_t i = 0; rest && i < at.size(); ++i)
+        kernels::add_exactly(y.data()[at.data()[i]], rest[at.data()[i]], part.data()[i]);
+    if (!rest) put(y, part);
+  }
+  Tensor<T> take(const Tensor<T>& dy) const { return gather_flat(dy, at, kept); }
+};
+
+}  // namespace
+
 template <class T> Tensor<T> slice_strided(const Tensor<T>& x, const Strided& s, const Shape& kept) {
-  return record("slice", view(read_strided(x, s), kept), {x},
-                [s, shape = x.shape()](const Tensor<T>& dy, Wanted wanted) {
-                  return Gradients(unslice(dy, s, shape, wanted.sum_so_far<T>(0)));
-                });
+  return apply(Slice<T>{s, kept, x.shape()}, x);
 }
-
 template <class T> Tensor<T> unslice(const Tensor<T>& dy, const Strided& s, const Shape& shape, const Tensor<T>& sum) {
-  Tensor<T> dx = sum.defined() ? sum : zeros<T>(shape);
-  if (sum.defined())
-    kernels::add_to(s, dy.data(), dx.mutable_data(), rest_for_addition(*sum.impl()));
-  else
-    kernels::copy_to(s, dy.data(), dx.mutable_data());
-  return record_part("unslice", std::move(dx), dy, sum,
-                     [s, kept = dy.shape()](const Tensor<T>& g) { return slice_strided(g, s, kept); });
+  return add_part(IntoSlice<T>{s, shape, dy.shape()}, dy, sum);
 }
-
 template <class T> Tensor<T> gather_flat(const Tensor<T>& x, const Indices& at, const Shape& shape) {
-  Tensor<T> y = Tensor<T>::uninitialised(shape);
-  for (std::size_t i = 0; i < at.size(); ++i) y.mutable_data()[i] = x.data()[at.data()[i]];
-  return record("gather_flat", std::move(y), {x}, [at, from = x.shape()](const Tensor<T>& dy, Wanted wanted) {
-    return Gradients(scatter_flat(dy, at, from, wanted.sum_so_far<T>(0)));
-  });
+  return apply(GatherFlat<T>{at, shape, x.shape()}, x);
 }
-
 template <class T>
 Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at, const Shape& shape, const Tensor<T>& sum) {
-  Tensor<T> y = sum.defined() ? sum : zeros<T>(shape);
-  float* const rest = sum.defined() ? rest_for_addition(*sum.impl()) : nullptr;
-  if constexpr (std::is_same_v<T, float>)
-    for (std::size_t i = 0; rest && i < at.size(); ++i)
-      kernels::add_exactly(y.mutable_data()[at.data()[i]], rest[at.data()[i]], x.data()[i]);
-  if (!rest) kernels::add_rows(1, shape.elements(), 1, at.data(), at.size(), x.data(), y.mutable_data());
-  return record_part("scatter_flat", std::move(y), x, sum,
-                     [at, from = x.shape()](const Tensor<T>& dy) { return gather_flat(dy, at, from); });
+  return add_part(IntoPlaces<T>{at, shape, x.shape()}, x, sum);
 }
 
 }  // namespace detail

@@ -32,18 +32,47 @@ Tensor<T> fused_gradient(const Tensor<T>& dy, const Tensor<T>& s, const detail::
   return dx;
 }
 
+// y = exp(x) / sum exp(x) over each group of elements.
+template <class T> struct Softmax {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "softmax", .reads_result = true};
+  Axes axes;  // of the group
+  detail::Group group;
+
+  Shape shape(const Tensor<T>& x) const { return x.shape(); }
+  void evaluate(Fresh<T>& y, const Tensor<T>& x) const {
+    softmax_of<kernels::Softmax::probabilities>(x.data(), y.data(), group);
+  }
+  Gradients pull(const Pull<T>& p) const { return Gradients(p.y * (p.dy - sum(p.dy * p.y, axes, {.keepdims = true}))); }
+  Gradients fused_pull(const Pull<T>& p) const {
+    return Gradients(fused_gradient<kernels::Softmax::probabilities>(p.dy, p.y, group));
+  }
+};
+
+// Its logarithm, which keeps the digits of small probabilities.
+template <class T> struct LogSoftmax {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "log_softmax", .reads_result = true};
+  std::ptrdiff_t axis;
+  detail::Group group;
+
+  Shape shape(const Tensor<T>& x) const { return x.shape(); }
+  void evaluate(Fresh<T>& y, const Tensor<T>& x) const {
+    softmax_of<kernels::Softmax::logarithms>(x.data(), y.data(), group);
+  }
+  Gradients pull(const Pull<T>& p) const { return Gradients(p.dy - exp(p.y) * sum(p.dy, axis, {.keepdims = true})); }
+  Gradients fused_pull(const Pull<T>& p) const {
+    return Gradients(fused_gradient<kernels::Softmax::logarithms>(p.dy, p.y, group));
+  }
+};
+
 }  // namespace
 
 template <class T> Tensor<T> detail::softmax_group(const Tensor<T>& x, const Group& group) {
-  Tensor<T> y = Tensor<T>::uninitialised(x.shape());
-  softmax_of<kernels::Softmax::probabilities>(x.data(), y.mutable_data(), group);
-  Axes axes;  // the axes of the group
+  Axes axes;
   for (std::size_t i = 0; i < x.dimension(); ++i)
     if (group.spread[i] != x.shape()[i]) axes.push_back(static_cast<std::ptrdiff_t>(i));
-  return record("softmax", std::move(y), {x}, [axes, group](const Tensor<T>& dy, const Tensor<T>& s) {
-    if (!Tape::recording()) return Gradients(fused_gradient<kernels::Softmax::probabilities>(dy, s, group));
-    return Gradients(s * (dy - sum(dy * s, axes, {.keepdims = true})));
-  });
+  return apply(Softmax<T>{axes, group}, x);
 }
 
 template <class T> Tensor<T> softmax(const Tensor<T>& x, std::ptrdiff_t axis) {
@@ -52,13 +81,7 @@ template <class T> Tensor<T> softmax(const Tensor<T>& x, std::ptrdiff_t axis) {
 }
 
 template <class T> Tensor<T> log_softmax(const Tensor<T>& x, std::ptrdiff_t axis) {
-  const auto [in, group] = detail::group_axes("log_softmax", x, axis, true);
-  Tensor<T> y = Tensor<T>::uninitialised(x.shape());
-  softmax_of<kernels::Softmax::logarithms>(x.data(), y.mutable_data(), group);
-  return record("log_softmax", std::move(y), {x}, [axis, group = group](const Tensor<T>& dy, const Tensor<T>& log_s) {
-    if (!Tape::recording()) return Gradients(fused_gradient<kernels::Softmax::logarithms>(dy, log_s, group));
-    return Gradients(dy - exp(log_s) * sum(dy, axis, {.keepdims = true}));
-  });
+  return apply(LogSoftmax<T>{axis, detail::group_axes("log_softmax", x, axis, true).group}, x);
 }
 
 #define XTAPE_SOFTMAX(T)                                            \

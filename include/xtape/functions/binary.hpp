@@ -11,7 +11,7 @@ namespace xtape::fn {
 
 struct Add {
   static constexpr const char* name = "add";
-  static constexpr bool uses_inputs = false;
+  static constexpr bool uses_inputs = false, linear = true;
   template <class B> B value(const B& a, const B& b) const noexcept { return a + b; }
   template <class V, class A, class C> V pull_a(const V& dy, const A&, const C&) const { return dy; }
   template <class V, class A, class C> V pull_b(const V& dy, const A&, const C&) const { return dy; }
@@ -19,7 +19,7 @@ struct Add {
 
 struct Subtract {
   static constexpr const char* name = "subtract";
-  static constexpr bool uses_inputs = false;
+  static constexpr bool uses_inputs = false, linear = true;
   template <class B> B value(const B& a, const B& b) const noexcept { return a - b; }
   template <class V, class A, class C> V pull_a(const V& dy, const A&, const C&) const { return dy; }
   template <class V, class A, class C> V pull_b(const V& dy, const A&, const C&) const { return -dy; }
@@ -27,7 +27,7 @@ struct Subtract {
 
 struct Multiply {
   static constexpr const char* name = "multiply";
-  static constexpr bool uses_inputs = true, pull_a_reads_a = false, pull_b_reads_b = false;
+  static constexpr bool bilinear = true, uses_inputs = true, pull_a_reads_a = false, pull_b_reads_b = false;
   template <class B> B value(const B& a, const B& b) const noexcept { return a * b; }
   template <class V, class A, class C> V pull_a(const V& dy, const A&, const C& b) const { return dy * b; }
   template <class V, class A, class C> V pull_b(const V& dy, const A& a, const C&) const { return dy * a; }

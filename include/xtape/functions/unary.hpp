@@ -15,7 +15,7 @@ template <class B> struct ValueAndSlope { B value, slope; };
 
 struct Negate {
   static constexpr const char* name = "negate";
-  static constexpr bool uses_input = false;
+  static constexpr bool uses_input = false, linear = true;
   template <class B> B value(const B& x) const noexcept { return -x; }
   template <class V> V pull(const V& dy, const V&) const { return -dy; }
 };
