@@ -101,48 +101,9 @@ Dual<V, N> apply(const F& f, const Dual<V, N>& a, const Dual<V, N>& b) noexcept 
 
 // ---- the functions by name, on Duals: what the formulas above and map() call -----------------------------
 
-#define XTAPE_DUAL_FUNCTION(name, Struct) \
+#define XTAPE_FUNCTION(name, Struct) \
   template <class V, std::size_t N> Dual<V, N> name(const Dual<V, N>& x) noexcept { return fn::apply(fn::Struct{}, x); }
-XTAPE_DUAL_FUNCTION(square, Square)
-XTAPE_DUAL_FUNCTION(sqrt, Sqrt)
-XTAPE_DUAL_FUNCTION(abs, Abs)
-XTAPE_DUAL_FUNCTION(sign, Sign)
-XTAPE_DUAL_FUNCTION(exp, Exp)
-XTAPE_DUAL_FUNCTION(expm1, Expm1)
-XTAPE_DUAL_FUNCTION(log, Log)
-XTAPE_DUAL_FUNCTION(log1p, Log1p)
-XTAPE_DUAL_FUNCTION(sin, Sin)
-XTAPE_DUAL_FUNCTION(cos, Cos)
-XTAPE_DUAL_FUNCTION(tan, Tan)
-XTAPE_DUAL_FUNCTION(asin, Asin)
-XTAPE_DUAL_FUNCTION(acos, Acos)
-XTAPE_DUAL_FUNCTION(atan, Atan)
-XTAPE_DUAL_FUNCTION(sinh, Sinh)
-XTAPE_DUAL_FUNCTION(cosh, Cosh)
-XTAPE_DUAL_FUNCTION(asinh, Asinh)
-XTAPE_DUAL_FUNCTION(acosh, Acosh)
-XTAPE_DUAL_FUNCTION(atanh, Atanh)
-XTAPE_DUAL_FUNCTION(exp2, Exp2)
-XTAPE_DUAL_FUNCTION(log2, Log2)
-XTAPE_DUAL_FUNCTION(log10, Log10)
-XTAPE_DUAL_FUNCTION(cbrt, Cbrt)
-XTAPE_DUAL_FUNCTION(reciprocal, Reciprocal)
-XTAPE_DUAL_FUNCTION(floor, Floor)
-XTAPE_DUAL_FUNCTION(ceil, Ceil)
-XTAPE_DUAL_FUNCTION(round, Round)
-XTAPE_DUAL_FUNCTION(tanh, Tanh)
-XTAPE_DUAL_FUNCTION(sech_squared, SechSquared)
-XTAPE_DUAL_FUNCTION(sigmoid, Sigmoid)
-XTAPE_DUAL_FUNCTION(softplus, Softplus)
-XTAPE_DUAL_FUNCTION(log_sigmoid, LogSigmoid)
-XTAPE_DUAL_FUNCTION(softsign, Softsign)
-XTAPE_DUAL_FUNCTION(relu, Relu)
-XTAPE_DUAL_FUNCTION(gelu, Gelu)
-XTAPE_DUAL_FUNCTION(gelu_tanh, GeluTanh)
-XTAPE_DUAL_FUNCTION(silu, Silu)
-XTAPE_DUAL_FUNCTION(erf, Erf)
-XTAPE_DUAL_FUNCTION(erfc, Erfc)
-#undef XTAPE_DUAL_FUNCTION
+#include <xtape/functions/list.hpp>
 
 #define XTAPE_DUAL_FUNCTION(name, Struct)                                                                      \
   template <class V, std::size_t N> Dual<V, N> name(const Dual<V, N>& a, const Dual<V, N>& b) noexcept {       \

@@ -4,8 +4,7 @@
 #include <xtape/detail/loop.hpp>
 #include <xtape/detail/strict_math.hpp>
 #include <xtape/functions.hpp>
-#include <xtape/record.hpp>
-#include <xtape/tape.hpp>
+#include <xtape/op.hpp>
 
 #include <array>
 #include <utility>
@@ -39,40 +38,6 @@ template <class F, class Arch> struct CompiledFor {
   template <class... X> auto operator()(const X&... x) const { return f(x...); }
 };
 
-template <int Order, class T, class F, std::size_t... I>
-Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<Tensor<T>, sizeof...(I)>& x);
-
-template <int Order, std::size_t K, class T, class F, std::size_t N>
-Tensor<T> map_partial(const F& f, const Tensor<T>& dy, const std::array<Tensor<T>, N>& x) {
-  std::array<Tensor<T>, N + 1> inputs;
-  inputs[0] = dy;
-  std::copy(x.begin(), x.end(), inputs.begin() + 1);
-  return map_recorded<Order, T>(PartialOf<K, F>{f}, std::make_index_sequence<N + 1>{}, inputs);
-}
-
-/// Of a map: its slopes by the inputs that need a gradient were found with its value.
-template <int Order, class T, class F, std::size_t K> struct MapPullback {
-  static constexpr bool takes_uniform = true;
-  F f;
-  std::array<Tensor<T>, K> x, slope;
-
-  Gradients operator()(const Tensor<T>& dy, Wanted wanted) const {
-    return run(dy, wanted, std::make_index_sequence<K>{});
-  }
-
- private:
-  template <std::size_t... I> Gradients run(const Tensor<T>& dy, Wanted wanted, std::index_sequence<I...>) const {
-    if (!Tape::recording()) return wanted.gradients([&] { return scaled(dy, slope[I], wanted.last()); }...);
-    if constexpr (Order > 0)
-      return wanted.gradients([&] { return map_partial<Order - 1, I>(f, dy, x); }...);
-    else  // Recorded all the same, so that asking for a further derivative is an error.
-      return wanted.gradients([&] {
-        return record("map", scaled(dy, slope[I], false), {dy, x[I]...},
-                      [](const Tensor<T>&) -> Gradients { throw_map_order(); });
-      }...);
-  }
-};
-
 /// The shape of one element with `rank` axes.
 inline Shape single_element(std::size_t rank) {
   Shape shape;
@@ -86,52 +51,100 @@ template <std::size_t K, class B> Dual<B, K> seeded(const B& value, std::size_t 
       value, 1U << input, [](std::size_t) { return constant<B>(1); }, 1U << input);
 }
 
-template <int Order, class T, class F, std::size_t... I>
-Tensor<T> map_recorded(const F& f, std::index_sequence<I...>, const std::array<Tensor<T>, sizeof...(I)>& x) {
-  constexpr std::size_t K = sizeof...(I);
-  static_assert(K <= max_loop_inputs);
+/// dy times a slope of a map's second derivative. Recorded, so that asking for a further derivative is an error.
+template <class T> struct MapAtLastOrder {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "map"};
+  Tensor<T> slope;
+  template <class... X> Tensor<T> view(const Tensor<T>& dy, const X&...) const { return scaled(dy, slope, false); }
+  Gradients pull(const Pull<T>&) const { throw_map_order(); }
+};
+
+/// A formula of the user's as an op. Its slopes by the inputs that need a gradient are found with its value, and
+/// backward they are multiplied by dy; a recorded sweep maps dy df/dx in its place, `Order` times.
+template <int Order, class T, class F, std::size_t K> struct Map {
+  using value_type = T;
   using B = simd::Batch<T>;
-  const std::array<const Shape*, K> shapes{&x[I].shape()...};
-  const LoopPlan plan = plan_loop("map", shapes.data(), K);
-  Tensor<T> y = Tensor<T>::uninitialised(plan.shape);
-  const std::array<bool, K> wanted{must_record({x[I]})...};
-  // A plain loop for values alone. Not of second derivatives, which are seldom the end of it: it would double their
-  // code.
-  if constexpr (Order > 0)
-    if ((!wanted[I] && ...)) {
-      run_loop<T, K, 1, true>(
-          plan, {x[I].data()...}, {y.mutable_data()},
-          [&f](const std::array<B, K>& v) {
-            return std::array<B, 1>{f(Lane<T>{v[I], {}}...).value};
-          },
-          costly_grain);
-      return y;
-    }
-  // One pass: f on dual numbers gives the value and all slopes. `found`, if not null, is told which are uniform.
-  const auto formula = [&f](unsigned* found) {
-    return [&f, found](const std::array<B, K>& v) {
-      const Dual<B, K> result = f(seeded<K>(v[I], I)...);
-      if (found) *found = result.uniform;
-      return std::array<B, K + 1>{result.value, partial_of(result, I)...};
+  using Index = std::make_index_sequence<K>;
+  static constexpr OpTraits traits{.name = "map", .kind = Kind::elementwise, .takes_uniform = true};
+  struct State {
+    std::uint64_t needed = 0;
+    std::array<Tensor<T>, K> slope;
+  };
+  F f;
+
+  template <class... X> LoopPlan plan(const X&... x) const {
+    const std::array<const Shape*, K> shapes{&x.shape()...};
+    return plan_loop("map", shapes.data(), K);
+  }
+  template <class... X> void evaluate(Fresh<T>& y, const LoopPlan& plan, State* state, const X&... x) const {
+    // A plain loop for values alone. Not of second derivatives, which are seldom the end of it: it would double their
+    // code.
+    if constexpr (Order > 0)
+      if (!state) return evaluate_values(y, plan, x...);
+    State unused;
+    evaluate_slopes(y, plan, state ? *state : unused, Index(), {x.data()...}, {&x.shape()...});
+  }
+  template <class... X>
+  requires(sizeof...(X) == K) Gradients pull(const Pull<T, State>& p, const X&... x)
+  const { return pull_recorded(p, Index(), x...); }
+  template <class... X>
+  requires(sizeof...(X) == K) Gradients fused_pull(const Pull<T, State>& p, const X&...)
+  const { return pull_slopes(p, Index()); }
+
+ private:
+  template <class... X> void evaluate_values(Fresh<T>& y, const LoopPlan& plan, const X&... x) const {
+    run_loop<T, K, 1, true>(
+        plan, {x.data()...}, {y.data()},
+        [this](const std::array<B, K>& v) { return std::array<B, 1>{value(v, Index())}; }, costly_grain);
+  }
+  template <std::size_t... I> B value(const std::array<B, K>& v, std::index_sequence<I...>) const {
+    return f(Lane<T>{v[I], {}}...).value;
+  }
+  // One pass: f on dual numbers gives the value and all slopes.
+  template <std::size_t... I>
+  void evaluate_slopes(Fresh<T>& y, const LoopPlan& plan, State& state, std::index_sequence<I...>,
+                       const std::array<const T*, K>& x, const std::array<const Shape*, K>& shapes) const {
+    // `found`, if not null, is told which slopes are uniform.
+    const auto formula = [this](unsigned* found) {
+      return [this, found](const std::array<B, K>& v) {
+        const Dual<B, K> result = f(seeded<K>(v[I], I)...);
+        if (found) *found = result.uniform;
+        return std::array<B, K + 1>{result.value, partial_of(result, I)...};
+      };
     };
-  };
-  // A slope that is the same everywhere is kept as one element, found by the first ones.
-  unsigned uniform = 0;
-  std::array<T, K + 1> first{};
-  if (y.size() > 0)
-    run_row_once<T, K, K + 1>(1, {x[I].data()...}, {}, {&first[0], &first[I + 1]...}, formula(&uniform));
-  const auto make_slope = [&](std::size_t i) {
-    if (!wanted[i]) return Tensor<T>();
-    if (((uniform >> i) & 1U) == 0 || x[i].shape() != plan.shape) return Tensor<T>::uninitialised(plan.shape);
-    return full(single_element(plan.shape.size()), first[i + 1]);
-  };
-  const std::array<Tensor<T>, K> slope{make_slope(I)...};
-  const auto filled = [&](std::size_t i) {
-    return wanted[i] && slope[i].size() == y.size() ? slope[i].mutable_data() : nullptr;
-  };
-  run_loop<T, K, K + 1, true>(plan, {x[I].data()...}, {y.mutable_data(), filled(I)...}, formula(nullptr), costly_grain);
-  return record("map", std::move(y), {x[I]...}, MapPullback<Order, T, F, K>{f, x, slope});
-}
+    // A slope that is the same everywhere is kept as one element, found by the first ones.
+    unsigned uniform = 0;
+    std::array<T, K + 1> first{};
+    if (y.size() > 0) run_row_once<T, K, K + 1>(1, x, {}, {&first[0], &first[I + 1]...}, formula(&uniform));
+    std::array<T*, K + 1> out{y.data()};
+    for (std::size_t i = 0; i < K; ++i) {
+      if (((state.needed >> i) & 1U) == 0) continue;
+      if (((uniform >> i) & 1U) != 0 && *shapes[i] == plan.shape) {
+        state.slope[i] = full(single_element(plan.shape.size()), first[i + 1]);
+        if (y.size() != 1) continue;
+      }
+      Fresh<T> slope("map", plan.shape);
+      out[i + 1] = slope.data();
+      state.slope[i] = std::move(slope).finished();
+    }
+    run_loop<T, K, K + 1, true>(plan, x, out, formula(nullptr), costly_grain);
+  }
+
+  template <std::size_t... I> Gradients pull_slopes(const Pull<T, State>& p, std::index_sequence<I...>) const {
+    return p.gradients([&] { return scaled(p.dy, p.state.slope[I], p.wanted.last()); }...);
+  }
+  template <std::size_t... I, class... X>
+  Gradients pull_recorded(const Pull<T, State>& p, std::index_sequence<I...>, const X&... x) const {
+    if constexpr (Order > 0)
+      return p.gradients([&] {
+        const PartialOf<I, F> partial{f};
+        return apply(Map<Order - 1, T, PartialOf<I, F>, K + 1>{partial}, p.dy, x...);
+      }...);
+    else
+      return p.gradients([&] { return apply(MapAtLastOrder<T>{p.state.slope[I]}, p.dy, x...); }...);
+  }
+};
 
 }  // namespace detail
 
@@ -152,8 +165,8 @@ Tensor<T> map(const F& f, const Tensor<T>& x, const Tensor<More>&... more) {
                 "with -fno-fast-math, or write the formula with xtape's ops, which are right under any flags");
   detail::refuse_fast_math();
   static_assert((std::is_same_v<T, More> && ...), "map: tensors of one element type; cast the others");
-  return detail::map_recorded<1, T>(detail::CompiledFor<F, Arch>{f}, std::make_index_sequence<1 + sizeof...(More)>{},
-                                    std::array<Tensor<T>, 1 + sizeof...(More)>{x, more...});
+  using Formula = detail::CompiledFor<F, Arch>;
+  return apply(detail::Map<1, T, Formula, 1 + sizeof...(More)>{Formula{f}}, x, more...);
 }
 
 }  // namespace xtape

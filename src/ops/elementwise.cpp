@@ -70,47 +70,13 @@ template <class F, class T> static Tensor<T> apply(const F& f, const Tensor<T>& 
 
 template <class T> Tensor<T> operator-(const Tensor<T>& x) { return unary(fn::Negate{}, x); }
 template <class T> Tensor<T> operator+(const Tensor<T>& x) { return detail::unchanged("positive", x); }
-template <class T> Tensor<T> square(const Tensor<T>& x) { return unary(fn::Square{}, x); }
-template <class T> Tensor<T> sqrt(const Tensor<T>& x) { return unary(fn::Sqrt{}, x); }
-template <class T> Tensor<T> abs(const Tensor<T>& x) { return unary(fn::Abs{}, x); }
-template <class T> Tensor<T> sign(const Tensor<T>& x) { return unary(fn::Sign{}, x); }
-template <class T> Tensor<T> exp(const Tensor<T>& x) { return unary(fn::Exp{}, x); }
-template <class T> Tensor<T> expm1(const Tensor<T>& x) { return unary(fn::Expm1{}, x); }
-template <class T> Tensor<T> log(const Tensor<T>& x) { return unary(fn::Log{}, x); }
-template <class T> Tensor<T> log1p(const Tensor<T>& x) { return unary(fn::Log1p{}, x); }
-template <class T> Tensor<T> sin(const Tensor<T>& x) { return unary(fn::Sin{}, x); }
-template <class T> Tensor<T> cos(const Tensor<T>& x) { return unary(fn::Cos{}, x); }
-template <class T> Tensor<T> tan(const Tensor<T>& x) { return unary(fn::Tan{}, x); }
-template <class T> Tensor<T> asin(const Tensor<T>& x) { return unary(fn::Asin{}, x); }
-template <class T> Tensor<T> acos(const Tensor<T>& x) { return unary(fn::Acos{}, x); }
-template <class T> Tensor<T> atan(const Tensor<T>& x) { return unary(fn::Atan{}, x); }
-template <class T> Tensor<T> sinh(const Tensor<T>& x) { return unary(fn::Sinh{}, x); }
-template <class T> Tensor<T> cosh(const Tensor<T>& x) { return unary(fn::Cosh{}, x); }
-template <class T> Tensor<T> asinh(const Tensor<T>& x) { return unary(fn::Asinh{}, x); }
-template <class T> Tensor<T> acosh(const Tensor<T>& x) { return unary(fn::Acosh{}, x); }
-template <class T> Tensor<T> atanh(const Tensor<T>& x) { return unary(fn::Atanh{}, x); }
-template <class T> Tensor<T> exp2(const Tensor<T>& x) { return unary(fn::Exp2{}, x); }
-template <class T> Tensor<T> log2(const Tensor<T>& x) { return unary(fn::Log2{}, x); }
-template <class T> Tensor<T> log10(const Tensor<T>& x) { return unary(fn::Log10{}, x); }
-template <class T> Tensor<T> cbrt(const Tensor<T>& x) { return unary(fn::Cbrt{}, x); }
-template <class T> Tensor<T> reciprocal(const Tensor<T>& x) { return unary(fn::Reciprocal{}, x); }
-template <class T> Tensor<T> floor(const Tensor<T>& x) { return unary(fn::Floor{}, x); }
-template <class T> Tensor<T> ceil(const Tensor<T>& x) { return unary(fn::Ceil{}, x); }
-template <class T> Tensor<T> round(const Tensor<T>& x) { return unary(fn::Round{}, x); }
-template <class T> Tensor<T> tanh(const Tensor<T>& x) { return unary(fn::Tanh{}, x); }
-template <class T> Tensor<T> sech_squared(const Tensor<T>& x) { return unary(fn::SechSquared{}, x); }
-template <class T> Tensor<T> sigmoid(const Tensor<T>& x) { return unary(fn::Sigmoid{}, x); }
-template <class T> Tensor<T> softplus(const Tensor<T>& x) { return unary(fn::Softplus{}, x); }
-template <class T> Tensor<T> log_sigmoid(const Tensor<T>& x) { return unary(fn::LogSigmoid{}, x); }
-template <class T> Tensor<T> softsign(const Tensor<T>& x) { return unary(fn::Softsign{}, x); }
-template <class T> Tensor<T> relu(const Tensor<T>& x) { return unary(fn::Relu{}, x); }
+#define XTAPE_FUNCTION(name, Struct)                                                       \
+  template <class T> Tensor<T> name(const Tensor<T>& x) { return unary(fn::Struct{}, x); } \
+  template Tensor<float> name(const Tensor<float>&);                                       \
+  template Tensor<double> name(const Tensor<double>&);
+#include <xtape/functions/list.hpp>
 template <class T> Tensor<T> leaky_relu(const Tensor<T>& x, double slope) { return unary(fn::LeakyRelu{slope}, x); }
 template <class T> Tensor<T> elu(const Tensor<T>& x, double alpha) { return unary(fn::Elu{alpha}, x); }
-template <class T> Tensor<T> gelu(const Tensor<T>& x) { return unary(fn::Gelu{}, x); }
-template <class T> Tensor<T> gelu_tanh(const Tensor<T>& x) { return unary(fn::GeluTanh{}, x); }
-template <class T> Tensor<T> silu(const Tensor<T>& x) { return unary(fn::Silu{}, x); }
-template <class T> Tensor<T> erf(const Tensor<T>& x) { return unary(fn::Erf{}, x); }
-template <class T> Tensor<T> erfc(const Tensor<T>& x) { return unary(fn::Erfc{}, x); }
 template <class T> Tensor<T> clip(const Tensor<T>& x, double low, double high) {
   if (std::isnan(low) || std::isnan(high))
     throw ValueError(fmt::format("clip: a bound is not a number: {} and {}", low, high));
@@ -124,47 +90,8 @@ template <class T> Tensor<T> detail::pow_number(const Tensor<T>& x, double expon
 #define XTAPE_UNARY(T)                                       \
   template Tensor<T> operator-(const Tensor<T>&);            \
   template Tensor<T> operator+(const Tensor<T>&);            \
-  template Tensor<T> square(const Tensor<T>&);               \
-  template Tensor<T> sqrt(const Tensor<T>&);                 \
-  template Tensor<T> abs(const Tensor<T>&);                  \
-  template Tensor<T> sign(const Tensor<T>&);                 \
-  template Tensor<T> exp(const Tensor<T>&);                  \
-  template Tensor<T> expm1(const Tensor<T>&);                \
-  template Tensor<T> log(const Tensor<T>&);                  \
-  template Tensor<T> log1p(const Tensor<T>&);                \
-  template Tensor<T> sin(const Tensor<T>&);                  \
-  template Tensor<T> cos(const Tensor<T>&);                  \
-  template Tensor<T> tan(const Tensor<T>&);                  \
-  template Tensor<T> asin(const Tensor<T>&);                 \
-  template Tensor<T> acos(const Tensor<T>&);                 \
-  template Tensor<T> atan(const Tensor<T>&);                 \
-  template Tensor<T> sinh(const Tensor<T>&);                 \
-  template Tensor<T> cosh(const Tensor<T>&);                 \
-  template Tensor<T> asinh(const Tensor<T>&);                \
-  template Tensor<T> acosh(const Tensor<T>&);                \
-  template Tensor<T> atanh(const Tensor<T>&);                \
-  template Tensor<T> exp2(const Tensor<T>&);                 \
-  template Tensor<T> log2(const Tensor<T>&);                 \
-  template Tensor<T> log10(const Tensor<T>&);                \
-  template Tensor<T> cbrt(const Tensor<T>&);                 \
-  template Tensor<T> reciprocal(const Tensor<T>&);           \
-  template Tensor<T> floor(const Tensor<T>&);                \
-  template Tensor<T> ceil(const Tensor<T>&);                 \
-  template Tensor<T> round(const Tensor<T>&);                \
-  template Tensor<T> tanh(const Tensor<T>&);                 \
-  template Tensor<T> sech_squared(const Tensor<T>&);         \
-  template Tensor<T> sigmoid(const Tensor<T>&);              \
-  template Tensor<T> softplus(const Tensor<T>&);             \
-  template Tensor<T> log_sigmoid(const Tensor<T>&);          \
-  template Tensor<T> softsign(const Tensor<T>&);             \
-  template Tensor<T> relu(const Tensor<T>&);                 \
   template Tensor<T> leaky_relu(const Tensor<T>&, double);   \
   template Tensor<T> elu(const Tensor<T>&, double);          \
-  template Tensor<T> gelu(const Tensor<T>&);                 \
-  template Tensor<T> gelu_tanh(const Tensor<T>&);            \
-  template Tensor<T> silu(const Tensor<T>&);                 \
-  template Tensor<T> erf(const Tensor<T>&);                  \
-  template Tensor<T> erfc(const Tensor<T>&);                 \
   template Tensor<T> clip(const Tensor<T>&, double, double); \
   template Tensor<T> detail::pow_number(const Tensor<T>&, double);
 XTAPE_INSTANTIATE(XTAPE_UNARY)
