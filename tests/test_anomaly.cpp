@@ -10,7 +10,7 @@
 #include <xtape/ops/softmax.hpp>
 #include <xtape/tape.hpp>
 
-#include "../src/source_line.hpp"
+#include "../src/tape/source_line.hpp"
 #include "files.hpp"
 
 #include <dlfcn.h>

@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "../src/data/safetensors_any.hpp"
+#include "../src/io/safetensors_any.hpp"
 #include "child.hpp"
 #include "files.hpp"
 #include "trainings.hpp"

@@ -1,7 +1,6 @@
 #pragma once
 /// \file format.hpp  Tensors, shapes and tapes as text, for fmt too: fmt::print("{} {}\n", x.shape(), x).
 
-#include <xtape/tape.hpp>
 #include <xtape/tensor.hpp>
 
 #include <fmt/core.h>
@@ -11,6 +10,9 @@
 #include <string>
 
 namespace xtape {
+
+class Tape;
+std::string to_string(const Tape& tape);
 
 /// The elements as NumPy's lists, "[[1, 2.5], [3, 4]]", each to `digits` significant digits. Of a tensor of more than
 /// 1000 elements the first and the last ones along each axis, and the shape: "[0, 1, 2, ..., 58, 59, 60] of shape

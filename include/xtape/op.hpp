@@ -62,11 +62,6 @@ template <class T, class State = Nothing> struct Pull {
   }
 };
 
-namespace detail {
-/// An uninitialised tensor for an op's result. Throws MemoryError or ShapeError in the op's name.
-Handle<TensorImpl> make_result(const char* op, DType dtype, const Shape& shape);
-}  // namespace detail
-
 /// A result while its op computes it: the only tensor whose elements may be written.
 template <class T> class Fresh {
  public:

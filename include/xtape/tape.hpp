@@ -15,7 +15,12 @@ namespace xtape {
 
 namespace detail {
 class Recording;
-}
+/// One of the tensors that a sweep is asked for the gradients of, and where the gradient goes.
+struct SweepTarget {
+  const Handle<TensorImpl>* of = nullptr;
+  Handle<TensorImpl> gradient = {};
+};
+}  // namespace detail
 struct Profile;
 
 /// What a tape does beside recording. Both cost time, so both are off unless asked for.
@@ -149,11 +154,7 @@ class Tape {
 
  private:
   using Impl = detail::Handle<detail::TensorImpl>;
-  // One of the gradient's inputs, and where the gradient goes.
-  struct Target {
-    const Impl* of = nullptr;
-    Impl gradient = {};
-  };
+  using Target = detail::SweepTarget;
   void add_hook(const Impl& x, std::function<Impl(const Impl&)> hook);
   std::vector<Impl> parameters_of(detail::DType dtype) const;
   void sweep(const Impl& y, const Impl& seed, std::span<Target>* targets, const BackwardOptions& options);
@@ -183,7 +184,6 @@ class Tape {
     for (std::size_t i = 0; i < x.size(); ++i) result[i] = Tensor<T>(std::move(targets[i].gradient));
   }
 
-  friend class detail::Recording;
   detail::Recording* recording_;
 };
 

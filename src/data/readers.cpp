@@ -16,7 +16,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "../input_file.hpp"
+#include "../io/input_file.hpp"
 
 namespace xtape::data {
 namespace {

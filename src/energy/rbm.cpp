@@ -7,7 +7,7 @@
 #include <xtape/ops/reduce.hpp>
 #include <xtape/tape.hpp>
 
-#include "../distributions.hpp"
+#include "../core/distributions.hpp"
 #include "common.hpp"
 
 namespace xtape {

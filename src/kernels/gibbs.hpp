@@ -6,7 +6,7 @@
 #include <xtape/rng.hpp>
 
 #include "parallel.hpp"
-#include "philox.hpp"
+#include "../core/philox.hpp"
 #include "reduce.hpp"
 
 namespace xtape::kernels {

@@ -7,8 +7,8 @@
 #include <xtape/map.hpp>
 
 #include "../kernels/compensated.hpp"
-#include "../recording.hpp"
 #include "broadcast.hpp"
+#include "gradients.hpp"
 
 namespace xtape {
 namespace detail {
@@ -220,10 +220,6 @@ void add_in_place(TensorImpl& into, const TensorImpl& gradient) {
     return;
   }
   into.dtype == DType::float32 ? add_into<float>(into, gradient) : add_into<double>(into, gradient);
-}
-
-Handle<TensorImpl> filled(DType dtype, const Shape& shape, double value) {
-  return dtype == DType::float32 ? full(shape, static_cast<float>(value)).impl() : full(shape, value).impl();
 }
 
 }  // namespace detail

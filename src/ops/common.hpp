@@ -6,6 +6,8 @@
 #include <xtape/tape.hpp>
 #include <xtape/tensor.hpp>
 
+#include "gradients.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -77,9 +79,6 @@ template <class T> Tensor<T> sum_to(const Tensor<T>& x, const Shape& shape);
 template <class T> Tensor<T> gather_flat(const Tensor<T>& x, const Indices& at, const Shape& shape);
 template <class T>
 Tensor<T> scatter_flat(const Tensor<T>& x, const Indices& at, const Shape& shape, const Tensor<T>& sum = {});
-
-// Of a sum that is about to be added to, see recording.hpp.
-float* rest_for_addition(TensorImpl& into);
 
 // Ops that put the elements of a part into a larger tensor, the transposes of those that take it. `Into` has
 //   name, whole          the op's name, and the shape of the larger tensor

@@ -8,7 +8,7 @@
 #include "../kernels/parallel.hpp"
 #include "../kernels/reduce.hpp"
 #include "../kernels/softmax.hpp"
-#include "../recording.hpp"
+#include "../tape/recording.hpp"
 #include "moments.hpp"
 #include "powers.hpp"
 #include "scan.hpp"

@@ -19,7 +19,7 @@
 #include <span>
 #include <string_view>
 
-#include "../output_file.hpp"
+#include "../io/output_file.hpp"
 
 namespace xtape::viz {
 namespace {

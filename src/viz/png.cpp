@@ -12,7 +12,7 @@
 #include <new>
 #include <string_view>
 
-#include "../input_file.hpp"
+#include "../io/input_file.hpp"
 
 namespace xtape::viz {
 namespace {

@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <span>
 
-#include "../output_file.hpp"
+#include "../io/output_file.hpp"
 #include "report_page.hpp"
 
 namespace xtape::viz {

@@ -41,6 +41,10 @@ struct TensorImpl {
   /// A tensor on the same elements, with no history; `shape` must have as many elements.
   static Handle<TensorImpl> view(const TensorImpl& of, const Shape& shape, std::size_t first_element = 0);
 };
+/// An uninitialised tensor for an op's result. Throws MemoryError or ShapeError in the op's name.
+Handle<TensorImpl> make_result(const char* op, DType dtype, const Shape& shape);
+/// A tensor full of one value.
+Handle<TensorImpl> filled(DType dtype, const Shape& shape, double value);
 inline void retain(TensorImpl* impl) noexcept { impl->refs.increment(); }
 void destroy(TensorImpl* impl) noexcept;
 inline void release(TensorImpl* impl) noexcept {

@@ -4,8 +4,8 @@
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 
-#include "ops/common.hpp"
-#include "recording.hpp"
+#include "../ops/common.hpp"
+#include "sweep.hpp"
 
 #include <optional>
 
@@ -75,7 +75,7 @@ template <class T> class Transform {
     for (const auto& tensor : x) of.push_back(tensor.impl());
     const BackwardOptions options{.create_graph = recorded_ || last == Last::no, .retain_graph = retain};
     Tensors<T> result;
-    for (auto& gradient : recording_->gradient(y.impl(), seed.impl(), of, options, first_))
+    for (auto& gradient : detail::gradients_of(*recording_, y.impl(), seed.impl(), of, options, first_))
       result.emplace_back(std::move(gradient));
     return result;
   }

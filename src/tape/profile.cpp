@@ -1,8 +1,8 @@
 // The profile of a tape: its events, their table and their trace.
 #include <xtape/profile.hpp>
 
-#include "output_file.hpp"
-#include "text.hpp"
+#include "../core/text.hpp"
+#include "../io/output_file.hpp"
 #include "watch.hpp"
 
 #include <fmt/format.h>

@@ -9,7 +9,7 @@
 #include <deque>
 #include <memory>
 
-#include "../input_file.hpp"
+#include "input_file.hpp"
 #include "bytes.hpp"
 #include "npy_format.hpp"
 

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "distributions.hpp"
-#include "kernels/philox.hpp"
+#include "philox.hpp"
 
 #include <algorithm>
 #include <bit>

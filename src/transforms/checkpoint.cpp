@@ -2,8 +2,9 @@
 // sweep is recorded, on the active one.
 #include <xtape/transforms.hpp>
 
-#include "ops/common.hpp"
-#include "watch.hpp"
+#include "../ops/common.hpp"
+#include "../tape/watch.hpp"
+#include "sweep.hpp"
 
 #include <pthread.h>
 
@@ -51,9 +52,9 @@ void check_sources(const detail::Recording& recording, std::size_t first, const 
     if (recording.links(*source)) known_nodes.insert(source->link.node);
   }
   for (const detail::Edge& edge : recording.edges_since(first)) {
-    const bool before = edge.node != detail::Edge::none && edge.node < first;
-    if (!edge.source && !before) continue;
-    if (!(before ? known_nodes.contains(edge.node) : known.contains(edge.source.get())))
+    const bool before = edge.is_node() && edge.at < first;
+    if (!edge.leaf && !before) continue;
+    if (!(before ? known_nodes.contains(edge.at) : known.contains(edge.leaf.get())))
       throw TapeError(
           "checkpoint: the function used other tensors when it ran again than in its first run; capture tensors by "
           "value, and let it depend on nothing that changes");
@@ -117,7 +118,7 @@ template <class T> struct Again {
         targets.push_back(sources[i]);
         place.push_back(i);
       }
-    auto found = recording.gradient(y.impl(), dy.impl(), targets, options, first);
+    auto found = detail::gradients_of(recording, y.impl(), dy.impl(), targets, options, first);
     std::vector<Impl> of_source(sources.size());
     for (std::size_t i = 0; i < found.size(); ++i) of_source[place[i]] = std::move(found[i]);
     Gradients gradients;

@@ -5,8 +5,8 @@
 #include <xtape/ops/shape.hpp>
 #include <xtape/tape.hpp>
 
-#include "distributions.hpp"
-#include "ops/common.hpp"
+#include "../core/distributions.hpp"
+#include "../ops/common.hpp"
 
 #include <cmath>
 

@@ -6,7 +6,7 @@
 #include <xtape/ops/linalg.hpp>
 #include <xtape/ops/random.hpp>
 
-#include "ops/common.hpp"
+#include "../ops/common.hpp"
 
 namespace xtape::nn {
 namespace {

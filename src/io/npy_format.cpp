@@ -1,7 +1,6 @@
 #include "npy_format.hpp"
 
 #include <xtape/error.hpp>
-#include <xtape/ops/shape.hpp>
 
 #include <fmt/format.h>
 
@@ -14,6 +13,7 @@
 #include <type_traits>
 #include <xtl/xhalf_float.hpp>
 
+#include "../kernels/strided.hpp"
 #include "bytes.hpp"
 
 namespace xtape::data {
@@ -296,6 +296,19 @@ Shape reversed(const Shape& shape) {
   return result;
 }
 
+// A tensor of the shape whose elements came in column-major order: `given` has the reversed shape.
+template <class T> Tensor<T> in_row_major_order(const Tensor<T>& given, const Shape& shape) {
+  kernels::Strided columns{shape, {}, 0};
+  std::ptrdiff_t stride = 1;
+  for (std::size_t d = 0; d < shape.size(); ++d) {
+    columns.stride[d] = stride;
+    stride *= static_cast<std::ptrdiff_t>(shape[d]);
+  }
+  auto result = Tensor<T>::uninitialised(shape);
+  kernels::copy_from(columns, given.data(), result.mutable_data());
+  return result;
+}
+
 }  // namespace
 
 void ByteSource::fail(std::string_view what) const { throw DataError(fmt::format("{}: {}", place(), what)); }
@@ -314,7 +327,7 @@ template <class T> Tensor<T> read_array(ByteSource& source, const NumpyReadOptio
     read_elements<float>(source, dtype, values, true);
   else
     read_elements<double>(source, dtype, values, true);
-  return header.fortran_order && header.shape.size() > 1 ? transpose(tensor) : tensor;
+  return header.fortran_order && header.shape.size() > 1 ? in_row_major_order(tensor, header.shape) : tensor;
 }
 
 Integers read_integer_array(ByteSource& source) {

@@ -1,8 +1,8 @@
 // A tape as text and as a graph.
 #include <xtape/tape.hpp>
 
+#include "../core/text.hpp"
 #include "recording.hpp"
-#include "text.hpp"
 
 #include <fmt/format.h>
 
@@ -29,7 +29,7 @@ class Names {
     }
     for (const auto& node : recording.nodes())
       for (const auto& input : recording.inputs(node))
-        if (input.source && places_.try_emplace(input.source.get(), sources_.size()).second) sources_.push_back(&input);
+        if (input.leaf && places_.try_emplace(input.leaf.get(), sources_.size()).second) sources_.push_back(&input);
   }
 
   // Each parameter, or tensor of an enclosing tape, once.
@@ -76,10 +76,10 @@ std::string Tape::dump(const std::vector<TensorName>& given) const {
       const auto is = recording_->shape_of(input);
       if (!is) continue;  // a number
       line.inputs += line.inputs.empty() ? "" : ", ";
-      if (input.node != detail::Edge::none)
-        line.inputs += fmt::format("#{}", input.node);
+      if (input.is_node())
+        line.inputs += fmt::format("#{}", input.at);
       else
-        line.inputs += (input.source ? names.of_source(input.source.get()) : "constant") + " " + to_string(is->shape);
+        line.inputs += (input.leaf ? names.of_source(input.leaf.get()) : "constant") + " " + to_string(is->shape);
     }
     number = std::max(number, line.number.size());
     op = std::max(op, line.op.size());
@@ -105,8 +105,8 @@ std::string Tape::to_dot(const std::vector<TensorName>& given) const {
       "  edge [fontname=\"Helvetica\", fontsize=9];\n";
   for (const auto* source : names.sources())
     text +=
-        fmt::format("  p{} [{}, shape=box, style=filled, fillcolor=\"#fbe3c0\"];\n", names.place(source->source.get()),
-                    label(names.of_source(source->source.get()), *recording_->shape_of(*source)));
+        fmt::format("  p{} [{}, shape=box, style=filled, fillcolor=\"#fbe3c0\"];\n", names.place(source->leaf.get()),
+                    label(names.of_source(source->leaf.get()), *recording_->shape_of(*source)));
   std::size_t index = 0, constants = 0;
   for (const auto& node : recording_->nodes()) {
     std::string name = node.name;
@@ -116,10 +116,10 @@ std::string Tape::to_dot(const std::vector<TensorName>& given) const {
       const auto is = recording_->shape_of(input);
       if (!is) continue;  // a number
       std::string from;
-      if (input.node != detail::Edge::none) {
-        from = fmt::format("n{}", input.node);
-      } else if (input.source) {
-        from = fmt::format("p{}", names.place(input.source.get()));
+      if (input.is_node()) {
+        from = fmt::format("n{}", input.at);
+      } else if (input.leaf) {
+        from = fmt::format("p{}", names.place(input.leaf.get()));
       } else {
         from = fmt::format("c{}", constants++);
         text += fmt::format("  {} [{}, shape=box, style=dashed];\n", from, label("constant", *is));

@@ -1,7 +1,7 @@
 #include <xtape/data/npy.hpp>
 #include <xtape/error.hpp>
 
-#include "../input_file.hpp"
+#include "input_file.hpp"
 #include "npy_format.hpp"
 
 namespace xtape::data {

@@ -12,8 +12,8 @@
 #include <string_view>
 #include <utility>
 
-#include "../input_file.hpp"
-#include "safetensors_any.hpp"
+#include "../io/input_file.hpp"
+#include "../io/safetensors_any.hpp"
 
 namespace xtape::data {
 namespace {

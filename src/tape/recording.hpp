@@ -13,7 +13,6 @@ namespace xtape::detail {
 
 struct Watch;
 class AnomalySearch;
-class ProfiledPullback;
 
 // Where a sweep stands: at an input of an op, or at its output.
 struct Step {
@@ -72,16 +71,20 @@ class Arena {
   std::byte *next_ = nullptr, *end_ = nullptr;  // of the current one
 };
 
-// One input of a node: a tensor the gradient stops at (a parameter, or an enclosing tape's tensor), or an
-// earlier node, or neither for a constant.
+// One input of a node.
 struct Edge {
-  static constexpr std::uint32_t none = 0xffffffffU;
-  Handle<TensorImpl> source;
-  std::uint32_t node = none;
-  std::uint32_t version = 0;  // of the source when it was recorded; of a constant its place among the constants,
-                              // `none` for an undefined tensor, which stands for a number
+  enum class Kind : std::uint8_t {
+    node,      // the result of an earlier node
+    leaf,      // a tensor that gradients stop at: a parameter, or one that was recorded on an enclosing tape
+    constant,  // a tensor that needs no gradient
+    number     // no tensor: a number stands in its place
+  };
+  static constexpr std::uint32_t none = 0xffffffffU;  // no node's number
+  Handle<TensorImpl> leaf;                            // null unless it is one
+  std::uint32_t at = 0;  // a node's number; a leaf's version when it was recorded; a constant's place among them
+  Kind kind = Kind::number;
 
-  bool is_constant() const noexcept { return node == none && !source && version != none; }
+  bool is_node() const noexcept { return kind == Kind::node; }
 };
 
 // What is remembered of a constant. One that the pullback may see, and somebody else may write, is held to notice
@@ -122,8 +125,6 @@ struct InputShape {
 
 class Recording {
  public:
-  struct Sweep;
-
   // Recordings are kept per thread and used again, so that opening a tape reaches no malloc.
   static Recording* open(const TapeOptions& options);
   static void close(Recording* recording) noexcept;
@@ -144,6 +145,17 @@ class Recording {
   // when it comes by next and no sweep runs on it, for it may be in the middle of computing.
   bool abandoned() const noexcept { return whose_.load(std::memory_order_acquire) == Whose::abandoned; }
   bool sweeping() const noexcept { return sweeps_ > 0; }
+  // A sweep over the recording, for as long as it is in scope.
+  class Sweeping {
+   public:
+    explicit Sweeping(Recording& over) noexcept : over_(over) { ++over_.sweeps_; }
+    ~Sweeping() { --over_.sweeps_; }
+    Sweeping(const Sweeping&) = delete;
+    Sweeping& operator=(const Sweeping&) = delete;
+
+   private:
+    Recording& over_;
+  };
   // Throws TapeError on another thread than the one that opened it.
   void check_thread(const char* op) const;
   ~Recording();
@@ -151,15 +163,6 @@ class Recording {
   void* pullback_storage(std::size_t bytes, std::size_t alignment) { return arena_.allocate(bytes, alignment); }
   Handle<TensorImpl> append(const char* name, Handle<TensorImpl> value, const Inputs& inputs, void* pullback,
                             const PullbackType* type);
-  // Sweeps from y down to node `first`. A target recorded before that is a leaf to this sweep. A target that y
-  // does not depend on is left without a gradient.
-  void sweep(const Tape::Impl& y, const Tape::Impl& seed, std::span<Tape::Target>* targets,
-             const BackwardOptions& options, std::size_t first = 0, bool source_hooks = true);
-  // d<seed, y>/dx for each x by such a sweep, a part of a larger computation: hooks of sources are not called.
-  // Undefined where y does not depend on x. No seed: y has one element.
-  std::vector<Handle<TensorImpl>> gradient(const Handle<TensorImpl>& y, const Handle<TensorImpl>& seed,
-                                           std::span<const Handle<TensorImpl>> x, const BackwardOptions& options,
-                                           std::size_t first);
   // What the nodes depend on that was not recorded here, each once, in the order of first use.
   std::vector<Handle<TensorImpl>> sources() const;
 
@@ -172,6 +175,10 @@ class Recording {
                          std::size_t first) const;
 
   const PoolVector<Node>& nodes() const noexcept { return nodes_; }
+  const Edge& edge(std::size_t index) const noexcept { return edges_[index]; }
+  const ConstantInput& constant(const Edge& edge) const noexcept { return constants_[edge.at]; }
+  // Gives up what a node's pullback keeps: it cannot be swept again.
+  void forget(std::uint32_t node) noexcept { forget(nodes_[node]); }
   // Of nodes, edges and pullbacks.
   std::size_t bytes() const noexcept;
   std::span<const Edge> edges_since(std::size_t first_node) const noexcept;
@@ -179,7 +186,7 @@ class Recording {
     return std::span(edges_).subspan(node.first_edge, node.edge_count);
   }
   std::optional<InputShape> shape_of(const Edge& input) const;
-  const Watch* watch() const noexcept { return watch_.get(); }
+  Watch* watch() const noexcept { return watch_.get(); }
   AnomalySearch* anomaly() const noexcept;  // null unless asked for
 
  private:
@@ -187,25 +194,6 @@ class Recording {
   const std::size_t* keep_extents(const Shape& shape);
   // Its place among the constants. `seen`: by the pullback, and others may write it.
   std::uint32_t keep_constant(TensorImpl& input, bool seen);
-  void check_root(const Tape::Impl& y, const Tape::Impl& seed, const std::span<Tape::Target>* targets,
-                  const BackwardOptions& options) const;
-  // Hooks of tensors from outside: when their turn comes, and running those of the next.
-  void find_reached(Sweep& sweep) const;
-  void find_leads(Sweep& sweep) const;
-  void find_turns(Sweep& sweep) const;
-  void run_turn(Sweep& sweep);
-  void run_node(Sweep& sweep, std::uint32_t index);
-  void run_profiled(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient);
-  void run_pullback(Sweep& sweep, std::uint32_t index, Handle<TensorImpl> gradient, ProfiledPullback* timed);
-  // Where the gradients of an input are summed up; of a tensor with hooks and of one that is no target there is none.
-  static Handle<TensorImpl>* sum_of(Sweep& sweep, const Edge& edge);
-  Handle<TensorImpl> lend_sum(Sweep& sweep, const Edge& edge) const;
-  void deliver(Sweep& sweep, const Edge& edge, Handle<TensorImpl>&& gradient, const Step& step);
-  void arrive(Sweep& sweep, const Handle<TensorImpl>& source, Handle<TensorImpl>&& gradient, const Step& step);
-  void arrive_at_target(Sweep& sweep, std::uint32_t node, const TensorImpl* source, Handle<TensorImpl>&& gradient,
-                        const Step& step);
-  void accumulate(const Sweep& sweep, Handle<TensorImpl>& into, Handle<TensorImpl>&& gradient, const char* what,
-                  const Step& step);
   void forget(Node& node) noexcept;
   void unlink() noexcept;
 
@@ -232,15 +220,5 @@ void find_active() noexcept;
 void count_recorded(MemoryUse& use) noexcept;
 // Gives up those that the thread keeps to use them again.
 void drop_idle_recordings() noexcept;
-
-// The sweep needs two operations of the tensors it passes on; src/ops defines them.
-Handle<TensorImpl> add_gradients(const Handle<TensorImpl>& a, const Handle<TensorImpl>& b);  // a recorded op
-void add_in_place(TensorImpl& into, const TensorImpl& gradient);
-// Of a gradient that another is about to be added to: what rounding has left out of it, or null if nothing is kept of
-// that, for there have been few additions, or it is in double. Counts the addition.
-float* rest_for_addition(TensorImpl& into);
-Handle<TensorImpl> sum_to_shape(const Handle<TensorImpl>& gradient, const Shape& shape);     // a recorded op
-Handle<TensorImpl> spread_to_shape(const Handle<TensorImpl>& gradient, const Shape& shape);  // a recorded op
-Handle<TensorImpl> filled(DType dtype, const Shape& shape, double value);
 
 }  // namespace xtape::detail

@@ -6,7 +6,7 @@
 #include <xtape/tape.hpp>
 
 #include "distinct.hpp"
-#include "recording.hpp"
+#include "../tape/recording.hpp"
 
 #include <fmt/format.h>
 

@@ -2,8 +2,8 @@
 #include <xtape/error.hpp>
 #include <xtape/memory.hpp>
 
+#include "memory_counts.hpp"
 #include "of_thread.hpp"
-#include "recording.hpp"
 
 #include <fmt/format.h>
 #include <malloc.h>
@@ -335,20 +335,16 @@ void destroy(Storage* storage) noexcept {
   count_bytes(-static_cast<std::ptrdiff_t>(bytes - Storage::header));
 }
 
+MemoryUse memory_counts() noexcept {
+  MemoryUse use = counts;
+  use.system_bytes = static_cast<std::ptrdiff_t>(system_bytes.load(std::memory_order_relaxed));
+  return use;
+}
+
 }  // namespace xtape::detail
 
 namespace xtape {
 
-MemoryUse memory_use() noexcept {
-  MemoryUse use = detail::counts;
-  detail::count_recorded(use);
-  use.system_bytes = static_cast<std::ptrdiff_t>(detail::system_bytes.load(std::memory_order_relaxed));
-  return use;
-}
 void reset_peak_memory() noexcept { detail::counts.peak_bytes = detail::counts.bytes; }
-void trim_memory() noexcept {
-  detail::drop_idle_recordings();
-  detail::trim_memory();
-}
 
 }  // namespace xtape

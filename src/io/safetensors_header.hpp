@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "../input_file.hpp"
+#include "input_file.hpp"
 
 namespace xtape::data {
 

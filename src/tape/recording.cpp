@@ -1,6 +1,7 @@
-// The thread's recordings, and how ops are appended to them. The sweep is in sweep.cpp.
+// The thread's recordings, and how ops are appended to them. How they are swept is in transforms/sweep.cpp.
 #include "recording.hpp"
-#include "of_thread.hpp"
+#include "../core/of_thread.hpp"
+#include "node_set.hpp"
 #include "watch.hpp"
 
 #include <xtape/error.hpp>
@@ -205,7 +206,7 @@ void Recording::forget(Node& node) noexcept {
   node.output = {};
   if (!node.type->owns) return;
   for (const Edge& input : inputs(node))
-    if (input.is_constant()) constants_[input.version].held = {};
+    if (input.kind == Edge::Kind::constant) constants_[input.at].held = {};
 }
 
 void Recording::clear() noexcept {
@@ -264,10 +265,10 @@ std::uint32_t Recording::keep_constant(TensorImpl& input, bool seen) {
 }
 
 std::optional<InputShape> Recording::shape_of(const Edge& input) const {
-  if (input.node != Edge::none) return InputShape{nodes_[input.node].shape(), nodes_[input.node].dtype};
-  if (input.source) return InputShape{input.source->shape, input.source->dtype};
-  if (input.version == Edge::none) return std::nullopt;
-  const ConstantInput& constant = constants_[input.version];
+  if (input.kind == Edge::Kind::number) return std::nullopt;
+  if (input.is_node()) return InputShape{nodes_[input.at].shape(), nodes_[input.at].dtype};
+  if (input.leaf) return InputShape{input.leaf->shape, input.leaf->dtype};
+  const ConstantInput& constant = constants_[input.at];
   return InputShape{Shape(std::span<const std::size_t>(constant.extents, constant.rank)), constant.dtype};
 }
 
@@ -311,14 +312,13 @@ Handle<TensorImpl> Recording::append(const char* name, Handle<TensorImpl> value,
     Edge edge;
     TensorImpl* input = inputs[i];
     if (!input) {
-      edge.version = Edge::none;
+      edge.kind = Edge::Kind::number;
     } else if (links(*input)) {
-      edge.node = input->link.node;
+      edge = {{}, input->link.node, Edge::Kind::node};
     } else if (needs_gradient(*input)) {
-      edge.source = Handle<TensorImpl>::share(input);
-      edge.version = input->version;
+      edge = {Handle<TensorImpl>::share(input), input->version, Edge::Kind::leaf};
     } else {
-      edge.version = keep_constant(*input, type->owns && !input->refs.unique());
+      edge = {{}, keep_constant(*input, type->owns && !input->refs.unique()), Edge::Kind::constant};
     }
     edges_.push_back(std::move(edge));
   }
@@ -335,8 +335,26 @@ std::vector<Handle<TensorImpl>> Recording::sources() const {
   std::vector<Handle<TensorImpl>> found;
   std::unordered_set<const TensorImpl*> seen;
   for (const Edge& edge : edges_)
-    if (edge.source && seen.insert(edge.source.get()).second) found.push_back(edge.source);
+    if (edge.leaf && seen.insert(edge.leaf.get()).second) found.push_back(edge.leaf);
   return found;
+}
+
+std::vector<bool> Recording::uses(const Handle<TensorImpl>& y, std::span<const Handle<TensorImpl>> tensors,
+                                  std::size_t first) const {
+  std::vector<bool> used(tensors.size());
+  NodeSet reached;
+  reached.make_room(nodes_.size());
+  const auto meet = [&](std::uint32_t node, const TensorImpl* leaf) {
+    bool found = false;
+    for (std::size_t i = 0; i < tensors.size(); ++i)
+      if (tensors[i] && (links(*tensors[i]) ? tensors[i]->link.node == node : tensors[i].get() == leaf))
+        found = used[i] = true;
+    if (!found && node != Edge::none && node >= first) reached.insert(node);
+  };
+  meet(links(*y) ? y->link.node : Edge::none, y.get());
+  for (std::size_t at = nodes_.size(); (at = reached.highest_below(at)) != NodeSet::none;)
+    for (const Edge& edge : inputs(nodes_[at])) meet(edge.is_node() ? edge.at : Edge::none, edge.leaf.get());
+  return used;
 }
 
 std::span<const Edge> Recording::edges_since(std::size_t first_node) const noexcept {
@@ -374,13 +392,6 @@ Profile Tape::profile() const {
   if (!watch || !watch->profiler)
     throw TapeError("profile: this tape takes none; make it with Tape tape{{.profile = true}}");
   return watch->profiler->profile();
-}
-
-void Tape::sweep(const Impl& y, const Impl& seed, std::span<Target>* targets, const BackwardOptions& options) {
-  recording_->sweep(y, seed, targets, options);
-  if (!targets) return;
-  for (Target& target : *targets)
-    if (!target.gradient) target.gradient = detail::filled((*target.of)->dtype, (*target.of)->shape, 0.0);
 }
 
 NoGrad::NoGrad() noexcept : opened_(detail::next_serial.fetch_add(1, std::memory_order_relaxed)) {

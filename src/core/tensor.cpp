@@ -1,5 +1,4 @@
 #include <xtape/format.hpp>
-#include <xtape/op.hpp>
 
 #include <fmt/format.h>
 
@@ -41,6 +40,10 @@ Handle<TensorImpl> make_result(const char* op, DType dtype, const Shape& shape) 
   }
 }
 
+Handle<TensorImpl> filled(DType dtype, const Shape& shape, double value) {
+  return dtype == DType::float32 ? full(shape, static_cast<float>(value)).impl() : full(shape, value).impl();
+}
+
 void destroy(TensorImpl* impl) noexcept {
   // A gradient may have a gradient, and so on: without recursion.
   while (impl) {
@@ -69,27 +72,6 @@ void throw_grad_shape(const Shape& tensor, const Shape& given) {
 void throw_assign_shape(const Shape& leaf, const Shape& given) {
   throw ShapeError(
       fmt::format("assign: a leaf of shape {} cannot take values of shape {}", to_string(leaf), to_string(given)));
-}
-
-void prepare_assign(TensorImpl& leaf, bool keep_values) {
-  if (is_recorded(leaf))
-    throw TapeError(
-        "assign: only leaves change; this tensor is the result of a recorded op: use detach() for a copy without "
-        "history, or compute a new tensor");
-  if (!leaf.storage->refs.unique()) {
-    const Handle<Storage> old = leaf.storage;
-    const std::size_t bytes = leaf.size * leaf.element_bytes();
-    leaf.storage = Storage::make(bytes);
-    if (keep_values && bytes > 0) std::memcpy(leaf.storage->data(), leaf.data, bytes);
-    leaf.data = leaf.storage->data();
-  }
-  ++leaf.version;
-}
-
-void set_requires_grad(TensorImpl& leaf, bool requires_grad) {
-  if (is_recorded(leaf))
-    throw TapeError("set_requires_grad: only leaves can be told; this tensor is the result of a recorded op");
-  leaf.requires_grad = requires_grad;
 }
 
 }  // namespace xtape::detail

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <variant>
 
-#include "../output_file.hpp"
+#include "output_file.hpp"
 
 namespace xtape::data {
 

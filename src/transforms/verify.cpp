@@ -6,7 +6,7 @@
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 
-#include "recording.hpp"
+#include "sweep.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -107,7 +107,7 @@ Tensors gradients_of(const Tensor<double>& y, const Tensor<double>& seed, const 
   std::vector<detail::Handle<detail::TensorImpl>> of;
   for (const auto& tensor : x) of.push_back(tensor.impl());
   Tensors result;
-  for (auto& gradient : detail::active_recording()->gradient(y.impl(), seed.impl(), of, options, 0))
+  for (auto& gradient : detail::gradients_of(*detail::active_recording(), y.impl(), seed.impl(), of, options, 0))
     result.push_back(gradient ? Tensor<double>(std::move(gradient)) : zeros<double>(x[result.size()].shape()));
   return result;
 }
