@@ -28,9 +28,14 @@ template <class T> struct Lu {
 
 // Factors of NaN for a matrix that holds NaN or an infinity.
 template <class T> Lu<T> lu(const char* op, const Tensor<T>& a);
+// `known` if it is not empty. An op has a member of this name where its caller may have factored already what it is
+// applied to; it belongs to those numbers alone, and whoever evaluates the op on others empties it first.
+template <class T> Lu<T> lu(const char* op, const Tensor<T>& a, const Lu<T>& known) {
+  return known.factors.defined() ? known : lu(op, a);
+}
 
-// op(A) X = B by the factors of A, recorded as "solve"; B: (..., n, m).
-template <class T> Tensor<T> solve_factored(const Tensor<T>& a, const Lu<T>& lu, const Tensor<T>& b, bool transpose);
+// op(A) X = B by the factors of A, which are found if `known` is empty; recorded as "solve"; B: (..., n, m).
+template <class T> Tensor<T> solve_factored(const Tensor<T>& a, const Lu<T>& known, const Tensor<T>& b, bool transpose);
 
 // Throws ValueError that names the matrix with a pivot of 0, if there is one.
 template <class T> void check_regular(const char* op, const Lu<T>& lu);
