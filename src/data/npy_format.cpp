@@ -1,6 +1,7 @@
 #include "npy_format.hpp"
 
 #include <xtape/error.hpp>
+#include <xtape/op.hpp>
 #include <xtape/ops/shape.hpp>
 
 #include <fmt/format.h>
@@ -304,8 +305,8 @@ template <class T> Tensor<T> read_array(ByteSource& source, const NumpyReadOptio
   const auto [header, dtype] = open_array(source);
   if (dtype.kind == 'f' && dtype.bytes > sizeof(T) && !options.rounding)
     source.fail("is float64, which float does not hold exactly; read it as double, or with .rounding = true");
-  const auto tensor = Tensor<T>::uninitialised(header.fortran_order ? reversed(header.shape) : header.shape);
-  const std::span<T> values(tensor.mutable_data(), tensor.size());
+  Fresh<T> elements("npy", header.fortran_order ? reversed(header.shape) : header.shape);
+  const std::span<T> values = elements.span();
   if (dtype.kind != 'f')
     read_integer_elements(source, dtype, values, options.rounding);
   else if (dtype.bytes == 2)
@@ -314,6 +315,7 @@ template <class T> Tensor<T> read_array(ByteSource& source, const NumpyReadOptio
     read_elements<float>(source, dtype, values, true);
   else
     read_elements<double>(source, dtype, values, true);
+  Tensor<T> tensor = std::move(elements).finished();
   return header.fortran_order && header.shape.size() > 1 ? transpose(tensor) : tensor;
 }
 
