@@ -21,6 +21,17 @@ template <class T> kernels::ScaledProduct determinant(const detail::Lu<T>& lu, s
   return product;
 }
 
+// Its sign alone, -1, 0 or 1; NaN where the product is NaN.
+template <class T> double sign_of_determinant(const detail::Lu<T>& lu, std::size_t matrix) {
+  double part = 1;
+  for (std::size_t i = 0; i < lu.size.rows; ++i) {
+    const auto pivot = static_cast<double>(lu.diagonal(matrix, i));
+    part *= pivot == 0 || !std::isfinite(pivot) ? pivot : std::copysign(1.0, pivot);
+  }
+  part *= lu.permutation_sign(matrix);
+  return part > 0 ? 1 : part < 0 ? -1 : part;
+}
+
 // True if the inverse is to be trusted: no pivot is as small as rounding may leave one that should be 0.
 template <class T> bool well_pivoted(const detail::Lu<T>& lu, std::size_t matrix) {
   T least = std::numeric_limits<T>::infinity(), largest = 0;
@@ -126,7 +137,7 @@ template <class T> struct Det {
   }
 };
 
-// The sign of each determinant; NaN stays.
+// The sign of each determinant.
 template <class T> struct SignOfDet {
   using value_type = T;
   static constexpr OpTraits traits{.name = "slogdet", .differentiable = false};
@@ -135,10 +146,7 @@ template <class T> struct SignOfDet {
   Shape shape(const Tensor<T>& a) const { return detail::square_matrices_of("slogdet", a.shape()).batch; }
   void evaluate(Fresh<T>& sign, const Tensor<T>& a) const {
     const detail::Lu<T> lu = detail::lu("slogdet", a, known);
-    for (std::size_t i = 0; i < sign.size(); ++i) {
-      const double part = determinant(lu, i).part;
-      sign.data()[i] = static_cast<T>(part > 0 ? 1 : part < 0 ? -1 : part);
-    }
+    for (std::size_t i = 0; i < sign.size(); ++i) sign.data()[i] = static_cast<T>(sign_of_determinant(lu, i));
   }
 };
 
@@ -169,8 +177,9 @@ template <class T> struct LogAbsDet {
 template <class T> Tensor<T> det(const Tensor<T>& a) { return apply(Det<T>{}, a); }
 
 template <class T> SignedLogDet<T> slogdet(const Tensor<T>& a) {
-  const detail::Lu<T> lu = detail::lu("slogdet", a);
-  return {apply(SignOfDet<T>{lu}, a), apply(LogAbsDet<T>{lu}, a)};
+  detail::Lu<T> lu = detail::lu("slogdet", a);
+  const Tensor<T> sign = apply(SignOfDet<T>{lu}, a);
+  return {sign, apply(LogAbsDet<T>{std::move(lu)}, a)};
 }
 
 #define XTAPE_DETERMINANT(T)                \
