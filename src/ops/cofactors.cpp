@@ -139,7 +139,7 @@ template <class T> Tensor<T> cofactors_gradient(const Factors<T>& f, const Tenso
 template <class T> struct Cofactors {
   using value_type = T;
   static constexpr OpTraits traits{.name = "det"};
-  Factors<T> known;  // of A; as in lu()
+  Factors<T> known;  // of A; as in known_or_found()
 
   using State = Factors<T>;
   Shape shape(const Tensor<T>& a) const { return a.shape(); }

@@ -145,7 +145,8 @@ template <class T> struct SignOfDet {
 
   Shape shape(const Tensor<T>& a) const { return detail::square_matrices_of("slogdet", a.shape()).batch; }
   void evaluate(Fresh<T>& sign, const Tensor<T>& a) const {
-    const detail::Lu<T> lu = detail::lu("slogdet", a, known);
+    detail::Lu<T> found;
+    const detail::Lu<T>& lu = detail::known_or_found("slogdet", a, known, found);
     for (std::size_t i = 0; i < sign.size(); ++i) sign.data()[i] = static_cast<T>(sign_of_determinant(lu, i));
   }
 };
@@ -161,7 +162,8 @@ template <class T> struct LogAbsDet {
   };
   Shape shape(const Tensor<T>& a) const { return detail::square_matrices_of("slogdet", a.shape()).batch; }
   void evaluate(Fresh<T>& log, State* state, const Tensor<T>& a) const {
-    const detail::Lu<T> lu = detail::lu("slogdet", a, known);
+    detail::Lu<T> found;
+    const detail::Lu<T>& lu = detail::known_or_found("slogdet", a, known, found);
     for (std::size_t i = 0; i < log.size(); ++i) log.data()[i] = static_cast<T>(determinant(lu, i).log_size());
     if (state) state->lu = lu;
   }

@@ -13,19 +13,19 @@ namespace {
 
 // Where the values and vectors of each matrix lie in a row of the packed result.
 struct Layout {
-  Shape batch;
-  std::size_t n;
+  std::size_t count, n;
+  Shape of_values, of_vectors;
   std::size_t total() const { return n + n * n + 1; }
   template <class T> Tensor<T> values(const Tensor<T>& packed) const {
-    return detail::unpack(packed, 0, n, detail::extended(batch, {n}), false);
+    return detail::unpack(packed, 0, n, of_values, false);
   }
   template <class T> Tensor<T> vectors(const Tensor<T>& packed) const {
-    return detail::unpack(packed, n, n * n, detail::extended(batch, {n, n}), true);
+    return detail::unpack(packed, n, n * n, of_vectors, true);
   }
 };
 Layout layout_of(const Shape& shape) {
   const detail::Matrices size = detail::square_matrices_of("eigh", shape);
-  return {size.batch, size.rows};
+  return {size.count, size.rows, detail::extended(size.batch, {size.rows}), shape};
 }
 
 // The eigenvalues and eigenvectors of the symmetric part of each matrix, packed. With F_ij = 1 / (w_j - w_i), the
@@ -35,7 +35,7 @@ template <class T> struct PackedEigh {
   static constexpr OpTraits traits{.name = "eigh", .reads_result = true};
   Layout layout;
 
-  Shape shape(const Tensor<T>&) const { return {layout.batch.elements(), layout.total()}; }
+  Shape shape(const Tensor<T>&) const { return {layout.count, layout.total()}; }
   void evaluate(Fresh<T>& y, const Tensor<T>& a) const {
     const std::size_t n = layout.n, in_matrix = n * n, total = layout.total();
     for (std::size_t i = 0; i * total < y.size(); ++i) {

@@ -30,24 +30,23 @@ template <class T> void check_full_rank(const Tensor<T>& r, const Shape& shape) 
 
 // Where Q and R of each matrix lie in a row of the packed result.
 struct Layout {
-  Shape batch;
-  std::size_t n, m;
+  std::size_t count, n, m;
+  Shape of_q, of_r;
   std::size_t in_q() const { return n * m; }
   std::size_t in_r() const { return m * m; }
   std::size_t total() const { return in_q() + in_r() + 1; }
-  Shape matrix() const { return detail::extended(batch, {n, m}); }
   template <class T> Tensor<T> q(const Tensor<T>& packed) const {
-    return detail::unpack(packed, 0, in_q(), matrix(), false);
+    return detail::unpack(packed, 0, in_q(), of_q, false);
   }
   template <class T> Tensor<T> r(const Tensor<T>& packed) const {
-    return detail::unpack(packed, in_q(), in_r(), detail::extended(batch, {m, m}), false);
+    return detail::unpack(packed, in_q(), in_r(), of_r, false);
   }
 };
 Layout layout_of(const Shape& shape) {
   const detail::Matrices size = detail::matrices_of("qr", shape);
   if (size.rows < size.columns)
     throw ShapeError(fmt::format("qr: as many rows as columns are needed, or more, got shape {}", to_string(shape)));
-  return {size.batch, size.rows, size.columns};
+  return {size.count, size.rows, size.columns, shape, detail::extended(size.batch, {size.columns, size.columns})};
 }
 
 // Q and R of each matrix, packed. With M the symmetric matrix that has the lower triangle of R dRᵀ - dQᵀ Q, the
@@ -57,7 +56,7 @@ template <class T> struct PackedQr {
   static constexpr OpTraits traits{.name = "qr", .reads_result = true};
   Layout layout;
 
-  Shape shape(const Tensor<T>&) const { return {layout.batch.elements(), layout.total()}; }
+  Shape shape(const Tensor<T>&) const { return {layout.count, layout.total()}; }
   void evaluate(Fresh<T>& y, const Tensor<T>& a) const {
     const std::size_t in_q = layout.in_q(), in_r = layout.in_r(), total = layout.total();
     for (std::size_t i = 0; i * total < y.size(); ++i) {
@@ -72,7 +71,7 @@ template <class T> struct PackedQr {
   Gradients pull(const Pull<T>& p) const {
     const Tensor<T> q = layout.q(p.y), r = layout.r(p.y), dq = layout.q(p.dy);
     const Tensor<T> dr = detail::triangle(layout.r(p.dy), true);
-    check_full_rank(r, layout.matrix());
+    check_full_rank(r, layout.of_q);
     const Tensor<T> inner =
         detail::mirrored_lower(matmul(r, dr, {.transpose_b = true}) - matmul(dq, q, {.transpose_a = true}));
     const Tensor<T> left = dq + matmul(q, inner);

@@ -94,7 +94,8 @@ template <class T> struct Solve {
   };
   Plan plan(const Tensor<T>& a, const Tensor<T>& b) const { return plan_of(op, a, b); }
   void evaluate(Fresh<T>& x, const Plan& plan, State* state, const Tensor<T>& a, const Tensor<T>& b) const {
-    const detail::Lu<T> lu = detail::lu(op, a, known);
+    detail::Lu<T> found;
+    const detail::Lu<T>& lu = detail::known_or_found(op, a, known, found);
     detail::check_regular(op, lu);
     const std::size_t n = lu.size.rows, m = b.shape(-1);
     if (x.size() > 0)
