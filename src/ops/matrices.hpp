@@ -152,6 +152,7 @@ template <class T> Tensor<T> mirrored_lower(const Tensor<T>& x) {
 template <class T> Tensor<T> indistinct(const Tensor<T>& values) {
   const std::size_t n = values.shape(-1);
   Fresh<T> same("indistinct", extended(values.shape(), {n}));
+  T* const out = same.data();
   for (std::size_t first = 0; first < values.size(); first += n) {
     const T* const v = values.data() + first;
     T largest = 0;
@@ -159,7 +160,7 @@ template <class T> Tensor<T> indistinct(const Tensor<T>& values) {
     const T tolerance = static_cast<T>(n) * std::numeric_limits<T>::epsilon() * largest;
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t j = 0; j < n; ++j)
-        same.data()[(first + i) * n + j] = i == j || std::abs(v[i] - v[j]) <= tolerance ? T(1) : T(0);
+        out[(first + i) * n + j] = i == j || std::abs(v[i] - v[j]) <= tolerance ? T(1) : T(0);
   }
   return std::move(same).finished();
 }
