@@ -57,7 +57,7 @@ TEST_CASE("op table: every name that the sources record has a row") {
     declared.insert(row.helpers.begin(), row.helpers.end());
   }
   const std::regex recorded(R"re(\brecord\s*(?:<[^;"()]*>)?\s*\(\s*"([^"]*)")re");
-  const std::regex named(R"re(\bconst char\s*\*\s*name = "([^"]*)")re");
+  const std::regex named(R"re((?:\bconst char\s*\*\s*|\{\s*\.)name = "([^"]*)")re");
   std::set<std::string> found;
   for (const char* folder : {"include", "src"})
     for (const fs::path& file : sources(fs::path(XTAPE_SOURCE_DIR) / folder))

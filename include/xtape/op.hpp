@@ -62,25 +62,6 @@ template <class T, class State = Nothing> struct Pull {
   }
 };
 
-/// A result while its op computes it: the only tensor whose elements may be written.
-template <class T> class Fresh {
- public:
-  /// Not initialised. Throws MemoryError or ShapeError, in the op's name, if memory cannot hold it.
-  Fresh(const char* op, const Shape& shape) : impl_(detail::make_result(op, detail::dtype_of<T>, shape)) {}
-  T* data() noexcept { return static_cast<T*>(impl_->data); }
-  const Shape& shape() const noexcept { return impl_->shape; }
-  std::size_t size() const noexcept { return impl_->size; }
-  std::span<T> span() noexcept { return {data(), size()}; }
-  /// On the elements of a sum that the sweep has lent (Wanted::sum_so_far), to add to it.
-  static Fresh onto(Tensor<T> sum) noexcept { return Fresh(std::move(sum).take_impl()); }
-  /// The tensor, which from now on is read only.
-  Tensor<T> finished() && noexcept { return Tensor<T>(std::move(impl_)); }
-
- private:
-  explicit Fresh(detail::Handle<detail::TensorImpl> impl) noexcept : impl_(std::move(impl)) {}
-  detail::Handle<detail::TensorImpl> impl_;
-};
-
 /// An op as a value. It has
 ///   value_type             the element type of its result
 ///   traits                 an OpTraits

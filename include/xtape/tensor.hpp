@@ -167,6 +167,26 @@ template <class T> class Tensor {
 
 template <XExpression E> Tensor(const E&) -> Tensor<typename E::value_type>;
 
+/// A tensor while it is being made, by an op that computes it: the only one whose elements may be written freely.
+template <class T> class Fresh {
+ public:
+  /// Not initialised. Throws MemoryError or ShapeError, in the op's name, if memory cannot hold it.
+  Fresh(const char* op, const Shape& shape) : impl_(detail::make_result(op, detail::dtype_of<T>, shape)) {}
+  explicit Fresh(const Shape& shape) : impl_(detail::TensorImpl::make(detail::dtype_of<T>, shape)) {}
+  T* data() noexcept { return static_cast<T*>(impl_->data); }
+  const Shape& shape() const noexcept { return impl_->shape; }
+  std::size_t size() const noexcept { return impl_->size; }
+  std::span<T> span() noexcept { return {data(), size()}; }
+  /// On the elements of a sum that the sweep has lent (Wanted::sum_so_far), to add to it.
+  static Fresh onto(Tensor<T> sum) noexcept { return Fresh(std::move(sum).take_impl()); }
+  /// The tensor, which from now on is read only.
+  Tensor<T> finished() && noexcept { return Tensor<T>(std::move(impl_)); }
+
+ private:
+  explicit Fresh(detail::Handle<detail::TensorImpl> impl) noexcept : impl_(std::move(impl)) {}
+  detail::Handle<detail::TensorImpl> impl_;
+};
+
 /// A leaf that requires a gradient, on the values of `value`.
 template <class T> Tensor<T> parameter(const Tensor<T>& value) {
   // Leaves are written in place, so a parameter has elements of its own.
@@ -178,9 +198,9 @@ template <XExpression E> auto parameter(const E& expression) { return parameter(
 
 /// A constant tensor whose elements all have one value.
 template <class T> Tensor<T> full(const Shape& shape, T value) {
-  Tensor<T> result = Tensor<T>::uninitialised(shape);
-  std::fill_n(result.mutable_data(), result.size(), value);
-  return result;
+  Fresh<T> result(shape);
+  std::fill_n(result.data(), result.size(), value);
+  return std::move(result).finished();
 }
 /// A constant tensor of zeros, as full() makes it.
 template <class T> Tensor<T> zeros(const Shape& shape) { return full(shape, T(0)); }

@@ -80,10 +80,10 @@ template <class T> void check(const char* function, const Tensor<T>& images, std
 /// All images from `first` on for so many pixels, moved alike.
 template <class T>
 void resample_all(const Tensor<T>& images, std::size_t first, std::size_t pixels, const Motion& motion, double fill,
-                  const Tensor<T>& out) {
+                  Fresh<T>& out) {
   const std::size_t rows = images.shape(-2), cols = images.shape(-1), size = rows * cols;
   for (std::size_t at = first; at < first + pixels; at += size)
-    resample({images.data() + at, rows, cols, fill}, motion, out.mutable_data() + at);
+    resample({images.data() + at, rows, cols, fill}, motion, out.data() + at);
 }
 
 }  // namespace
@@ -93,17 +93,17 @@ Tensor<T> shifted(const Tensor<T>& images, double down, double right, const Resa
   check("shifted", images, 2);
   if (!std::isfinite(down) || !std::isfinite(right))
     throw ValueError(fmt::format("shifted: down {} and right {} must be finite", down, right));
-  const auto out = Tensor<T>::uninitialised(images.shape());
+  Fresh<T> out("shifted", images.shape());
   resample_all(images, 0, images.size(), {turn(0), down, right}, options.fill, out);
-  return out;
+  return std::move(out).finished();
 }
 
 template <class T> Tensor<T> rotated(const Tensor<T>& images, double degrees, const ResampleOptions& options) {
   check("rotated", images, 2);
   if (!std::isfinite(degrees)) throw ValueError(fmt::format("rotated: {} degrees must be finite", degrees));
-  const auto out = Tensor<T>::uninitialised(images.shape());
+  Fresh<T> out("rotated", images.shape());
   resample_all(images, 0, images.size(), {turn(degrees), 0, 0}, options.fill, out);
-  return out;
+  return std::move(out).finished();
 }
 
 template <class T> Tensor<T> augmented(const Tensor<T>& images, const AugmentOptions& options, Rng& rng) {
@@ -112,7 +112,7 @@ template <class T> Tensor<T> augmented(const Tensor<T>& images, const AugmentOpt
     if (!(range >= 0 && std::isfinite(range)))
       throw ValueError(fmt::format("augmented: shift {} and rotation {} must be finite and not negative", options.shift,
                                    options.rotation));
-  const auto out = Tensor<T>::uninitialised(images.shape());
+  Fresh<T> out("augmented", images.shape());
   const auto draw = [&rng](double range) { return range * (2 * rng.uniform() - 1); };
   const std::size_t count = images.shape(0);
   for (std::size_t i = 0; i < count; ++i) {
@@ -120,7 +120,7 @@ template <class T> Tensor<T> augmented(const Tensor<T>& images, const AugmentOpt
     const std::size_t pixels = images.size() / count;
     resample_all(images, i * pixels, pixels, {turn(degrees), down, right}, options.fill, out);
   }
-  return out;
+  return std::move(out).finished();
 }
 
 #define XTAPE_AUGMENT(T)                                                                \

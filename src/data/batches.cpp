@@ -28,13 +28,13 @@ Batch Batches::at(std::size_t start) const {
   const Rows own = shard_.rows(next(start) - start);
   const std::span<const std::size_t> rows(order_.data() + start + own.first, own.size);
   const std::size_t features = set_->features();
-  const Tensor<float> x = Tensor<float>::uninitialised({rows.size(), features});
-  float* out = x.mutable_data();
+  Fresh<float> x("batches", {rows.size(), features});
+  float* out = x.data();
   for (const std::size_t row : rows) {
     const auto image = set_->image(row);
     out = std::copy(image.begin(), image.end(), out);
   }
-  return {x, Labels(Shape{rows.size()}, [&](std::size_t i) { return set_->labels[rows[i]]; })};
+  return {std::move(x).finished(), Labels(Shape{rows.size()}, [&](std::size_t i) { return set_->labels[rows[i]]; })};
 }
 
 Batches batches(const Dataset& set, std::size_t batch_size, Rng& rng, const Shard& shard) {

@@ -33,23 +33,24 @@ template <class T> Tensor<T> checked_base(const Rbm<T>& rbm, const AisOptions<T>
 // Takes the chains v, samples of p_path[0], along the path; returns log p*_1/p*_0(v_0) + log p*_2/p*_1(v_1) + ...,
 // where v_t is drawn from v_{t-1} by a step that leaves p_t as it is.
 template <class T>
-std::vector<double> anneal(const Rbm<T>& rbm, const Tensor<T>& base, const std::vector<double>& path,
-                           const Tensor<T>& v, Rng& rng) {
+std::vector<double> anneal(const Rbm<T>& rbm, const Tensor<T>& base, const std::vector<double>& path, Fresh<T>& v,
+                           Rng& rng) {
   const std::size_t chains = v.shape()[0], visible = rbm.visible(), hidden = rbm.hidden();
-  const Tensor<T> u = Tensor<T>::uninitialised({chains, hidden}), b = rbm.b.detach(), a = rbm.a.detach();
+  Fresh<T> u("annealed importance sampling", {chains, hidden});
+  const Tensor<T> b = rbm.b.detach(), a = rbm.a.detach();
   const Tensor<T> lean = b - base;
   std::vector<double> log_weights(chains, 0.0);
   for (std::size_t t = 1; t < path.size(); ++t) {
     const T from = static_cast<T>(path[t - 1]), to = static_cast<T>(path[t]);
-    detail::hidden_input(rbm, chains, v.data(), u.mutable_data());
+    detail::hidden_input(rbm, chains, v.data(), u.data());
     for (std::size_t r = 0; r < chains; ++r)
       log_weights[r] +=
           static_cast<double>((to - from) * kernels::dot(visible, lean.data(), v.data() + r * visible)) +
           static_cast<double>(kernels::softplus_change(u.data() + r * hidden, a.data(), hidden, from, to));
     if (t + 1 == path.size()) break;
-    kernels::half_steps<T>(u.data(), (a * to).data(), chains, hidden, to, nullptr, u.mutable_data(), rng);
-    detail::visible_input(rbm, chains, u.data(), v.mutable_data());
-    kernels::half_steps<T>(v.data(), (base + lean * to).data(), chains, visible, to, nullptr, v.mutable_data(), rng);
+    kernels::half_steps<T>(u.data(), (a * to).data(), chains, hidden, to, nullptr, u.data(), rng);
+    detail::visible_input(rbm, chains, u.data(), v.data());
+    kernels::half_steps<T>(v.data(), (base + lean * to).data(), chains, visible, to, nullptr, v.data(), rng);
   }
   return log_weights;
 }
@@ -86,8 +87,9 @@ AisEstimate annealed_importance_sampling(const Rbm<T>& rbm, const AisOptions<std
   const auto path = checked_path(options);
   const Tensor<T> base = checked_base(rbm, options);
   if (options.chains == 0) throw ValueError("annealed importance sampling: there are no chains");
-  const Tensor<T> v = zeros<T>({options.chains, rbm.visible()});
-  kernels::half_steps<T>(v.data(), base.data(), options.chains, rbm.visible(), T(1), nullptr, v.mutable_data(), rng);
+  Fresh<T> v("annealed importance sampling", {options.chains, rbm.visible()});
+  std::ranges::fill(v.span(), T(0));
+  kernels::half_steps<T>(v.data(), base.data(), options.chains, rbm.visible(), T(1), nullptr, v.data(), rng);
   return estimate(rbm, base, anneal(rbm, base, path, v, rng), 1);
 }
 
@@ -100,7 +102,8 @@ AisEstimate reverse_annealed_importance_sampling(const Rbm<T>& rbm, const Tensor
   detail::check_some_rows("reverse annealed importance sampling", samples, rbm.visible());
   detail::check_binary("reverse annealed importance sampling", samples);
   std::reverse(path.begin(), path.end());
-  const Tensor<T> v(samples.shape(), samples.span());  // the chains are written in place
+  Fresh<T> v("reverse annealed importance sampling", samples.shape());
+  std::ranges::copy(samples.span(), v.data());
   return estimate(rbm, base, anneal(rbm, base, path, v, rng), -1);
 }
 

@@ -1,6 +1,5 @@
 #include <xtape/energy/contrastive_divergence.hpp>
 
-#include <xtape/init.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/loss.hpp>
 #include <xtape/tape.hpp>
@@ -9,6 +8,7 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 
 namespace xtape {
 namespace {
@@ -18,17 +18,19 @@ template <class T> void add_to_grad(Tensor<T> parameter, const Tensor<T>& gradie
   parameter.set_grad(before.defined() ? before + gradient : gradient);
 }
 
-// Probabilities become states.
-template <class T> void sample_states(const Tensor<T>& p, Rng& rng) {
-  const Tensor<T> draws = init::uniform<T>(p.shape(), T(0), T(1), rng);
-  for (std::size_t i = 0; i < p.size(); ++i) p.mutable_data()[i] = draws.data()[i] < p.data()[i] ? T(1) : T(0);
+// States drawn from their probabilities.
+template <class T> Tensor<T> sampled_states(const Tensor<T>& p, Rng& rng) {
+  Fresh<T> states("contrastive_divergence", p.shape());
+  rng.fill_uniform(states.span(), T(0), T(1));
+  for (std::size_t i = 0; i < p.size(); ++i) states.data()[i] = states.data()[i] < p.data()[i] ? T(1) : T(0);
+  return std::move(states).finished();
 }
 
 // Sum over the rows of x, divided by `rows`: their mean, if they are all.
 template <class T> Tensor<T> row_mean(const Tensor<T>& x, std::size_t rows) {
-  const Tensor<T> mean = Tensor<T>::uninitialised({x.shape()[1]});
-  kernels::sum(x.data(), mean.mutable_data(), 1, x.shape()[0], x.shape()[1]);
-  return mean / static_cast<T>(rows);
+  Fresh<T> sum("contrastive_divergence", {x.shape()[1]});
+  kernels::sum(x.data(), sum.data(), 1, x.shape()[0], x.shape()[1]);
+  return std::move(sum).finished() / static_cast<T>(rows);
 }
 
 // All of x, or the part of more that the caller says it is.
@@ -67,50 +69,54 @@ T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::t
   const std::size_t n = rows.size, visible = rbm.visible(), hidden = rbm.hidden();
 
   // Positive phase. From the data, its samples also start the chain.
-  const Tensor<T> h0 = Tensor<T>::uninitialised({n, hidden});
-  detail::hidden_input(rbm, n, v.data(), h0.mutable_data());
+  Fresh<T> from_data("contrastive_divergence", {n, hidden});
+  detail::hidden_input(rbm, n, v.data(), from_data.data());
   const bool persistent = options.particles != nullptr;
   const std::size_t m = chains.size;
-  const Tensor<T> h = Tensor<T>::uninitialised({m, hidden}), vk = Tensor<T>::uninitialised({m, visible});
-  kernels::half_steps<T>(h0.data(), rbm.a.data(), n, hidden, T(1), h0.mutable_data(),
-                         persistent ? nullptr : h.mutable_data(), rng, rows.first, rows.of);
+  Fresh<T> h_chain("contrastive_divergence", {m, hidden}), v_chain("contrastive_divergence", {m, visible});
+  kernels::half_steps<T>(from_data.data(), rbm.a.data(), n, hidden, T(1), from_data.data(),
+                         persistent ? nullptr : h_chain.data(), rng, rows.first, rows.of);
+  Tensor<T> h0 = std::move(from_data).finished();
   if (persistent) {
-    detail::hidden_input(rbm, m, options.particles->data(), h.mutable_data());
-    kernels::half_steps<T>(h.data(), rbm.a.data(), m, hidden, T(1), nullptr, h.mutable_data(), rng, chains.first,
+    detail::hidden_input(rbm, m, options.particles->data(), h_chain.data());
+    kernels::half_steps<T>(h_chain.data(), rbm.a.data(), m, hidden, T(1), nullptr, h_chain.data(), rng, chains.first,
                            chains.of);
   }
 
   // The reconstruction for the figure returned: mean field, so that it does not depend on the draws.
   T error = std::numeric_limits<T>::quiet_NaN();
   if (options.reconstruction_error && n > 0) {
-    const Tensor<T> logits = Tensor<T>::uninitialised({n, visible});
-    detail::visible_input(rbm, n, h0.data(), logits.mutable_data());
-    error = binary_cross_entropy_with_logits(logits + rbm.b.detach(), v).item() * static_cast<T>(visible);
+    Fresh<T> input("contrastive_divergence", {n, visible});
+    detail::visible_input(rbm, n, h0.data(), input.data());
+    const Tensor<T> logits = std::move(input).finished() + rbm.b.detach();
+    error = binary_cross_entropy_with_logits(logits, v).item() * static_cast<T>(visible);
   }
 
   // Negative phase: v, h, v, ... The last v and h are what the statistics ask for.
-  Tensor<T> particles = vk;  // the last visible states, also where probabilities stand for them in the statistics
+  std::optional<Fresh<T>> states;  // the last visible ones, where probabilities stand for them in the statistics
   for (std::size_t step = 1;; ++step) {
     const bool last = step == options.k, mean_v = last && options.visible_probabilities;
-    if (mean_v) particles = Tensor<T>::uninitialised({m, visible});
-    detail::visible_input(rbm, m, h.data(), vk.mutable_data());
-    kernels::half_steps<T>(vk.data(), rbm.b.data(), m, visible, T(1), mean_v ? vk.mutable_data() : nullptr,
-                           particles.mutable_data(), rng, chains.first, chains.of);
-    detail::hidden_input(rbm, m, vk.data(), h.mutable_data());
+    if (mean_v) states.emplace("contrastive_divergence", v_chain.shape());
+    detail::visible_input(rbm, m, h_chain.data(), v_chain.data());
+    kernels::half_steps<T>(v_chain.data(), rbm.b.data(), m, visible, T(1), mean_v ? v_chain.data() : nullptr,
+                           (mean_v ? *states : v_chain).data(), rng, chains.first, chains.of);
+    detail::hidden_input(rbm, m, v_chain.data(), h_chain.data());
     const bool mean_h = last && !options.hidden_samples;
-    kernels::half_steps<T>(h.data(), rbm.a.data(), m, hidden, T(1), mean_h ? h.mutable_data() : nullptr,
-                           mean_h ? nullptr : h.mutable_data(), rng, chains.first, chains.of);
+    kernels::half_steps<T>(h_chain.data(), rbm.a.data(), m, hidden, T(1), mean_h ? h_chain.data() : nullptr,
+                           mean_h ? nullptr : h_chain.data(), rng, chains.first, chains.of);
     if (last) break;
   }
+  const Tensor<T> vk = std::move(v_chain).finished(), h = std::move(h_chain).finished();
   const Tensor<T> activity = row_mean(h0, rows.of);
   // The mean field h0 has served the reconstruction.
-  if (options.hidden_samples) sample_states(h0, rng);
+  if (options.hidden_samples) h0 = sampled_states(h0, rng);
 
   // dW = vkᵀ h / m - v0ᵀ h0 / n: scale the smaller factor, then two products into one result.
-  Tensor<T> dW = Tensor<T>::uninitialised({visible, hidden});
+  Fresh<T> difference("contrastive_divergence", {visible, hidden});
   const Tensor<T> positive = h0 * (T(-1) / static_cast<T>(rows.of)), negative = h / static_cast<T>(chains.of);
-  kernels::gemm(true, false, visible, hidden, m, vk.data(), negative.data(), T(0), dW.mutable_data());
-  kernels::gemm(true, false, visible, hidden, n, v.data(), positive.data(), T(1), dW.mutable_data());
+  kernels::gemm(true, false, visible, hidden, m, vk.data(), negative.data(), T(0), difference.data());
+  kernels::gemm(true, false, visible, hidden, n, v.data(), positive.data(), T(1), difference.data());
+  Tensor<T> dW = std::move(difference).finished();
   const Tensor<T> mean_v0 = row_mean(v, rows.of);
   Tensor<T> da = row_mean(h, chains.of) - (options.hidden_samples ? row_mean(h0, rows.of) : activity);
   if (options.sparsity_cost != T(0)) {
@@ -119,7 +125,7 @@ T contrastive_divergence(Rbm<T>& rbm, const Tensor<T>& v, const CdOptions<std::t
     dW = dW + detail::view(mean_v0, Shape{visible, 1}) * push;
   }
   // Last, and by a new handle: the particles may share their elements with the data.
-  if (persistent) *options.particles = particles;
+  if (persistent) *options.particles = states ? std::move(*states).finished() : vk;
   add_to_grad(rbm.W, dW);
   add_to_grad(rbm.b, row_mean(vk, chains.of) - mean_v0);
   add_to_grad(rbm.a, da);

@@ -150,7 +150,8 @@ Tensor<double> DirectedModel::log_joint(const char* op, const IndexArray& x) con
     throw ShapeError(fmt::format("{}: rows of {} states are needed, got shape {}", op, size(), to_string(shape)));
   Shape rows;
   if (shape.size() == 2) rows.push_back(shape[0]);
-  const Tensor<double> result = zeros<double>(rows);
+  Fresh<double> result(op, rows);
+  std::ranges::fill(result.span(), 0.0);
   const std::size_t* states = x.data();
   for (std::size_t i = 0; i < result.size(); ++i, states += size()) {
     for (std::size_t k = 0; k < size(); ++k)
@@ -158,17 +159,18 @@ Tensor<double> DirectedModel::log_joint(const char* op, const IndexArray& x) con
         throw ValueError(
             fmt::format("{}: node {} has {} states, got state {}", op, nodes_[k].name, states_[k], states[k]));
     for (std::size_t k = 0; k < size(); ++k)
-      result.mutable_data()[i] += std::log(nodes_[k].table.data()[row(k, states) * states_[k] + states[k]]);
+      result.data()[i] += std::log(nodes_[k].table.data()[row(k, states) * states_[k] + states[k]]);
   }
-  return result;
+  return std::move(result).finished();
 }
 
 Tensor<double> DirectedModel::log_joint(const IndexArray& x) const { return log_joint("log_joint", x); }
 
 Tensor<double> DirectedModel::joint(const IndexArray& x) const {
-  const Tensor<double> result = log_joint("joint", x);
-  for (std::size_t i = 0; i < result.size(); ++i) result.mutable_data()[i] = std::exp(result.data()[i]);
-  return result;
+  const Tensor<double> logs = log_joint("joint", x);
+  Fresh<double> result("joint", logs.shape());
+  std::ranges::transform(logs.span(), result.data(), [](double log) { return std::exp(log); });
+  return std::move(result).finished();
 }
 
 std::vector<SummedOut> DirectedModel::sum_out() const {
@@ -177,15 +179,15 @@ std::vector<SummedOut> DirectedModel::sum_out() const {
     const std::size_t k = *next;
     // k's children are gone, and what they left is 1 everywhere: the only factor with k in it is k's own table.
     const Shape shape = nodes_[k].table.shape();
-    const auto left = Tensor<double>::uninitialised(Shape(std::span(shape.begin(), shape.end() - 1)));
+    Fresh<double> left("sum_out", Shape(std::span(shape.begin(), shape.end() - 1)));
     const double* p = nodes_[k].table.data();
     double deviation = 0;
     for (std::size_t r = 0; r < left.size(); ++r, p += states_[k]) {
       const double sum = std::accumulate(p, p + states_[k], 0.0);
-      left.mutable_data()[r] = sum;
+      left.data()[r] = sum;
       deviation = std::max(deviation, std::abs(sum - 1));
     }
-    steps.push_back({k, left, deviation});
+    steps.push_back({k, std::move(left).finished(), deviation});
   }
   return steps;
 }

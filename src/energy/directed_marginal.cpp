@@ -150,12 +150,11 @@ Tensor<double> DirectedModel::marginal(const std::vector<std::string>& queried, 
   const Factor answer = product.table(query);
   const double largest = *std::max_element(answer.logs.begin(), answer.logs.end());
   if (!std::isfinite(largest)) throw ValueError("marginal: the evidence is impossible, its probability is 0");
-  Tensor<double> result = Tensor<double>::uninitialised(shape);
+  Fresh<double> result("marginal", shape);
   double total = 0;
-  for (std::size_t i = 0; i < answer.logs.size(); ++i)
-    total += result.mutable_data()[i] = std::exp(answer.logs[i] - largest);
-  for (std::size_t i = 0; i < answer.logs.size(); ++i) result.mutable_data()[i] /= total;
-  return result;
+  for (std::size_t i = 0; i < answer.logs.size(); ++i) total += result.data()[i] = std::exp(answer.logs[i] - largest);
+  for (std::size_t i = 0; i < answer.logs.size(); ++i) result.data()[i] /= total;
+  return std::move(result).finished();
 }
 
 }  // namespace xtape

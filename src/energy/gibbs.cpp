@@ -30,9 +30,10 @@ GibbsChain<T>::GibbsChain(const Rbm<T>& rbm, const Tensor<T>& visible, Rng& rng,
           "gibbs chain: inverse temperatures start with 1 and fall to at least 0; number {} is {}", t, given[t]));
   if (!given.empty()) beta_.assign(given.begin(), given.end());
   chains_ = visible.shape()[0];
-  all_v_ = Tensor<T>::uninitialised({beta_.size() * chains_, rbm.visible()});
+  Fresh<T> all("gibbs chain", {beta_.size() * chains_, rbm.visible()});
   for (std::size_t t = 0; t < beta_.size(); ++t)
-    std::copy_n(visible.data(), visible.size(), all_v_.mutable_data() + t * visible.size());
+    std::copy_n(visible.data(), visible.size(), all.data() + t * visible.size());
+  all_v_ = std::move(all).finished();
   v_ = first_rows(all_v_, chains_);
 }
 
@@ -45,52 +46,47 @@ template <class T> void GibbsChain<T>::step(std::size_t n) {
   const NoGrad pause;
   const std::size_t rows = beta_.size() * chains_, visible = rbm_.visible(), hidden = rbm_.hidden();
   // New tensors for each call: whoever holds the states of the last one keeps them.
-  const Tensor<T> h = Tensor<T>::uninitialised({rows, hidden}), p = Tensor<T>::uninitialised({rows, visible});
-  const Tensor<T> v = Tensor<T>::uninitialised({rows, visible});
+  Fresh<T> h("gibbs chain", {rows, hidden}), p("gibbs chain", {rows, visible}), v("gibbs chain", {rows, visible});
   const bool tempered = beta_.size() > 1;
   // A row for each temperature.
   const auto scaled = [&](const Tensor<T>& bias) {
-    const Tensor<T> result = Tensor<T>::uninitialised({beta_.size(), bias.size()});
-    T* out = result.mutable_data();
+    Fresh<T> result("gibbs chain", {beta_.size(), bias.size()});
+    T* out = result.data();
     for (const T beta : beta_)
       out = std::transform(bias.data(), bias.data() + bias.size(), out, [beta](T x) { return beta * x; });
-    return result;
+    return std::move(result).finished();
   };
   const Tensor<T> a = scaled(rbm_.a), b = scaled(rbm_.b);
   // One product for all replicas, then each at its own temperature.
-  const auto draw = [&](const Tensor<T>& x, const Tensor<T>& bias, const Tensor<T>& probability,
-                        const Tensor<T>& state) {
-    const std::size_t units = x.shape()[1];
+  const auto draw = [&](const T* x, const Tensor<T>& bias, T* probability, T* state) {
+    const std::size_t units = bias.shape()[1];
     for (std::size_t t = 0; t < beta_.size(); ++t) {
       const std::size_t at = t * chains_ * units;
-      kernels::half_steps<T>(x.data() + at, bias.data() + t * units, chains_, units, beta_[t],
-                             probability.defined() ? probability.mutable_data() + at : nullptr,
-                             state.mutable_data() + at, rng_);
+      kernels::half_steps<T>(x + at, bias.data() + t * units, chains_, units, beta_[t],
+                             probability ? probability + at : nullptr, state + at, rng_);
     }
   };
-  Tensor<T> from = all_v_;
-  for (std::size_t i = 0; i < n; ++i, from = v) {
-    detail::hidden_input(rbm_, rows, from.data(), h.mutable_data());
-    if (tempered) swap_replicas(from, h);
-    draw(h, a, {}, h);
-    detail::visible_input(rbm_, rows, h.data(), p.mutable_data());
-    draw(p, b, p, v);
+  const T* from = all_v_.data();
+  for (std::size_t i = 0; i < n; ++i, from = v.data()) {
+    detail::hidden_input(rbm_, rows, from, h.data());
+    if (tempered) swap_replicas(from, h.data());
+    draw(h.data(), a, nullptr, h.data());
+    detail::visible_input(rbm_, rows, h.data(), p.data());
+    draw(p.data(), b, p.data(), v.data());
   }
-  all_v_ = v;
-  v_ = first_rows(v, chains_);
-  h_ = first_rows(h, chains_);
-  p_ = first_rows(p, chains_);
+  all_v_ = std::move(v).finished();
+  v_ = first_rows(all_v_, chains_);
+  h_ = first_rows(std::move(h).finished(), chains_);
+  p_ = first_rows(std::move(p).finished(), chains_);
 }
 
 // Swaps rows of the hidden units' input alone: the visible states that they came from are about to be drawn anew.
 // log p*_β(v) = β bᵀv + sum_j softplus(β (u_j + a_j)), u the input.
-template <class T> void GibbsChain<T>::swap_replicas(const Tensor<T>& v, const Tensor<T>& input) {
+template <class T> void GibbsChain<T>::swap_replicas(const T* v, T* input) {
   const std::size_t visible = rbm_.visible(), hidden = rbm_.hidden();
-  const auto row = [&](std::size_t t, std::size_t chain) {
-    return input.mutable_data() + (t * chains_ + chain) * hidden;
-  };
+  const auto row = [&](std::size_t t, std::size_t chain) { return input + (t * chains_ + chain) * hidden; };
   const auto bias = [&](std::size_t t, std::size_t chain) {
-    return kernels::dot(visible, rbm_.b.data(), v.data() + (t * chains_ + chain) * visible);
+    return kernels::dot(visible, rbm_.b.data(), v + (t * chains_ + chain) * visible);
   };
   const auto log_p = [&](T beta, const T* u) { return kernels::softplus_sum(u, rbm_.a.data(), hidden, beta); };
   // Even pairs and odd pairs in turn: within one turn no replica is in two pairs.
@@ -110,12 +106,12 @@ template <class T> void GibbsChain<T>::swap_replicas(const Tensor<T>& v, const T
 template <class T> Tensor<T> GibbsChain<T>::samples(std::size_t count, std::size_t every) {
   if (every == 0) throw ValueError("gibbs chain: samples are taken every 1 step or more");
   const std::size_t visible = rbm_.visible();
-  const Tensor<T> all = Tensor<T>::uninitialised({count, chains_, visible});  // refuses sizes beyond the address space
+  Fresh<T> all("gibbs chain", {count, chains_, visible});  // refuses sizes beyond the address space
   for (std::size_t i = 0; i < count; ++i) {
     step(every);
-    std::copy_n(v_.data(), v_.size(), all.mutable_data() + i * v_.size());
+    std::copy_n(v_.data(), v_.size(), all.data() + i * v_.size());
   }
-  return detail::view(all, Shape{count * chains_, visible});
+  return detail::view(std::move(all).finished(), Shape{count * chains_, visible});
 }
 
 template <class T> void GibbsChain<T>::set_state(const State& state) {

@@ -69,11 +69,11 @@ class Spins {
   }
 
   template <class T> Tensor<T> tensor(const Shape& shape) const {
-    const Tensor<T> result = Tensor<T>::uninitialised(shape);
-    T* to = result.mutable_data();
+    Fresh<T> result("ising", shape);
+    T* to = result.data();
     for (std::size_t i = 0; i < images; ++i)
       for (std::size_t r = 0; r < rows; ++r, to += cols) std::copy_n(row(i, r), cols, to);
-    return result;
+    return std::move(result).finished();
   }
 
   const std::size_t images, rows, cols, stride;
@@ -134,13 +134,13 @@ template <class T> Tensor<T> energy_difference(const IsingModel& model, const Te
   check_same("energy_difference", x, y);
   const Spins spins("energy_difference", "x", x), seen("energy_difference", "y", y);
   const SiteTable<T> difference(model, [](double field) { return static_cast<T>(-2 * field); });
-  const Tensor<T> result = Tensor<T>::uninitialised(x.shape());
-  T* to = result.mutable_data();
+  Fresh<T> result("energy_difference", x.shape());
+  T* to = result.data();
   for (std::size_t i = 0; i < spins.images; ++i)
     for (std::size_t r = 0; r < spins.rows; ++r)
       for (std::size_t c = 0; c < spins.cols; ++c)
         *to++ = difference(spins.neighbours(spins.row(i, r) + c), seen.row(i, r)[c]);
-  return result;
+  return std::move(result).finished();
 }
 
 template <class T>
@@ -217,15 +217,13 @@ GibbsDenoiseResult<T> gibbs_denoise(const IsingModel& model, const Tensor<T>& y,
   for (std::size_t i = 0; i < options.burn_in; ++i) sweep(0);
   for (std::size_t i = 0; i < options.sweeps; ++i) sweep(1);
 
-  GibbsDenoiseResult<T> result{.x = Tensor<T>::uninitialised(y.shape()),
-                               .mean = Tensor<T>::uninitialised(y.shape()),
-                               .state = x.tensor<T>(y.shape())};
+  Fresh<T> signs("gibbs_denoise", y.shape()), means("gibbs_denoise", y.shape());
   for (std::size_t m = 0; m < y.size(); ++m) {
     const double mean = 2 * (total[m] / static_cast<double>(options.sweeps)) - 1;
-    result.mean.mutable_data()[m] = static_cast<T>(mean);
-    result.x.mutable_data()[m] = mean > 0 ? T(1) : mean < 0 ? T(-1) : y.data()[m];
+    means.data()[m] = static_cast<T>(mean);
+    signs.data()[m] = mean > 0 ? T(1) : mean < 0 ? T(-1) : y.data()[m];
   }
-  return result;
+  return {.x = std::move(signs).finished(), .mean = std::move(means).finished(), .state = x.tensor<T>(y.shape())};
 }
 
 #define XTAPE_ISING(T)                                                                                             \

@@ -49,9 +49,9 @@ template <class T, class F> double mean_over_rows(const char* op, const Rbm<T>& 
   detail::check_binary(op, v);
   const std::size_t rows = v.shape()[0], hidden = rbm.hidden();
   using B = simd::Batch<T>;
-  const Tensor<T> x = Tensor<T>::uninitialised({rows, hidden});
-  detail::hidden_input(rbm, rows, v.data(), x.mutable_data());
-  const Tensor<T> u = x + rbm.a.detach();
+  Fresh<T> x(op, {rows, hidden});
+  detail::hidden_input(rbm, rows, v.data(), x.data());
+  const Tensor<T> u = std::move(x).finished() + rbm.a.detach();
   double total = 0;
   for (std::size_t r = 0; r < rows; ++r) {
     const T* row = u.data() + r * hidden;
@@ -67,9 +67,10 @@ template <class T> double reconstruction_cross_entropy(const Rbm<T>& rbm, const 
   const NoGrad pause;
   detail::check_some_rows("reconstruction_cross_entropy", v, rbm.visible());
   detail::check_unit_interval("reconstruction_cross_entropy", v);
-  const Tensor<T> h = hidden_probability(rbm, v), x = Tensor<T>::uninitialised(v.shape());
-  detail::visible_input(rbm, v.shape()[0], h.data(), x.mutable_data());
-  const auto mean_loss = binary_cross_entropy_with_logits(x + rbm.b, v).item();
+  const Tensor<T> h = hidden_probability(rbm, v);
+  Fresh<T> x("reconstruction_cross_entropy", v.shape());
+  detail::visible_input(rbm, v.shape()[0], h.data(), x.data());
+  const auto mean_loss = binary_cross_entropy_with_logits(std::move(x).finished() + rbm.b, v).item();
   return static_cast<double>(mean_loss) * static_cast<double>(rbm.visible());
 }
 
@@ -105,14 +106,13 @@ template <class T> double log_partition(const Rbm<T>& rbm) {
   const Tensor<double>&mine = by_visible ? b : a, &others = by_visible ? a : b;
   const std::size_t units = mine.size(), other_units = others.size(), count = std::size_t{1} << units;
   const std::size_t block = std::min<std::size_t>(count, 1024);
-  const Tensor<double> states = zeros<double>({block, units});
-  const Tensor<double> input = Tensor<double>::uninitialised({block, other_units});
+  Fresh<double> states("log_partition", {block, units}), input("log_partition", {block, other_units});
   std::vector<double> exponents(count);
   for (std::size_t first = 0; first < count; first += block) {
     for (std::size_t r = 0; r < block; ++r)
       for (std::size_t i = 0; i < units; ++i)
-        states.mutable_data()[r * units + i] = static_cast<double>(((first + r) >> i) & 1);
-    kernels::gemm(false, !by_visible, block, other_units, units, states.data(), W.data(), 0.0, input.mutable_data());
+        states.data()[r * units + i] = static_cast<double>(((first + r) >> i) & 1);
+    kernels::gemm(false, !by_visible, block, other_units, units, states.data(), W.data(), 0.0, input.data());
     for (std::size_t r = 0; r < block; ++r)
       exponents[first + r] = kernels::dot(units, states.data() + r * units, mine.data()) +
                              kernels::softplus_sum(input.data() + r * other_units, others.data(), other_units, 1.0);

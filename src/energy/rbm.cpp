@@ -61,20 +61,20 @@ template <class T> Tensor<T> sample_hidden(const Rbm<T>& rbm, const Tensor<T>& v
   detail::check_rows("sample_hidden", v, rbm.visible());
   detail::check_unit_interval("sample_hidden", v);
   const std::size_t n = v.shape()[0];
-  const Tensor<T> h = Tensor<T>::uninitialised({n, rbm.hidden()});
-  detail::hidden_input(rbm, n, v.data(), h.mutable_data());
-  kernels::half_steps<T>(h.data(), rbm.a.data(), n, rbm.hidden(), T(1), nullptr, h.mutable_data(), rng);
-  return h;
+  Fresh<T> h("sample_hidden", {n, rbm.hidden()});
+  detail::hidden_input(rbm, n, v.data(), h.data());
+  kernels::half_steps<T>(h.data(), rbm.a.data(), n, rbm.hidden(), T(1), nullptr, h.data(), rng);
+  return std::move(h).finished();
 }
 
 template <class T> Tensor<T> sample_visible(const Rbm<T>& rbm, const Tensor<T>& h, Rng& rng) {
   detail::check_rows("sample_visible", h, rbm.hidden());
   detail::check_unit_interval("sample_visible", h);
   const std::size_t n = h.shape()[0];
-  const Tensor<T> v = Tensor<T>::uninitialised({n, rbm.visible()});
-  detail::visible_input(rbm, n, h.data(), v.mutable_data());
-  kernels::half_steps<T>(v.data(), rbm.b.data(), n, rbm.visible(), T(1), nullptr, v.mutable_data(), rng);
-  return v;
+  Fresh<T> v("sample_visible", {n, rbm.visible()});
+  detail::visible_input(rbm, n, h.data(), v.data());
+  kernels::half_steps<T>(v.data(), rbm.b.data(), n, rbm.visible(), T(1), nullptr, v.data(), rng);
+  return std::move(v).finished();
 }
 
 #define XTAPE_RBM(T)                                                            \

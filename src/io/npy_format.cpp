@@ -304,9 +304,9 @@ template <class T> Tensor<T> in_row_major_order(const Tensor<T>& given, const Sh
     columns.stride[d] = stride;
     stride *= static_cast<std::ptrdiff_t>(shape[d]);
   }
-  auto result = Tensor<T>::uninitialised(shape);
-  kernels::copy_from(columns, given.data(), result.mutable_data());
-  return result;
+  Fresh<T> result("npy", shape);
+  kernels::copy_from(columns, given.data(), result.data());
+  return std::move(result).finished();
 }
 
 }  // namespace
@@ -317,8 +317,8 @@ template <class T> Tensor<T> read_array(ByteSource& source, const NumpyReadOptio
   const auto [header, dtype] = open_array(source);
   if (dtype.kind == 'f' && dtype.bytes > sizeof(T) && !options.rounding)
     source.fail("is float64, which float does not hold exactly; read it as double, or with .rounding = true");
-  const auto tensor = Tensor<T>::uninitialised(header.fortran_order ? reversed(header.shape) : header.shape);
-  const std::span<T> values(tensor.mutable_data(), tensor.size());
+  Fresh<T> elements("npy", header.fortran_order ? reversed(header.shape) : header.shape);
+  const std::span<T> values = elements.span();
   if (dtype.kind != 'f')
     read_integer_elements(source, dtype, values, options.rounding);
   else if (dtype.bytes == 2)
@@ -327,6 +327,7 @@ template <class T> Tensor<T> read_array(ByteSource& source, const NumpyReadOptio
     read_elements<float>(source, dtype, values, true);
   else
     read_elements<double>(source, dtype, values, true);
+  const Tensor<T> tensor = std::move(elements).finished();
   return header.fortran_order && header.shape.size() > 1 ? in_row_major_order(tensor, header.shape) : tensor;
 }
 

@@ -9,8 +9,8 @@
 #include <deque>
 #include <memory>
 
-#include "input_file.hpp"
 #include "bytes.hpp"
+#include "input_file.hpp"
 #include "npy_format.hpp"
 
 namespace xtape::data {

@@ -171,8 +171,8 @@ template <class T> Tensor<T> read_tensor(CheckedFile& file, const Entry& entry) 
   if (is_integer(entry.dtype))
     refuse(file, entry, "expected F16, BF16, F32 or F64; read_safetensors_integers reads it");
   if (!is_float(entry.dtype)) refuse(file, entry, "which is not supported; read the others by name");
-  Tensor<T> tensor = Tensor<T>::uninitialised(*entry.shape);
-  const std::span<T> values(tensor.mutable_data(), tensor.size());
+  Fresh<T> tensor("read_safetensors", *entry.shape);
+  const std::span<T> values = tensor.span();
   constexpr auto never = [](std::size_t, auto) {};
   if (entry.dtype == "F64")
     read_elements<double>(file, values, never);
@@ -182,7 +182,7 @@ template <class T> Tensor<T> read_tensor(CheckedFile& file, const Entry& entry) 
     read_elements<Half>(file, values, never);
   else
     read_elements<BFloat16>(file, values, never);
-  return tensor;
+  return std::move(tensor).finished();
 }
 
 Integers read_integers(CheckedFile& file, const Entry& entry) {

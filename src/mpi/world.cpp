@@ -119,13 +119,15 @@ template <class T> Tensor<T> World::gather(const Tensor<T>& x) const {
   Shape shape = x.shape();
   std::size_t width = 1;
   for (std::size_t axis = 1; axis < shape.size(); ++axis) width *= shape[axis];
-  Tensor<T> all;
-  if (first()) {
-    shape[0] = std::accumulate(counts.begin(), counts.end(), std::size_t{0});
-    all = Tensor<T>::uninitialised(shape);
+  T* const nowhere = nullptr;
+  if (!first()) {
+    transport::gather(x.data(), counts[rank_], width, counts.data(), nowhere);
+    return {};
   }
-  transport::gather(x.data(), counts[rank_], width, counts.data(), first() ? all.mutable_data() : nullptr);
-  return all;
+  shape[0] = std::accumulate(counts.begin(), counts.end(), std::size_t{0});
+  Fresh<T> all("mpi: gather", shape);
+  transport::gather(x.data(), counts[rank_], width, counts.data(), all.data());
+  return std::move(all).finished();
 }
 
 void World::fail(const std::string& message, int status) const {

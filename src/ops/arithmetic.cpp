@@ -71,8 +71,8 @@ template <class F, class T> struct Binary {
     using B = simd::Batch<T>;
     const std::array<const Shape*, 3> shapes{&dy.shape(), shape_of(a), shape_of(b)};
     const LoopPlan plan = plan_loop(F::name, shapes.data(), 3);
-    const Tensor<T> dx = overwrite ? gradient_from(dy, plan.shape) : Tensor<T>::uninitialised(plan.shape);
-    run_loop<T, 3, 1>(plan, {dy.data(), data_of(a, a_number), data_of(b, b_number)}, {dx.mutable_data()},
+    Fresh<T> dx = overwrite ? gradient_from(dy, plan.shape) : Fresh<T>(plan.shape);
+    run_loop<T, 3, 1>(plan, {dy.data(), data_of(a, a_number), data_of(b, b_number)}, {dx.data()},
                       [](const std::array<B, 3>& v) {
                         const Lane<T> g{v[0], {}}, p{v[1], {}}, q{v[2], {}};
                         if constexpr (by_a)
@@ -80,7 +80,7 @@ template <class F, class T> struct Binary {
                         else
                           return std::array<B, 1>{F{}.pull_b(g, p, q).value};
                       });
-    return dx;
+    return std::move(dx).finished();
   }
 };
 
@@ -151,18 +151,18 @@ template <class T> Tensor<T> scaled(const Tensor<T>& dy, const Tensor<T>& slope,
   using B = simd::Batch<T>;
   const bool uniform = dy.size() == 1;
   if (slope.size() == 1 && !uniform) {
-    if (overwrite && *slope.data() == T(1)) return dy;          // a recorded gradient must be a tensor of its own
-    const Tensor<T> dx = Tensor<T>::uninitialised(dy.shape());  // not over dy, which other inputs' gradients need
-    run_long_row<T, 2, 1>(dy.size(), {dy.data(), slope.data()}, {1, 0}, {dx.mutable_data()},
+    if (overwrite && *slope.data() == T(1)) return dy;  // a recorded gradient must be a tensor of its own
+    Fresh<T> dx(dy.shape());                            // not over dy, which other inputs' gradients need
+    run_long_row<T, 2, 1>(dy.size(), {dy.data(), slope.data()}, {1, 0}, {dx.data()},
                           [](const std::array<B, 2>& v) { return std::array<B, 1>{v[0] * v[1]}; });
-    return dx;
+    return std::move(dx).finished();
   }
   if (overwrite && uniform && *dy.data() == T(1)) return slope;  // of a sum that is the loss
-  const Tensor<T> dx = overwrite ? slope : Tensor<T>::uninitialised(slope.shape());
+  Fresh<T> dx = overwrite ? Fresh<T>::onto(slope) : Fresh<T>(slope.shape());
   const std::size_t step = uniform ? 0 : 1;
-  run_long_row<T, 2, 1>(slope.size(), {slope.data(), dy.data()}, {1, step}, {dx.mutable_data()},
+  run_long_row<T, 2, 1>(slope.size(), {slope.data(), dy.data()}, {1, step}, {dx.data()},
                         [](const std::array<B, 2>& v) { return std::array<B, 1>{v[0] * v[1]}; });
-  return dx;
+  return std::move(dx).finished();
 }
 
 #define XTAPE_BINARY(T)                                                \

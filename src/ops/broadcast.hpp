@@ -17,9 +17,9 @@ Tensor<T> broadcast_loop(const char* op, const std::array<const Operand<T>*, K>&
     data[k] = x[k]->data();
   }
   const LoopPlan plan = plan_loop(op, shapes.data(), K);
-  Tensor<T> y = result_of<T>(op, plan.shape);
-  run_loop<T, K, 1>(plan, data, {y.mutable_data()}, [&f](const std::array<B, K>& v) { return std::array<B, 1>{f(v)}; });
-  return y;
+  Fresh<T> y(op, plan.shape);
+  run_loop<T, K, 1>(plan, data, {y.data()}, [&f](const std::array<B, K>& v) { return std::array<B, 1>{f(v)}; });
+  return std::move(y).finished();
 }
 
 // The kind of a function of functions.hpp.
@@ -33,8 +33,8 @@ template <class F> constexpr Kind kind_of_function() {
 }
 
 // Where a gradient made of dy is written: over dy, if nobody else sees its elements, or to a new tensor.
-template <class T> Tensor<T> gradient_from(const Tensor<T>& dy, const Shape& shape) {
-  return dy.impl()->exclusive() && dy.shape() == shape ? dy : Tensor<T>::uninitialised(shape);
+template <class T> Fresh<T> gradient_from(const Tensor<T>& dy, const Shape& shape) {
+  return dy.impl()->exclusive() && dy.shape() == shape ? Fresh<T>::onto(dy) : Fresh<T>(shape);
 }
 
 }  // namespace xtape::detail

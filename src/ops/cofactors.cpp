@@ -71,7 +71,8 @@ template <class T> struct ScaledValues {
 };
 template <class T> ScaledValues<T> scaled_values(const Tensor<T>& s) {
   const std::size_t count = s.shape(0), n = s.shape(1);
-  ScaledValues<T> result{Tensor<T>::uninitialised(s.shape()), std::vector<std::int64_t>(count * n)};
+  Fresh<T> powers("det", s.shape());
+  std::vector<std::int64_t> exponents(count * n);
   for (std::size_t matrix = 0; matrix < count; ++matrix) {
     double product = 1;
     int least = 0;
@@ -84,12 +85,12 @@ template <class T> ScaledValues<T> scaled_values(const Tensor<T>& s) {
         product *= std::ldexp(value, -k);
         least = k;
       }
-      result.exponents[matrix * n + i] = k;
+      exponents[matrix * n + i] = k;
       constexpr int limit = std::numeric_limits<T>::max_exponent - 1;
-      result.powers.mutable_data()[matrix * n + i] = std::ldexp(T(1), std::clamp(-k, -limit, limit));
+      powers.data()[matrix * n + i] = std::ldexp(T(1), std::clamp(-k, -limit, limit));
     }
   }
-  return result;
+  return {std::move(powers).finished(), std::move(exponents)};
 }
 
 // The product of the factors (count, n), without those that `left_out(row, j)` names, for each row: (count, rows).
@@ -97,10 +98,11 @@ template <class T, class F> Tensor<T> products(const Tensor<T>& factors, std::si
   const std::size_t n = factors.shape(1);
   Tensor<T> result;
   for (std::size_t j = 0; j < n; ++j) {
-    const Tensor<T> out = Tensor<T>::uninitialised({rows});
-    for (std::size_t row = 0; row < rows; ++row) out.mutable_data()[row] = left_out(row, j) ? T(1) : T(0);
-    const Tensor<T> factor = where(
-        out, 1, slice(factors, {all(), range(static_cast<std::ptrdiff_t>(j), static_cast<std::ptrdiff_t>(j) + 1)}));
+    Fresh<T> out("det", {rows});
+    for (std::size_t row = 0; row < rows; ++row) out.data()[row] = left_out(row, j) ? T(1) : T(0);
+    const Tensor<T> factor =
+        where(std::move(out).finished(), 1,
+              slice(factors, {all(), range(static_cast<std::ptrdiff_t>(j), static_cast<std::ptrdiff_t>(j) + 1)}));
     result = j == 0 ? factor : result * factor;
   }
   return result;
@@ -133,27 +135,48 @@ template <class T> Tensor<T> cofactors_gradient(const Factors<T>& f, const Tenso
   return f.sign * matmul(matmul(f.u, inner), f.vt);
 }
 
-}  // namespace
+// The matrices of cofactors, scaled as ScaledCofactors has them.
+template <class T> struct Cofactors {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "det"};
+  Factors<T> known;  // of A; as in known_or_found()
 
-template <class T> ScaledCofactors<T> scaled_cofactors(const Tensor<T>& a) {
-  const std::size_t count = a.shape(0), n = a.shape(1);
-  ScaledCofactors<T> result{{}, std::vector<std::int64_t>(count)};
-  Factors<T> f;
-  {
+  using State = Factors<T>;
+  Shape shape(const Tensor<T>& a) const { return a.shape(); }
+  void evaluate(Fresh<T>& y, State* state, const Tensor<T>& a) const {
     const NoGrad pause;
-    f = factors_of(a);
+    const std::size_t n = a.shape(1);
+    const Factors<T> f = known.s.defined() ? known : factors_of(a);
     const ScaledValues<T> scale = scaled_values(f.s);
     const Tensor<T> others = products(f.s * scale.powers, n, [](std::size_t i, std::size_t j) { return i == j; });
     const Tensor<T> relative =
         times_powers(others, [&](std::size_t at) { return scale.least(at / n, n) - scale.exponents[at]; });
-    for (std::size_t at = 0; at < count * n; ++at) result.exponent[at / n] += scale.exponents[at];
-    for (std::size_t matrix = 0; matrix < count; ++matrix) result.exponent[matrix] -= scale.least(matrix, n);
-    result.cofactors = f.sign * matmul(f.u * expand_dims(relative, 1), f.vt);
+    const Tensor<T> unsigned_ones = matmul(f.u * expand_dims(relative, 1), f.vt);
+    for (std::size_t at = 0; at < y.size(); ++at) y.data()[at] = f.sign.data()[at / (n * n)] * unsigned_ones.data()[at];
+    if (state) *state = f;
   }
-  result.cofactors = record("det", result.cofactors, {a}, [a, f](const Tensor<T>& g) {
-    return Gradients(cofactors_gradient(Tape::recording() ? factors_of(a) : f, g));
-  });
-  return result;
+  Gradients pull(const Pull<T, State>& p, const Tensor<T>& a) const {
+    return Gradients(cofactors_gradient(factors_of(a), p.dy));
+  }
+  Gradients fused_pull(const Pull<T, State>& p, const Tensor<T>&) const {
+    return Gradients(cofactors_gradient(p.state, p.dy));
+  }
+};
+
+}  // namespace
+
+template <class T> ScaledCofactors<T> scaled_cofactors(const Tensor<T>& a) {
+  const std::size_t count = a.shape(0), n = a.shape(1);
+  std::vector<std::int64_t> exponent(count);
+  Factors<T> f;
+  {
+    const NoGrad pause;
+    f = factors_of(a);
+  }
+  const ScaledValues<T> scale = scaled_values(f.s);
+  for (std::size_t at = 0; at < count * n; ++at) exponent[at / n] += scale.exponents[at];
+  for (std::size_t matrix = 0; matrix < count; ++matrix) exponent[matrix] -= scale.least(matrix, n);
+  return {apply(Cofactors<T>{std::move(f)}, a), std::move(exponent)};
 }
 
 #define XTAPE_COFACTORS(T)                                     \

@@ -49,13 +49,13 @@ template <class F, class T> struct Unary {
   Tensor<T> in_one_pass(const Tensor<T>& dy, const Tensor<T>& saved) const {
     using B = simd::Batch<T>;
     // A gradient that nobody else holds is overwritten: its memory is in the cache, and one buffer less is needed.
-    Tensor<T> dx = detail::gradient_from(dy, saved.shape());
+    Fresh<T> dx = detail::gradient_from(dy, saved.shape());
     const std::size_t step = dy.size() == 1 ? 0 : 1;
-    detail::run_long_row<T, 2, 1>(saved.size(), {dy.data(), saved.data()}, {step, 1}, {dx.mutable_data()},
+    detail::run_long_row<T, 2, 1>(saved.size(), {dy.data(), saved.data()}, {step, 1}, {dx.data()},
                                   [this](const std::array<B, 2>& v) {
                                     return std::array<B, 1>{formula(Lane<T>{v[0], {}}, Lane<T>{v[1], {}}).value};
                                   });
-    return dx;
+    return std::move(dx).finished();
   }
 };
 

@@ -42,16 +42,16 @@ template <class T> Tensor<T> uniform_of_variance(const Shape& shape, double vari
 
 template <class T> Tensor<T> normal(const Shape& shape, T mean, T standard_deviation, Rng& rng) {
   detail::need_normal("normal", mean, standard_deviation);
-  Tensor<T> result = Tensor<T>::uninitialised(shape);
-  rng.fill_normal(std::span<T>(result.mutable_data(), result.size()), mean, standard_deviation);
-  return result;
+  Fresh<T> result("normal", shape);
+  rng.fill_normal(result.span(), mean, standard_deviation);
+  return std::move(result).finished();
 }
 
 template <class T> Tensor<T> uniform(const Shape& shape, T low, T high, Rng& rng) {
   detail::need_interval("uniform", low, high);
-  Tensor<T> result = Tensor<T>::uninitialised(shape);
-  rng.fill_uniform(std::span<T>(result.mutable_data(), result.size()), low, high);
-  return result;
+  Fresh<T> result("uniform", shape);
+  rng.fill_uniform(result.span(), low, high);
+  return std::move(result).finished();
 }
 
 template <class T> Tensor<T> glorot_normal(const Shape& shape, Rng& rng) {

@@ -28,9 +28,15 @@ template <class T> struct Lu {
 
 // Factors of NaN for a matrix that holds NaN or an infinity.
 template <class T> Lu<T> lu(const char* op, const Tensor<T>& a);
+// The factors of A: `known` if it is not empty, else they are computed and kept in `found`. An op has a member `known`
+// where its caller may have factored already what the op is applied to. It belongs to those numbers alone: whoever
+// evaluates the op on others empties it first.
+template <class T> const Lu<T>& known_or_found(const char* op, const Tensor<T>& a, const Lu<T>& known, Lu<T>& found) {
+  return known.factors.defined() ? known : found = lu(op, a);
+}
 
-// op(A) X = B by the factors of A, recorded as "solve"; B: (..., n, m).
-template <class T> Tensor<T> solve_factored(const Tensor<T>& a, const Lu<T>& lu, const Tensor<T>& b, bool transpose);
+// op(A) X = B by the factors of A, which are found if `known` is empty; recorded as "solve"; B: (..., n, m).
+template <class T> Tensor<T> solve_factored(const Tensor<T>& a, const Lu<T>& known, const Tensor<T>& b, bool transpose);
 
 // Throws ValueError that names the matrix with a pivot of 0, if there is one.
 template <class T> void check_regular(const char* op, const Lu<T>& lu);

@@ -125,10 +125,11 @@ template <class T> Tensor<T> symmetrised(const Tensor<T>& x) { return (x + trans
 
 // An (n, n) constant: 1 where f(row, column), else 0.
 template <class T, class F> Tensor<T> mask(std::size_t n, const F& f) {
-  Tensor<T> result = Tensor<T>::uninitialised({n, n});
+  Fresh<T> result("mask", {n, n});
+  T* const out = result.data();
   for (std::size_t i = 0; i < n; ++i)
-    for (std::size_t j = 0; j < n; ++j) result.mutable_data()[i * n + j] = f(i, j) ? T(1) : T(0);
-  return result;
+    for (std::size_t j = 0; j < n; ++j) out[i * n + j] = f(i, j) ? T(1) : T(0);
+  return std::move(result).finished();
 }
 template <class T> Tensor<T> identity(std::size_t n) {
   return mask<T>(n, [](std::size_t i, std::size_t j) { return i == j; });
@@ -150,7 +151,8 @@ template <class T> Tensor<T> mirrored_lower(const Tensor<T>& x) {
 // 1 for pairs i, j of the values (..., n) that rounding cannot tell apart, and for i = j; no history.
 template <class T> Tensor<T> indistinct(const Tensor<T>& values) {
   const std::size_t n = values.shape(-1);
-  Tensor<T> same = Tensor<T>::uninitialised(extended(values.shape(), {n}));
+  Fresh<T> same("indistinct", extended(values.shape(), {n}));
+  T* const out = same.data();
   for (std::size_t first = 0; first < values.size(); first += n) {
     const T* const v = values.data() + first;
     T largest = 0;
@@ -158,9 +160,9 @@ template <class T> Tensor<T> indistinct(const Tensor<T>& values) {
     const T tolerance = static_cast<T>(n) * std::numeric_limits<T>::epsilon() * largest;
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t j = 0; j < n; ++j)
-        same.mutable_data()[(first + i) * n + j] = i == j || std::abs(v[i] - v[j]) <= tolerance ? T(1) : T(0);
+        out[(first + i) * n + j] = i == j || std::abs(v[i] - v[j]) <= tolerance ? T(1) : T(0);
   }
-  return same;
+  return std::move(same).finished();
 }
 // Which of the values (..., n) a gradient reaches that has other numbers than 0: their own, or that of their vectors,
 // columns of (..., rows, n).
@@ -194,23 +196,33 @@ void check_distinct(const char* op, const char* what, const Tensor<T>& values, c
   }
 }
 
-// Several results of one op lie side by side in the rows of `packed`, one row a matrix, before a last element that is
-// 0. This is the part of each row from `first` on, under a shape of its own. Its gradient has a 1 in the last place if
-// `asks`: the op's pullback sees that it was asked for this part, even if by a gradient of 0.
-template <class T>
-Tensor<T> unpack(const Tensor<T>& packed, std::size_t first, std::size_t size, const Shape& shape, bool asks) {
-  const std::size_t count = packed.shape(0), rest = packed.shape(1) - first - size - 1;
-  Tensor<T> part;
-  {
+// Several results of one op lie side by side in the rows of a packed one, one row a matrix, before a last element that
+// is 0. This is the part of each row from `first` on, under a shape of its own. Its gradient has zeros around dy, and a
+// 1 in the last place if `asks`: the op's pull rule sees that it was asked for this part, even if by a gradient of 0.
+template <class T> struct Unpack {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "unpack", .kind = Kind::linear};
+  std::size_t count, width;  // of the packed rows
+  std::size_t first, size;   // of the part in each of them
+  bool asks;
+  Shape part;
+
+  Shape shape(const Tensor<T>&) const { return part; }
+  Tensor<T> view(const Tensor<T>& packed) const {
     const NoGrad pause;
     const auto start = static_cast<std::ptrdiff_t>(first);
-    part = reshape(slice(packed, {all(), range(start, start + static_cast<std::ptrdiff_t>(size))}), shape);
+    return reshape(slice(packed, {all(), range(start, start + static_cast<std::ptrdiff_t>(size))}), part);
   }
-  return record("unpack", std::move(part), {packed}, [=](const Tensor<T>& dy) {
-    return Gradients(concatenate<T>({zeros<T>({count, first}), reshape(dy, Shape{count, size}), zeros<T>({count, rest}),
-                                     full<T>({count, 1}, asks ? T(1) : T(0))},
+  Gradients pull(const Pull<T>& p) const {
+    const std::size_t rest = width - first - size - 1;
+    return Gradients(concatenate<T>({zeros<T>({count, first}), reshape(p.dy, Shape{count, size}),
+                                     zeros<T>({count, rest}), full<T>({count, 1}, asks ? T(1) : T(0))},
                                     1));
-  });
+  }
+};
+template <class T>
+Tensor<T> unpack(const Tensor<T>& packed, std::size_t first, std::size_t size, const Shape& shape, bool asks) {
+  return apply(Unpack<T>{packed.shape(0), packed.shape(1), first, size, asks, shape}, packed);
 }
 // True if the gradient of `packed` came from a part that asks.
 template <class T> bool was_asked(const Tensor<T>& dy) {

@@ -1,6 +1,7 @@
 #pragma once
 // Numbers scaled by powers of two, which rounds nothing.
 
+#include <xtape/op.hpp>
 #include <xtape/ops/arithmetic.hpp>
 
 #include <algorithm>
@@ -19,13 +20,13 @@ template <class T, class F> Tensor<T> times_powers(const Tensor<T>& x, const F& 
   for (std::size_t i = 0; i < x.size(); ++i) left[i] = exponent(i);
   Tensor<T> result = x;
   for (int factors = 0; factors < 3 && std::ranges::any_of(left, [](auto k) { return k != 0; }); ++factors) {
-    const Tensor<T> powers = Tensor<T>::uninitialised(x.shape());
+    Fresh<T> powers("times_powers", x.shape());
     for (std::size_t i = 0; i < x.size(); ++i) {
       const std::int64_t here = std::clamp(left[i], -limit, limit);
-      powers.mutable_data()[i] = std::ldexp(T(1), static_cast<int>(here));
+      powers.data()[i] = std::ldexp(T(1), static_cast<int>(here));
       left[i] -= here;
     }
-    result = result * powers;
+    result = result * std::move(powers).finished();
   }
   return result;
 }

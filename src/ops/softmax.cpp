@@ -21,15 +21,14 @@ template <kernels::Softmax kind, class T> void softmax_of(const T* x, T* y, cons
 // The gradient in one pass over each slice, without history.
 template <kernels::Softmax kind, class T>
 Tensor<T> fused_gradient(const Tensor<T>& dy, const Tensor<T>& s, const detail::Group& group) {
-  Tensor<T> dx = Tensor<T>::uninitialised(s.shape());
+  Fresh<T> dx(s.shape());
   const std::size_t slices = group.n * group.inner;
-  if (slices == 0) return dx;
+  if (slices == 0) return std::move(dx).finished();
   kernels::parallel_for(group.outer, kernels::grain(4 * slices), [&](std::size_t first, std::size_t last) {
     const std::size_t at = first * slices;
-    kernels::softmax_gradient<kind>(dy.data() + at, s.data() + at, dx.mutable_data() + at, last - first, group.n,
-                                    group.inner);
+    kernels::softmax_gradient<kind>(dy.data() + at, s.data() + at, dx.data() + at, last - first, group.n, group.inner);
   });
-  return dx;
+  return std::move(dx).finished();
 }
 
 // y = exp(x) / sum exp(x) over each group of elements.

@@ -38,36 +38,88 @@ template <class T> void check_diagonal(const char* op, const Tensor<T>& a) {
                                    detail::place_of(i / n, a.shape())));
 }
 
-}  // namespace
+struct Plan {
+  Shape shape;
+  detail::BatchPair pair;
+};
+template <class T> Plan plan_of(const char* op, const Tensor<T>& a, const Tensor<T>& b) {
+  const detail::BatchPair pair = paired(op, a, b);
+  return {detail::extended(pair.shape, {a.shape(-1), b.shape(-1)}), pair};
+}
 
-template <class T>
-Tensor<T> triangular_solve(const Tensor<T>& a, const Tensor<T>& b, const TriangularOptions& options) {
-  const detail::BatchPair pair = paired("triangular_solve", a, b);
-  if (b.dimension() == 1)
-    return as_column(b, pair.shape, [&](const Tensor<T>& column) { return triangular_solve(a, column, options); });
-  const std::size_t n = a.shape(-1), m = b.shape(-1);
-  if (!options.unit_diagonal) check_diagonal("triangular_solve", a);
-  Tensor<T> x = Tensor<T>::uninitialised(detail::extended(pair.shape, {n, m}));
-  if (x.size() > 0)
-    pair.for_each([&](std::size_t i, std::size_t ia, std::size_t ib) {
-      T* const out = x.mutable_data() + i * n * m;
+// op(A) X = B for triangular A and matrices B. dB solves op(A)ᵀ dB = dX; dA is the triangle of -dB Xᵀ, or its
+// transpose.
+template <class T> struct TriangularSolve {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "triangular_solve", .reads_result = true};
+  TriangularOptions options;
+
+  Plan plan(const Tensor<T>& a, const Tensor<T>& b) const { return plan_of("triangular_solve", a, b); }
+  void evaluate(Fresh<T>& x, const Plan& plan, const Tensor<T>& a, const Tensor<T>& b) const {
+    const std::size_t n = a.shape(-1), m = b.shape(-1);
+    if (!options.unit_diagonal) check_diagonal("triangular_solve", a);
+    if (x.size() == 0) return;
+    plan.pair.for_each([&](std::size_t i, std::size_t ia, std::size_t ib) {
+      T* const out = x.data() + i * n * m;
       std::copy_n(b.data() + ib * n * m, n * m, out);
       kernels::triangular_solve(options.upper, options.transpose, options.unit_diagonal, n, m, a.data() + ia * n * n,
                                 out);
     });
-  return record(
-      "triangular_solve", std::move(x), {a, b}, [a, options](const Tensor<T>& dy, const Tensor<T>& y, Wanted wanted) {
-        TriangularOptions other = options;
-        other.transpose = !options.transpose;
-        const Tensor<T> db = triangular_solve(a, dy, other);
-        return wanted.gradients(
-            [&] {
-              const Tensor<T> da =
-                  options.transpose ? matmul(y, db, {.transpose_b = true}) : matmul(db, y, {.transpose_b = true});
-              return -detail::triangle(da, options.upper, options.unit_diagonal);
-            },
-            [&] { return db; });
+  }
+  static bool keeps(std::size_t input, std::uint64_t) { return input == 0; }
+  Gradients pull(const Pull<T>& p, const Tensor<T>& a, const Tensor<T>&) const {
+    TriangularOptions other = options;
+    other.transpose = !options.transpose;
+    const Tensor<T> db = triangular_solve(a, p.dy, other);
+    return p.gradients(
+        [&] {
+          const Tensor<T> da =
+              options.transpose ? matmul(p.y, db, {.transpose_b = true}) : matmul(db, p.y, {.transpose_b = true});
+          return -detail::triangle(da, options.upper, options.unit_diagonal);
+        },
+        [&] { return db; });
+  }
+};
+
+// op(A) X = B for matrices B. dB solves op(A)ᵀ dB = dX; dA = -dB Xᵀ, or its transpose.
+template <class T> struct Solve {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "solve", .reads_result = true};
+  const char* op;  // in whose name errors are
+  bool transpose = false;
+  detail::Lu<T> known = {};
+
+  struct State {
+    detail::Lu<T> lu;
+  };
+  Plan plan(const Tensor<T>& a, const Tensor<T>& b) const { return plan_of(op, a, b); }
+  void evaluate(Fresh<T>& x, const Plan& plan, State* state, const Tensor<T>& a, const Tensor<T>& b) const {
+    detail::Lu<T> found;
+    const detail::Lu<T>& lu = detail::known_or_found(op, a, known, found);
+    detail::check_regular(op, lu);
+    const std::size_t n = lu.size.rows, m = b.shape(-1);
+    if (x.size() > 0)
+      plan.pair.for_each([&](std::size_t i, std::size_t ia, std::size_t ib) {
+        kernels::lu_solve(transpose, n, m, lu.factors.data() + ia * n * n, lu.pivots(ia), b.data() + ib * n * m,
+                          x.data() + i * n * m);
       });
+    if (state) state->lu = lu;
+  }
+  static bool keeps(std::size_t input, std::uint64_t) { return input == 0; }
+  Gradients pull(const Pull<T, State>& p, const Tensor<T>& a, const Tensor<T>&) const {
+    const Tensor<T> db = detail::solve_factored(a, p.state.lu, p.dy, !transpose);
+    return p.gradients(
+        [&] { return -(transpose ? matmul(p.y, db, {.transpose_b = true}) : matmul(db, p.y, {.transpose_b = true})); },
+        [&] { return db; });
+  }
+};
+
+}  // namespace
+
+template <class T>
+Tensor<T> triangular_solve(const Tensor<T>& a, const Tensor<T>& b, const TriangularOptions& options) {
+  const auto solution = [&](const Tensor<T>& columns) { return apply(TriangularSolve<T>{options}, a, columns); };
+  return b.dimension() == 1 ? as_column(b, paired("triangular_solve", a, b).shape, solution) : solution(b);
 }
 
 template <class T> Tensor<T> cholesky_solve(const Tensor<T>& l, const Tensor<T>& b) {
@@ -80,28 +132,24 @@ template <class T> Tensor<T> cholesky_solve(const Tensor<T>& l, const Tensor<T>&
 }
 
 template <class T> Tensor<T> solve(const Tensor<T>& a, const Tensor<T>& b) {
-  const detail::BatchPair pair = paired("solve", a, b);
-  const detail::Lu<T> lu = detail::lu("solve", a);
-  detail::check_regular("solve", lu);
-  const auto solution = [&](const Tensor<T>& columns) { return detail::solve_factored(a, lu, columns, false); };
-  return b.dimension() == 1 ? as_column(b, pair.shape, solution) : solution(b);
+  const auto solution = [&](const Tensor<T>& columns) { return apply(Solve<T>{"solve"}, a, columns); };
+  return b.dimension() == 1 ? as_column(b, paired("solve", a, b).shape, solution) : solution(b);
 }
 
 template <class T> Tensor<T> inverse(const Tensor<T>& a) {
-  const detail::Lu<T> lu = detail::lu("inverse", a);
-  detail::check_regular("inverse", lu);
-  return detail::solve_factored(a, lu, detail::identity<T>(lu.size.rows), false);
+  const std::size_t n = detail::square_matrices_of("inverse", a.shape()).rows;
+  return apply(Solve<T>{"inverse"}, a, detail::identity<T>(n));
 }
 
 namespace detail {
 
 template <class T> Lu<T> lu(const char* op, const Tensor<T>& a) {
-  Lu<T> lu{.size = square_matrices_of(op, a.shape()), .factors = Tensor<T>::uninitialised(a.shape()), .pivot_list = {}};
-  if (a.size() == 0) return lu;
+  Lu<T> lu{.size = square_matrices_of(op, a.shape()), .factors = {}, .pivot_list = {}};
+  Fresh<T> result(op, a.shape());
   const std::size_t n = lu.size.rows;
-  lu.pivot_list = Indices(lu.size.count * n);
-  for (std::size_t i = 0; i < lu.size.count; ++i) {
-    T* const factors = lu.factors.mutable_data() + i * n * n;
+  if (a.size() > 0) lu.pivot_list = Indices(lu.size.count * n);
+  for (std::size_t i = 0; a.size() > 0 && i < lu.size.count; ++i) {
+    T* const factors = result.data() + i * n * n;
     if (all_finite(a.data() + i * n * n, n * n)) {
       std::copy_n(a.data() + i * n * n, n * n, factors);
       if (!kernels::lu(n, factors, lu.pivots(i)) && lu.singular < 0) lu.singular = static_cast<std::ptrdiff_t>(i);
@@ -110,6 +158,7 @@ template <class T> Lu<T> lu(const char* op, const Tensor<T>& a) {
       for (std::size_t j = 0; j < n; ++j) lu.pivots(i)[j] = static_cast<int>(j) + 1;
     }
   }
+  lu.factors = std::move(result).finished();
   return lu;
 }
 
@@ -119,22 +168,9 @@ template <class T> void check_regular(const char* op, const Lu<T>& lu) {
                                  place_of(static_cast<std::size_t>(lu.singular), lu.factors.shape())));
 }
 
-template <class T> Tensor<T> solve_factored(const Tensor<T>& a, const Lu<T>& lu, const Tensor<T>& b, bool transpose) {
-  const BatchPair pair = *pair_batches(a.shape(), b.shape());
-  const std::size_t n = lu.size.rows, m = b.shape(-1);
-  Tensor<T> x = Tensor<T>::uninitialised(extended(pair.shape, {n, m}));
-  if (x.size() > 0)
-    pair.for_each([&](std::size_t i, std::size_t ia, std::size_t ib) {
-      kernels::lu_solve(transpose, n, m, lu.factors.data() + ia * n * n, lu.pivots(ia), b.data() + ib * n * m,
-                        x.mutable_data() + i * n * m);
-    });
-  return record(
-      "solve", std::move(x), {a, b}, [a, lu, transpose](const Tensor<T>& dy, const Tensor<T>& y, Wanted wanted) {
-        const Tensor<T> db = solve_factored(a, lu, dy, !transpose);
-        return wanted.gradients(
-            [&] { return -(transpose ? matmul(y, db, {.transpose_b = true}) : matmul(db, y, {.transpose_b = true})); },
-            [&] { return db; });
-      });
+template <class T>
+Tensor<T> solve_factored(const Tensor<T>& a, const Lu<T>& known, const Tensor<T>& b, bool transpose) {
+  return apply(Solve<T>{"solve", transpose, known}, a, b);
 }
 
 }  // namespace detail

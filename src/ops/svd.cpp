@@ -33,12 +33,12 @@ struct Layout {
 template <class T>
 Tensor<T> over_values(const char* op, const Tensor<T>& x, const Tensor<T>& s, const std::vector<bool>& reached) {
   const std::size_t k = s.shape(-1), rows = x.shape(-2);
-  const Tensor<T> zero = Tensor<T>::uninitialised(s.shape());
+  Fresh<T> zero(op, s.shape());
   for (std::size_t i = 0; i < s.size(); ++i) {
     const std::size_t matrix = i / k, j = i % k;
     const T tolerance = static_cast<T>(std::max(rows, k)) * std::numeric_limits<T>::epsilon() * s.data()[matrix * k];
     const bool is_zero = s.data()[i] <= tolerance;
-    zero.mutable_data()[i] = is_zero ? T(1) : T(0);
+    zero.data()[i] = is_zero ? T(1) : T(0);
     for (std::size_t row = 0; is_zero && row < rows; ++row)
       if (x.data()[(matrix * rows + row) * k + j] != 0 || (!reached.empty() && reached[i] && s.data()[i] == 0))
         throw ValueError(
@@ -46,7 +46,7 @@ Tensor<T> over_values(const char* op, const Tensor<T>& x, const Tensor<T>& s, co
                         "derivative (the value itself does)",
                         op, j, matrix));
   }
-  const Tensor<T> at_zero = expand_dims(zero, -2);
+  const Tensor<T> at_zero = expand_dims(std::move(zero).finished(), -2);
   return where(at_zero, 0, x / where(at_zero, 1, expand_dims(s, -2)));
 }
 
@@ -76,32 +76,42 @@ template <class T> Tensor<T> gradient(const Layout& layout, const Tensor<T>& dy,
                              : da;
 }
 
+// U, s and Vᵀ of each matrix, packed.
+template <class T> struct PackedSvd {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "svd", .reads_result = true};
+  Layout layout;
+
+  Shape shape(const Tensor<T>&) const { return {layout.batch.elements(), layout.total()}; }
+  void evaluate(Fresh<T>& y, const Tensor<T>& a) const {
+    const std::size_t n = layout.n, m = layout.m, k = layout.k, total = layout.total();
+    for (std::size_t i = 0; i * total < y.size(); ++i) {
+      T *const u = y.data() + i * total, *const s = u + layout.in_u(), *const vt = s + k;
+      u[total - 1] = 0;
+      if (!detail::all_finite(a.data() + i * n * m, n * m)) {
+        std::fill_n(u, total - 1, std::numeric_limits<T>::quiet_NaN());
+        continue;
+      }
+      if (!kernels::svd(n, m, a.data() + i * n * m, u, s, vt))
+        throw Error(fmt::format("{}: no convergence for matrix{}", layout.op, detail::place_of(i, a.shape())));
+      for (std::size_t j = 0; j < k; ++j) {
+        const T sign = detail::sign_of_largest(n, u + j, k);
+        for (std::size_t row = 0; row < n; ++row) u[row * k + j] *= sign;
+        for (std::size_t column = 0; column < m; ++column) vt[j * m + column] *= sign;
+      }
+    }
+  }
+  Gradients pull(const Pull<T>& p) const { return Gradients(gradient(layout, p.dy, p.y)); }
+};
+
 }  // namespace
 
 template <class T> Svd<T> svd(const Tensor<T>& a) { return detail::svd("svd", a); }
 
 template <class T> Svd<T> detail::svd(const char* op, const Tensor<T>& a) {
   const detail::Matrices size = detail::matrices_of(op, a.shape());
-  const std::size_t n = size.rows, m = size.columns, k = std::min(n, m);
-  const Layout layout{op, size.batch, n, m, k};
-  Tensor<T> y = Tensor<T>::uninitialised({size.count, layout.total()});
-  for (std::size_t i = 0; y.size() > 0 && i < size.count; ++i) {
-    T *const u = y.mutable_data() + i * layout.total(), *const s = u + layout.in_u(), *const vt = s + k;
-    u[layout.total() - 1] = 0;
-    if (!detail::all_finite(a.data() + i * n * m, n * m)) {
-      std::fill_n(u, layout.total() - 1, std::numeric_limits<T>::quiet_NaN());
-      continue;
-    }
-    if (!kernels::svd(n, m, a.data() + i * n * m, u, s, vt))
-      throw Error(fmt::format("{}: no convergence for matrix{}", op, detail::place_of(i, a.shape())));
-    for (std::size_t j = 0; j < k; ++j) {
-      const T sign = detail::sign_of_largest(n, u + j, k);
-      for (std::size_t row = 0; row < n; ++row) u[row * k + j] *= sign;
-      for (std::size_t column = 0; column < m; ++column) vt[j * m + column] *= sign;
-    }
-  }
-  y = record("svd", std::move(y), {a},
-             [layout](const Tensor<T>& dy, const Tensor<T>& value) { return Gradients(gradient(layout, dy, value)); });
+  const Layout layout{op, size.batch, size.rows, size.columns, std::min(size.rows, size.columns)};
+  const Tensor<T> y = apply(PackedSvd<T>{layout}, a);
   return {layout.u(y), layout.s(y), layout.vt(y)};
 }
 

@@ -307,10 +307,10 @@ template <class T> void refuse_nonfinite(const std::vector<Tensor<T>>& parameter
 }
 
 template <class T> Tensor<T> scaled(const Tensor<T>& x, double first, double second) {
-  const Tensor<T> result = Tensor<T>::uninitialised(x.shape());
-  std::transform(x.data(), x.data() + x.size(), result.mutable_data(),
+  Fresh<T> result("clip_gradient_norm", x.shape());
+  std::transform(x.data(), x.data() + x.size(), result.data(),
                  [=](T v) { return static_cast<T>((static_cast<double>(v) * first) * second); });
-  return result;
+  return std::move(result).finished();
 }
 
 }  // namespace

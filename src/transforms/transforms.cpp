@@ -163,8 +163,8 @@ template <class T> Tensor<T> jacobian_of(const char* name, const FunctionOf<T>& 
 
   Tensors<T> rows;
   for (std::size_t i = 0; i < y.size(); ++i) {
-    const Tensor<T> seed = zeros<T>(y.shape());
-    seed.mutable_data()[i] = T(1);
+    Tensor<T> seed = zeros<T>(y.shape());
+    seed.modify()[i] = T(1);
     const auto row = transform.results(transform.pull(y, seed, transform.x(), Last::yes, true));
     rows.push_back(reshape(row[0], {1, -1}));
   }

@@ -58,7 +58,7 @@ template <class T> class GibbsChain {
   void set_state(const State& state);
 
  private:
-  void swap_replicas(const Tensor<T>& v, const Tensor<T>& input);
+  void swap_replicas(const T* v, T* input);
 
   Rbm<T> rbm_;  // handles on its parameters
   Rng rng_;
