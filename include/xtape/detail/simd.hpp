@@ -4,23 +4,18 @@
 
 #include <xtape/detail/simd/error_function.hpp>
 #include <xtape/detail/simd/exponential.hpp>
-#include <xtape/detail/simd/logarithm.hpp>
+#include <xtape/detail/simd/power.hpp>
 #include <xtape/detail/simd/trigonometry.hpp>
 
 namespace xtape::simd {
 
-template <class T, class A, class F>
-xsimd::batch<T, A> each(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y, F&& f) noexcept {
-  constexpr std::size_t width = xsimd::batch<T, A>::size;
-  alignas(64) T values[width], others[width];
-  x.store_aligned(values);
-  y.store_aligned(others);
-  for (std::size_t i = 0; i < width; ++i) values[i] = f(values[i], others[i]);
-  return xsimd::batch<T, A>::load_aligned(values);
-}
-// xsimd's is off by 50 units and more, and pow(0, -1) is 0.
-template <class T, class A> xsimd::batch<T, A> pow(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y) noexcept {
-  return each(x, y, [](T v, T w) { return std::pow(v, w); });
+/// sqrt(large^2 + small^2) in double, where no square leaves the range: the root h of the sum of squares s, and
+/// (s - h^2) / (2 h) for what they are rounded by.
+template <class B> B hypot_near(const B& large, const B& small) noexcept {
+  const Pair<B> a = product_of(large, large), b = product_of(small, small), s = plus(a, b);
+  const B h = xsimd::sqrt(s.high);
+  const Pair<B> square = product_of(h, h);
+  return h + (((s.high - square.high) - square.low) + s.low) / (h + h);
 }
 /// In float in double, where squares neither over- nor underflow. xsimd's overflows.
 template <class T, class A>
@@ -31,14 +26,21 @@ xsimd::batch<T, A> hypot(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& 
     // That of infinity and NaN is infinity.
     const B infinity(std::numeric_limits<T>::infinity());
     return xsimd::select((xsimd::abs(x) == infinity) || (xsimd::abs(y) == infinity), infinity, size);
-  } else {
+  } else if constexpr (!fused) {
     return each(x, y, [](T v, T w) { return std::hypot(v, w); });
+  } else {
+    const B a = xsimd::abs(x), b = xsimd::abs(y), infinity(std::numeric_limits<T>::infinity());
+    const auto first = a > b;
+    const B large = xsimd::select(first, a, b), small = xsimd::select(first, b, a);
+    const auto near = (large < B(0x1p500)) && (large > B(0x1p-400));
+    if (xsimd::all(near)) [[likely]]
+      return hypot_near(large, small);
+    const auto big = large >= B(0x1p500);
+    const B down = xsimd::select(near, B(1.0), xsimd::select(big, B(0x1p-600), B(0x1p600)));
+    const B up = xsimd::select(near, B(1.0), xsimd::select(big, B(0x1p600), B(0x1p-600)));
+    const B size = xsimd::select(large == B(0.0), small, hypot_near(large * down, small * down) * up);
+    return xsimd::select((a == infinity) || (b == infinity), infinity, size);
   }
-}
-// xsimd's atan2 is made of its atan.
-template <class T, class A>
-xsimd::batch<T, A> atan2(const xsimd::batch<T, A>& y, const xsimd::batch<T, A>& x) noexcept {
-  return each(y, x, [](T v, T w) { return std::atan2(v, w); });
 }
 
 }  // namespace xtape::simd

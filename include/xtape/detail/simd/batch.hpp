@@ -70,6 +70,15 @@ template <class T, class A, class F> xsimd::batch<T, A> each(const xsimd::batch<
   for (T& value : values) value = f(value);
   return xsimd::batch<T, A>::load_aligned(values);
 }
+template <class T, class A, class F>
+xsimd::batch<T, A> each(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y, F&& f) noexcept {
+  constexpr std::size_t width = xsimd::batch<T, A>::size;
+  alignas(64) T values[width], others[width];
+  x.store_aligned(values);
+  y.store_aligned(others);
+  for (std::size_t i = 0; i < width; ++i) values[i] = f(values[i], others[i]);
+  return xsimd::batch<T, A>::load_aligned(values);
+}
 
 /// x, of which the compiler does not know how it came about.
 template <class T, class A> xsimd::batch<T, A> kept(xsimd::batch<T, A> x) noexcept {
@@ -102,6 +111,17 @@ Pair<xsimd::batch<T, A>> product_of(const xsimd::batch<T, A>& a, const xsimd::ba
     const B a_low = kept(a - a_high), b_low = kept(b - b_high);
     return {product, a_low * b_low - (kept(kept(kept(product - a_high * b_high) - a_low * b_high) - a_high * b_low))};
   }
+}
+
+/// The product and, for |a| >= |b| or a = 0, the sum of two such numbers, off by some units of the low part's last
+/// place.
+template <class P, class B> Pair<B> times(const P& a, const Pair<B>& b) noexcept {
+  const Pair<B> high = product_of(a.high, b.high);
+  return {high.high, simd::fma(a.high, b.low, simd::fma(a.low, b.high, high.low))};
+}
+template <class B> Pair<B> plus(const Pair<B>& a, const Pair<B>& b) noexcept {
+  const Pair<B> sum = sum_of(a.high, b.high);
+  return {sum.high, sum.low + (a.low + b.low)};
 }
 
 /// c_0 x^n + ... + c_n, by Horner's rule.
@@ -152,6 +172,15 @@ xsimd::batch<T, A> scaled(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>&
 #endif
   const auto half = simd::nearest(n * xsimd::batch<T, A>(T(0.5)));
   return kept(x * power_of_two(half)) * power_of_two(n - half);
+}
+/// The same where 2^n and the result are normal numbers.
+template <class T, class A>
+xsimd::batch<T, A> scaled_normal(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& n) noexcept {
+#if XSIMD_WITH_AVX512F
+  return scaled(x, n);
+#else
+  return x * power_of_two(n);
+#endif
 }
 
 /// A function of double batches on float batches, rounded once.

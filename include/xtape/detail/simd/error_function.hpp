@@ -34,11 +34,6 @@ template <class B> Pair<B> erfc_factor(const B& x) noexcept {
   const Pair<B> back = product_of(high, d);
   return {high, (((p.high - back.high) - back.low) + simd::fma(-high, d_low, p.low)) * inverse};
 }
-/// The product of e and f, not yet scaled.
-template <class B> Pair<B> times(const Scaled<B>& e, const Pair<B>& f) noexcept {
-  const Pair<B> high = product_of(e.high, f.high);
-  return {high.high, simd::fma(e.high, f.low, simd::fma(e.low, f.high, high.low))};
-}
 
 /// The same for float results, in double: erf(x) / x for x <= 1, and G(x), off by 2e-12 of themselves at most.
 template <class D> D erf_near_short(const D& w) noexcept {

@@ -12,12 +12,16 @@ namespace xtape::simd {
 /// (high + low) 2^power, with high between 1/2 and 2.
 template <class B> struct Scaled { B high, low, power; };
 
+/// (e^r - 1 - r - r^2 / 2) / r^3 in double, for |r| <= log(2) / 2.
+template <class B> B exp_cubic(const B& r) noexcept {
+  return polynomial(r, 0x1.1f731ea5352cap-29, 0x1.af4e196027428p-26, 0x1.27e4db57442fbp-22, 0x1.71de021a90822p-19,
+                    0x1.a01a01a6dcaffp-16, 0x1.a01a01abef415p-13, 0x1.6c16c16c162ccp-10, 0x1.11111111100cep-7,
+                    0x1.5555555555556p-5, 0x1.5555555555557p-3);
+}
 /// (e^r - 1 - r) / r^2 for |r| <= log(2) / 2.
 template <class B> B exp_remainder(const B& r) noexcept {
   if constexpr (sizeof(typename B::value_type) == 8)
-    return polynomial(r, 0x1.1f731ea5352cap-29, 0x1.af4e196027428p-26, 0x1.27e4db57442fbp-22, 0x1.71de021a90822p-19,
-                      0x1.a01a01a6dcaffp-16, 0x1.a01a01abef415p-13, 0x1.6c16c16c162ccp-10, 0x1.11111111100cep-7,
-                      0x1.5555555555556p-5, 0x1.5555555555557p-3, 0.5);
+    return simd::fma(exp_cubic(r), r, B(0.5));
   else
     return polynomial(r, 0x1.a125285dbcbf1p-13, 0x1.6d4362097d81ap-10, 0x1.1110e0de7be2bp-7, 0x1.5554e8d9c7d96p-5,
                       0x1.5555555a7c16bp-3, 0x1.0000000b9847ep-1);
@@ -28,8 +32,9 @@ template <class B> Scaled<B> exp_reduced(const B& n, const B& r, const B& rest) 
   const Pair<B> sum = sum_of(B(typename B::value_type(1)), r);
   return {sum.high, sum.low + simd::fma(r * r, exp_remainder(r), rest), n};
 }
-/// e^x, |x| < 1000 (110 for float).
-template <class B> Scaled<B> exp_parts(const B& x) noexcept {
+/// x = n log 2 + r + rest with the whole number n nearest to x / log 2, |x| < 1000 (110 for float).
+template <class B> struct Reduction { B n, r, rest; };
+template <class B> Reduction<B> exp_reduction(const B& x) noexcept {
   using T = typename B::value_type;
   // The products with n are exact: the high part of log 2 ends in zeros.
   constexpr T high = sizeof(T) == 8 ? T(6.93147180369123816490e-01) : T(0x1.62ep-1);
@@ -37,7 +42,12 @@ template <class B> Scaled<B> exp_parts(const B& x) noexcept {
   const B n = simd::nearest(x * B(T(1.44269504088896340736)));
   const B first = kept(simd::fma(-n, B(high), x));
   const B r = kept(simd::fma(-n, B(low), first));
-  return exp_reduced(n, r, simd::fma(-n, B(low), first - r));
+  return {n, r, simd::fma(-n, B(low), first - r)};
+}
+/// e^x for such an x.
+template <class B> Scaled<B> exp_parts(const B& x) noexcept {
+  const auto [n, r, rest] = exp_reduction(x);
+  return exp_reduced(n, r, rest);
 }
 /// e^(x.high + x.low).
 template <class B> Scaled<B> exp_parts(const Pair<B>& x) noexcept {
@@ -46,6 +56,19 @@ template <class B> Scaled<B> exp_parts(const Pair<B>& x) noexcept {
   return e;
 }
 template <class B> B value_of(const Scaled<B>& x) noexcept { return scaled(x.high + x.low, x.power); }
+/// The same in double for -1080 < power, rounded once where it is subnormal, too, and not before to all digits.
+template <class B> B rounded_once(const Scaled<B>& x) noexcept {
+  const auto small = x.power < B(-1021.0);
+  if (!xsimd::any(small)) [[likely]]
+    return value_of(x);
+  // A number added whose last place is the result's, and taken away.
+  const Pair<B> digits = sum_of(x.high, x.low);
+  const B shift = power_of_two(xsimd::select(small, B(-1022.0) - x.power, B(0.0)));
+  const Pair<B> shifted = sum_of(shift, digits.high);
+  const B subnormal = kept(shifted.high + (shifted.low + digits.low)) - shift;
+  const auto coarse = small && ((digits.high <= B(1.0)) || (x.power < B(-1022.0)));
+  return scaled(xsimd::select(coarse, subnormal, digits.high), x.power);
+}
 
 /// Beyond these bounds e^x is 0 and inf.
 template <class B> B exp_domain(const B& x) noexcept {

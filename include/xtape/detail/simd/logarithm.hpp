@@ -38,24 +38,22 @@ template <class T, class A> xsimd::batch<T, A> cbrt(const xsimd::batch<T, A>& x)
   return xsimd::select(subnormal, xsimd::cbrt(x * B(T(0x1p54))) * B(T(0x1p-18)), y);
 }
 
-/// x = m 2^n for a positive number x, with m between sqrt(1/2) and sqrt(2), n a whole number.
+/// x = m 2^n for a positive normal number x, with m between sqrt(1/2) and sqrt(2), n a whole number.
 template <class B> struct Split { B m, n; };
 template <class A> Split<xsimd::batch<double, A>> split(const xsimd::batch<double, A>& x) noexcept {
   using B = xsimd::batch<double, A>;
   using I = xsimd::batch<std::uint64_t, A>;
-  const auto subnormal = x < B(0x1p-1022);
-  const I bits = xsimd::bitwise_cast<I>(xsimd::select(subnormal, x * B(0x1p54), x));
+  constexpr std::uint64_t one = 0x3ff0000000000000, root_of_half = 0x3fe6a09e667f3bcd;
+  // The exponent counts up at powers of two times sqrt(1/2).
+  const I bits = xsimd::bitwise_cast<I>(x) + I(one - root_of_half);
+  const I m = (bits & I(std::uint64_t{0x000fffffffffffff})) + I(root_of_half);
   // The exponent as the low bits of 2^52 + exponent.
   const B biased = xsimd::bitwise_cast<B>((bits >> 52) | I(std::uint64_t{0x4330000000000000}));
-  const I digits = bits & I(std::uint64_t{0x000fffffffffffff});
-  const B m = xsimd::bitwise_cast<B>(digits | I(std::uint64_t{0x3ff0000000000000}));
-  const auto large = m > B(1.4142135623730951);
-  const B n = kept(biased - B(0x1p52 + 1023)) - xsimd::select(subnormal, B(54.0), B(0.0));
-  return {xsimd::select(large, m * B(0.5), m), xsimd::select(large, n + B(1.0), n)};
+  return {xsimd::bitwise_cast<B>(m), biased - B(0x1p52 + 1023)};
 }
 
-/// log x for a positive number x, off by 1e-13 of itself at most: for float results. With s = (m - 1) / (m + 1) it is
-/// n log 2 + 2 artanh s.
+/// log x for a positive normal number x, off by 1e-13 of itself at most: for float results. With s = (m - 1) / (m + 1)
+/// it is n log 2 + 2 artanh s.
 template <class D> D log_short(const D& x) noexcept {
   const auto [m, n] = split(x);
   const D s = (m - D(1.0)) / (m + D(1.0)), w = s * s;

@@ -2,8 +2,8 @@
 /// \file detail/simd/trigonometry.hpp  sin, cos, tan and their inverses of batches; in float calculated in double.
 ///
 /// x = n pi/2 + r, with pi/2 in three parts whose products with n are exact, as in fdlibm's e_rem_pio2.c. Beyond
-/// 2^20, and where r is so near 0 that the parts do not suffice, the C library calculates. The polynomials in double are
-/// those of fdlibm's k_sin.c and k_cos.c.
+/// 2^20, and where r is so near 0 that the parts do not suffice, the C library calculates. The polynomials in double
+/// are those of fdlibm's k_sin.c and k_cos.c.
 
 #include <xtape/detail/simd/batch.hpp>
 
@@ -176,8 +176,16 @@ template <class T, class A> xsimd::batch<T, A> asin(const xsimd::batch<T, A>& x)
     return xsimd::asin(x);
 }
 
+/// atan(t) / t - 1 of z = t^2, |t| < tan(pi/8): Cephes' quotient of polynomials (atan.c).
+template <class B> B atan_remainder(const B& z) noexcept {
+  const B p = polynomial(z, -8.750608600031904122785e-1, -1.615753718733365076637e1, -7.500855792314704667340e1,
+                         -1.228866684490136173410e2, -6.485021904942025371773e1);
+  const B q = polynomial(z, 1.0, 2.485846490142306297962e1, 1.650270098316988542046e2, 4.328810604912902668951e2,
+                         4.853903996359136964868e2, 1.945506571482613964425e2);
+  return z * p / q;
+}
 // For |x| = tan(k pi/4 + s) it is k pi/4 + atan t, t = tan s = n / d, |t| < tan(pi/8). What t, pi/4 and their sum are
-// rounded by is added to atan(t) - t, which is Cephes' quotient of polynomials (atan.c).
+// rounded by is added to atan(t) - t.
 template <class T, class A> xsimd::batch<T, A> atan(const xsimd::batch<T, A>& x) noexcept {
   if constexpr (sizeof(T) == 4) {
     return in_double([](const auto& v) { return xsimd::atan(v); }, x);
@@ -200,16 +208,80 @@ template <class T, class A> xsimd::batch<T, A> atan(const xsimd::batch<T, A>& x)
     const B low = angle * B(0x1.1a62633145c07p-54 / 0x1.921fb54442d18p+0);
     const B z = t * t;
     const B small = xsimd::select(size > B(1e17), zero, rest * (one - z)) + low;
-    B p(-8.750608600031904122785e-1), q = z + B(2.485846490142306297962e1);
-    for (const double c : {-1.615753718733365076637e1, -7.500855792314704667340e1, -1.228866684490136173410e2,
-                           -6.485021904942025371773e1})
-      p = simd::fma(p, z, B(c));
-    for (const double c :
-         {1.650270098316988542046e2, 4.328810604912902668951e2, 4.853903996359136964868e2, 1.945506571482613964425e2})
-      q = simd::fma(q, z, B(c));
     const B sum = angle + t, sum_rest = t - (sum - angle);
-    return (sum + (sum_rest + (t * z * p / q + small))) | xsimd::bitofsign(x);
+    return (sum + (sum_rest + (t * atan_remainder(z) + small))) | xsimd::bitofsign(x);
 #endif
+  }
+}
+
+/// atan2 of (y, x) is k pi/4 +- atan t: the smaller of |x|, |y| by the larger is t, or (1 + t) / (1 - t).
+template <class B> struct Octant {
+  B large, small, k;
+  typename B::batch_bool_type diagonal, turned;
+};
+template <class B> Octant<B> octant(const B& y, const B& x) noexcept {
+  const B a = xsimd::abs(y), b = xsimd::abs(x), one(1.0);
+  const auto steep = a > b, left = xsimd::copysign(one, x) < B(0.0);
+  const B large = xsimd::select(steep, a, b), small = xsimd::select(steep, b, a);
+  const auto diagonal = small > large * B(0.41421356237309503);
+  const B eighth = xsimd::select(diagonal, one, B(0.0)), right = xsimd::select(steep, B(2.0) - eighth, eighth);
+  // xsimd 8.1's != and ^ of masks are wrong with SSE2 and AVX-512.
+  const auto turned = (steep && !left) || (left && !steep);
+  return {large, small, xsimd::select(left, B(4.0) - right, right), diagonal, turned};
+}
+
+template <class T, class A>
+[[gnu::noinline, gnu::cold]] xsimd::batch<T, A> atan2_each(const xsimd::batch<T, A>& y,
+                                                           const xsimd::batch<T, A>& x) noexcept {
+  return each(y, x, [](T v, T w) { return std::atan2(v, w); });
+}
+
+/// atan(t) / t of z = t^2, |t| < tan(pi/8), for float results.
+template <class D> D atan_short(const D& z) noexcept {
+  return polynomial(z, 0x1.f65f8553f65cep-6, -0x1.e13d49ac61ae6p-5, 0x1.35cf2d4e9ecd4p-4, -0x1.73d9d70c6caf2p-4,
+                    0x1.c714d4c0f8759p-4, -0x1.2492291da6c52p-3, 0x1.99999911d751cp-3, -0x1.55555554e6112p-2,
+                    0x1.fffffffffff0fp-1);
+}
+
+/// As atan of y / x, in the half plane of x. Where quotients might leave the range, and at the origin, the C library's.
+template <class T, class A>
+xsimd::batch<T, A> atan2(const xsimd::batch<T, A>& y, const xsimd::batch<T, A>& x) noexcept {
+  if constexpr (sizeof(T) == 4) {
+    return in_double(
+        [](const auto& v, const auto& w) {
+          using D = std::decay_t<decltype(v)>;
+          // Beyond all floats, but with finite quotients.
+          const D far(1e100), inf(std::numeric_limits<double>::infinity());
+          const auto finite = [&](const D& u) {
+            return xsimd::select(xsimd::abs(u) == inf, xsimd::copysign(far, u), u);
+          };
+          const auto o = octant(finite(v), finite(w));
+          const D d = xsimd::select(o.diagonal, o.large + o.small, o.large);
+          const D n = xsimd::select(o.diagonal, o.small - o.large, o.small);
+          const D t = n / xsimd::select(d == D(0.0), D(1.0), d), angle = t * atan_short(t * t);
+          return simd::fma(o.k, D(0x1.921fb54442d18p-1), xsimd::select(o.turned, -angle, angle)) | xsimd::bitofsign(v);
+        },
+        y, x);
+  } else if constexpr (!fused) {
+    return atan2_each(y, x);
+  } else {
+    using B = xsimd::batch<T, A>;
+    const B zero(0.0), one(1.0), least(0x1p-400);
+    const auto [large, small, k, diagonal, turned] = octant(y, x);
+    const Pair<B> below = sum_of(-large, small), above = sum_of(large, small);
+    const B n = xsimd::select(diagonal, below.high, small), d = xsimd::select(diagonal, above.high, large);
+    const B inverse = one / d, t = kept(n * inverse), z = t * t;
+    const B whole = simd::fma(-t, d, n);
+    const B rest = xsimd::select(diagonal, whole + (below.low - t * above.low), whole) * inverse;
+    const B curved = simd::fma(t, atan_remainder(z), rest * (one - z));
+    const Pair<B> angle = product_of(k, B(0x1.921fb54442d18p-1));
+    const Pair<B> sum = sum_of(angle.high, xsimd::select(turned, -t, t));
+    const B low = simd::fma(k, B(0x1.1a62633145c07p-55), angle.low) + xsimd::select(turned, -curved, curved);
+    const B r = (sum.high + (sum.low + low)) | xsimd::bitofsign(y);
+    const auto ordinary = (large >= least) && (large <= B(0x1p400)) && ((small >= least) || (small == zero));
+    if (xsimd::all(ordinary)) [[likely]]
+      return r;
+    return xsimd::select(ordinary, r, atan2_each(y, x));
   }
 }
 
