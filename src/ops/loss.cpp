@@ -17,10 +17,13 @@
 namespace xtape {
 namespace {
 
+template <class T> void check_target(const char* op, const Tensor<T>& x, const Tensor<T>& target) {
+  if (target.shape() != x.shape())
+    throw ShapeError(fmt::format("{}: target of shape {} for an input of shape {}", op, to_string(target.shape()),
+                                 to_string(x.shape())));
+}
 template <class T> void check_target(const char* op, const Tensor<T>& x, const detail::Operand<T>& target) {
-  if (!target.is_number() && target.tensor.shape() != x.shape())
-    throw ShapeError(fmt::format("{}: target of shape {} for an input of shape {}", op,
-                                 to_string(target.tensor.shape()), to_string(x.shape())));
+  if (!target.is_number()) check_target(op, x, target.tensor);
 }
 
 // A target given as a number stands for a tensor of it.
@@ -28,13 +31,14 @@ template <class T> Tensor<T> target_tensor(const Tensor<T>& x, const detail::Ope
   return target.is_number() ? full(x.shape(), target.number) : target.tensor;
 }
 
-// mean_i f(x_i, t_i)
-template <class T, class F> Tensor<T> mean_loss(const Tensor<T>& x, const Tensor<T>& t, const F& f) {
+// y = mean_i f(x_i, t_i)
+template <class T, class F>
+void mean_loss(const char* op, Fresh<T>& y, const Tensor<T>& x, const Tensor<T>& t, const F& f) {
   using B = simd::Batch<T>;
-  const Tensor<T> terms = Tensor<T>::uninitialised(x.shape());
-  detail::run_long_row<T, 2, 1>(x.size(), {x.data(), t.data()}, {1, 1}, {terms.mutable_data()},
+  Fresh<T> terms(op, x.shape());
+  detail::run_long_row<T, 2, 1>(x.size(), {x.data(), t.data()}, {1, 1}, {terms.data()},
                                 [&f](const std::array<B, 2>& v) { return std::array<B, 1>{f(v[0], v[1])}; });
-  return Tensor<T>(kernels::mean(terms.data(), terms.size()));
+  *y.data() = kernels::mean(terms.data(), terms.size());
 }
 
 // Throws unless there is a label, one of the classes, for each row.
@@ -53,75 +57,214 @@ template <class T> void check_probabilities(const char* op, const Tensor<T>& p, 
     if (value < T(0) || value > T(1)) throw ValueError(fmt::format("{}: {} is not a probability{}", op, value, advice));
 }
 
-}  // namespace
+// -mean_i log softmax(x_i)_label(i).    dx_ij = dy / n (softmax(x_i)_j - [j = label(i)])
+template <class T> struct CrossEntropy {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "cross_entropy"};
+  // The largest logit of each row, and behind them the logarithms of what is left of the sums. `finite`: no row is at a
+  // limit, so that they are enough for the gradient.
+  struct State {
+    Tensor<T> shifts;
+    bool finite = false;
+  };
 
-template <class T> Tensor<T> cross_entropy(const Tensor<T>& logits, const Labels& labels) {
-  check_labels("cross_entropy", "logits", logits.shape(), labels);
-  const std::size_t rows = logits.shape()[0], classes = logits.shape()[1];
-  const Tensor<T> terms = Tensor<T>::uninitialised({rows}), shifts = Tensor<T>::uninitialised({2, rows});
-  T *const maximum = shifts.mutable_data(), *const rest = maximum + rows;
-  const bool finite =
-      kernels::cross_entropy(logits.data(), labels.begin(), rows, classes, terms.mutable_data(), maximum, rest);
-  if (!finite) {  // at limits
-    const NoGrad pause;
-    const Tensor<T> log_p = log_softmax(logits, 1);
-    for (std::size_t i = 0; i < rows; ++i)
-      terms.mutable_data()[i] = -log_p.data()[i * classes + static_cast<std::size_t>(labels[i])];
+  Shape shape(const Tensor<T>& logits, const Labels& labels) const {
+    check_labels(traits.name, "logits", logits.shape(), labels);
+    return {};
   }
-  Tensor<T> y(kernels::mean(terms.data(), rows));
-  return record("cross_entropy", std::move(y), {logits},
-                [logits, labels, shifts, finite, rows, classes](const Tensor<T>& dy) {
-                  if (finite && !Tape::recording()) {
-                    const Tensor<T> dx = Tensor<T>::uninitialised(logits.shape());
-                    kernels::cross_entropy_gradient(logits.data(), labels.begin(), shifts.data(), shifts.data() + rows,
-                                                    dy.item() / static_cast<T>(rows), rows, classes, dx.mutable_data());
-                    return Gradients(dx);
-                  }
-                  Tensor<T> onehot = zeros<T>(logits.shape());
-                  for (std::size_t i = 0; i < rows; ++i)
-                    onehot.mutable_data()[i * classes + static_cast<std::size_t>(labels[i])] = T(1);
-                  // p - 1 = expm1(log p) keeps its digits for a label that is nearly certain.
-                  const Tensor<T> log_p = log_softmax(logits, 1);
-                  return Gradients(where(onehot, expm1(log_p), exp(log_p)) * (dy / static_cast<T>(rows)));
-                });
-}
+  void evaluate(Fresh<T>& y, State* state, const Tensor<T>& logits, const Labels& labels) const {
+    const std::size_t rows = logits.shape()[0], classes = logits.shape()[1];
+    Fresh<T> terms(traits.name, {rows}), shifts(traits.name, {2, rows});
+    T *const maximum = shifts.data(), *const rest = maximum + rows;
+    const bool finite =
+        kernels::cross_entropy(logits.data(), labels.begin(), rows, classes, terms.data(), maximum, rest);
+    if (!finite) {  // at limits
+      const NoGrad pause;
+      const Tensor<T> log_p = log_softmax(logits, 1);
+      for (std::size_t i = 0; i < rows; ++i)
+        terms.data()[i] = -log_p.data()[i * classes + static_cast<std::size_t>(labels[i])];
+    }
+    *y.data() = kernels::mean(terms.data(), rows);
+    if (state) *state = {std::move(shifts).finished(), finite};
+  }
 
-template <class T> Tensor<T> nll_loss(const Tensor<T>& log_probabilities, const Labels& labels) {
-  const Shape& shape = log_probabilities.shape();
-  check_labels("nll_loss", "log-probabilities", shape, labels);
-  if (log_probabilities.size() > 0xffffffffU)
-    throw ShapeError(fmt::format("nll_loss: shape {} has more than 2^32 elements", to_string(shape)));
-  const detail::Indices at(labels.size());
-  for (std::size_t i = 0; i < labels.size(); ++i)
-    at.data()[i] = static_cast<std::uint32_t>(i * shape[1] + static_cast<std::size_t>(labels[i]));
-  return -mean(detail::gather_flat(log_probabilities, at, Shape{labels.size()}));
-}
+  Gradients pull(const Pull<T, State>& p, const Tensor<T>& logits, const Labels& labels) const {
+    const std::size_t rows = logits.shape()[0], classes = logits.shape()[1];
+    Fresh<T> labelled(traits.name, logits.shape());
+    std::fill_n(labelled.data(), labelled.size(), T(0));
+    for (std::size_t i = 0; i < rows; ++i) labelled.data()[i * classes + static_cast<std::size_t>(labels[i])] = T(1);
+    const Tensor<T> onehot = std::move(labelled).finished();
+    // p - 1 = expm1(log p) keeps its digits for a label that is nearly certain.
+    const Tensor<T> log_p = log_softmax(logits, 1);
+    return Gradients(where(onehot, expm1(log_p), exp(log_p)) * (p.dy / static_cast<T>(rows)));
+  }
+  Gradients fused_pull(const Pull<T, State>& p, const Tensor<T>& logits, const Labels& labels) const {
+    if (!p.state.finite) return pull(p, logits, labels);
+    const std::size_t rows = logits.shape()[0], classes = logits.shape()[1];
+    const T* const shifts = p.state.shifts.data();
+    Fresh<T> dx(traits.name, logits.shape());
+    kernels::cross_entropy_gradient(logits.data(), labels.begin(), shifts, shifts + rows,
+                                    p.dy.item() / static_cast<T>(rows), rows, classes, dx.data());
+    return Gradients(std::move(dx).finished());
+  }
+};
 
-template <class T> Tensor<T> kl_divergence(const Tensor<T>& p, const Tensor<T>& q) {
-  const Shape& shape = p.shape();
-  if (shape.empty() || shape != q.shape() || p.size() == 0)
-    throw ShapeError(fmt::format("kl_divergence: probabilities of one shape (..., n) are needed, got {} and {}",
-                                 to_string(shape), to_string(q.shape())));
-  check_probabilities("kl_divergence", p);
-  check_probabilities("kl_divergence", q);
-  const T classes = static_cast<T>(shape.back());
-  Tensor<T> y = mean_loss(p, q, [classes](const auto& u, const auto& v) {
-    using B = std::remove_cvref_t<decltype(u)>;
-    const B zero(T(0)), one(T(1)), ratio = (u - v) / v;
-    // log p - log q of nearly equal ones by their difference.
-    const B log_ratio = xsimd::select(xsimd::abs(ratio) < B(T(0.5)), xsimd::log1p(ratio), simd::log(u) - simd::log(v));
-    return xsimd::select(u == zero, zero, B(classes) * u * log_ratio);
-  });
-  return record("kl_divergence", std::move(y), {p, q}, [p, q, classes](const Tensor<T>& dy, Wanted wanted) {
-    const Tensor<T> g = dy * (classes / static_cast<T>(p.size()));
+// y_i = x_i,label(i), under the name of the op that takes elements from their places.
+template <class T> struct AtLabels {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "gather_flat", .kind = Kind::linear};
+  Shape whole;
+
+  Shape shape(const Tensor<T>& x, const Labels& labels) const {
+    check_labels("nll_loss", "log-probabilities", x.shape(), labels);
+    detail::check_countable("nll_loss", x.shape());
+    return {labels.size()};
+  }
+  void evaluate(Fresh<T>& y, const Tensor<T>& x, const Labels& labels) const {
+    for (std::size_t i = 0; i < labels.size(); ++i) y.data()[i] = x.data()[place(i, labels)];
+  }
+  Gradients pull(const Pull<T>& p, const Tensor<T>&, const Labels& labels) const {
+    const detail::Indices at(labels.size());
+    for (std::size_t i = 0; i < labels.size(); ++i) at.data()[i] = static_cast<std::uint32_t>(place(i, labels));
+    return Gradients(detail::scatter_flat(p.dy, at, whole, p.wanted.template sum_so_far<T>(0)));
+  }
+
+ private:
+  std::size_t place(std::size_t i, const Labels& labels) const {
+    return i * whole[1] + static_cast<std::size_t>(labels[i]);
+  }
+};
+
+// n mean_i p_i log(p_i / q_i) over rows of n probabilities, where p_i = 0 counts 0.
+// dp_i = g (log p_i - log q_i + 1), dq_i = -g p_i / q_i with g = dy n / size
+template <class T> struct KlDivergence {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "kl_divergence"};
+
+  Shape shape(const Tensor<T>& p, const Tensor<T>& q) const {
+    if (p.shape().empty() || p.shape() != q.shape() || p.size() == 0)
+      throw ShapeError(fmt::format("kl_divergence: probabilities of one shape (..., n) are needed, got {} and {}",
+                                   to_string(p.shape()), to_string(q.shape())));
+    check_probabilities(traits.name, p);
+    check_probabilities(traits.name, q);
+    return {};
+  }
+  void evaluate(Fresh<T>& y, const Tensor<T>& p, const Tensor<T>& q) const {
+    const T classes = static_cast<T>(p.shape().back());
+    mean_loss(traits.name, y, p, q, [classes](const auto& u, const auto& v) {
+      using B = std::remove_cvref_t<decltype(u)>;
+      const B zero(T(0)), ratio = (u - v) / v;
+      // log p - log q of nearly equal ones by their difference.
+      const B log_ratio =
+          xsimd::select(xsimd::abs(ratio) < B(T(0.5)), xsimd::log1p(ratio), simd::log(u) - simd::log(v));
+      return xsimd::select(u == zero, zero, B(classes) * u * log_ratio);
+    });
+  }
+  Gradients pull(const Pull<T>& pull, const Tensor<T>& p, const Tensor<T>& q) const {
+    const T classes = static_cast<T>(p.shape().back());
+    const Tensor<T> g = pull.dy * (classes / static_cast<T>(p.size()));
     // Where p = 0 nothing is divided by 0, nor is its logarithm taken, for the sake of the second derivatives.
     const bool zeros = std::ranges::count(p.span(), T(0)) > 0;
     const Tensor<T> zero = zeros ? equal(p, 0) : Tensor<T>();
     const auto at_zero = [&](double value, const Tensor<T>& x) { return zeros ? where(zero, value, x) : x; };
     const Tensor<T> v = at_zero(1, q);
-    return wanted.gradients([&] { return g * at_zero(0, log(at_zero(1, p)) - log(v) + 1); },
-                            [&] { return -(g * at_zero(0, p / v)); });
-  });
+    return pull.gradients([&] { return g * at_zero(0, log(at_zero(1, p)) - log(v) + 1); },
+                          [&] { return -(g * at_zero(0, p / v)); });
+  }
+};
+
+// mean_i h(x_i - t_i) with h(d) = d^2 / 2 up to |d| = delta, and delta (|d| - delta / 2) beyond.
+// dx_i = dy / n (x_i - t_i), clipped to [-delta, delta], = -dt_i
+template <class T> struct HuberLoss {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "huber_loss"};
+  double delta;
+
+  Shape shape(const Tensor<T>& x, const Tensor<T>& t) const {
+    check_target(traits.name, x, t);
+    if (!(delta > 0)) throw ValueError(fmt::format("huber_loss: delta must be positive, not {}", delta));
+    return {};
+  }
+  void evaluate(Fresh<T>& y, const Tensor<T>& x, const Tensor<T>& t) const {
+    mean_loss(traits.name, y, x, t, [delta = delta](const auto& v, const auto& u) {
+      using B = std::remove_cvref_t<decltype(v)>;
+      const B d = xsimd::abs(v - u), c(static_cast<T>(delta)), half(T(0.5));
+      return xsimd::select(d > c, c * (d - half * c), half * d * d);
+    });
+  }
+  Gradients pull(const Pull<T>& p, const Tensor<T>& x, const Tensor<T>& t) const {
+    const Tensor<T> dx = p.dy / static_cast<T>(x.size()) * clip(x - t, -delta, delta);
+    return p.gradients([&] { return dx; }, [&] { return -dx; });
+  }
+};
+
+// -mean_i (t_i log p_i + (1 - t_i) log(1 - p_i)), where 0 log 0 = 0.
+// dp_i = dy / n ((1 - t_i) / (1 - p_i) - t_i / p_i), dt_i = dy / n (log(1 - p_i) - log p_i)
+template <class T> struct BinaryCrossEntropy {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "binary_cross_entropy"};
+
+  Shape shape(const Tensor<T>& p, const Tensor<T>& t) const {
+    check_target(traits.name, p, t);
+    check_probabilities(traits.name, p, "; from logits take binary_cross_entropy_with_logits");
+    return {};
+  }
+  void evaluate(Fresh<T>& y, const Tensor<T>& p, const Tensor<T>& t) const {
+    mean_loss(traits.name, y, p, t, [](const auto& q, const auto& u) {
+      using B = std::remove_cvref_t<decltype(q)>;
+      const B zero(T(0)), one(T(1));
+      return -(xsimd::select(u == zero, zero, u * simd::log(q)) +
+               xsimd::select(u == one, zero, (one - u) * xsimd::log1p(-q)));
+    });
+  }
+  Gradients pull(const Pull<T>& pull, const Tensor<T>& p, const Tensor<T>& t) const {
+    const Tensor<T> g = pull.dy / static_cast<T>(p.size());
+    // a / b, and 0 where both are 0, as in every derivative of it.
+    const auto ratio = [](const Tensor<T>& a, const Tensor<T>& b) {
+      const Tensor<T> zero = equal(a, 0) * equal(b, 0);
+      return where(zero, 0, a / where(zero, 1, b));
+    };
+    return pull.gradients([&] { return g * (ratio(1 - t, 1 - p) - ratio(t, p)); },
+                          [&] { return g * (log1p(-p) - log(p)); });
+  }
+};
+
+// mean_i (softplus(x_i) - t_i x_i).    dx_i = dy / n (sigmoid(x_i) - t_i), dt_i = -dy / n x_i
+template <class T> struct BinaryCrossEntropyWithLogits {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "binary_cross_entropy_with_logits"};
+
+  Shape shape(const Tensor<T>& x, const Tensor<T>& t) const {
+    check_target(traits.name, x, t);
+    return {};
+  }
+  // The linear parts are taken together: exact where t is 0 or 1, also at x = +-inf.
+  void evaluate(Fresh<T>& y, const Tensor<T>& x, const Tensor<T>& t) const {
+    mean_loss(traits.name, y, x, t, [](const auto& v, const auto& u) {
+      using B = std::remove_cvref_t<decltype(v)>;
+      const B zero(T(0)), weight = xsimd::select(v > zero, B(T(1)) - u, -u);
+      return xsimd::select(weight == zero, zero, weight * v) + xsimd::log1p(simd::exp(-xsimd::abs(v)));
+    });
+  }
+  Gradients pull(const Pull<T>& p, const Tensor<T>& x, const Tensor<T>& t) const {
+    const Tensor<T> g = p.dy / static_cast<T>(x.size());
+    // sigmoid(x) - t, without cancellation where t is 0 or 1.
+    return p.gradients([&] { return g * ((1 - t) * sigmoid(x) - t * sigmoid(-x)); }, [&] { return -(g * x); });
+  }
+};
+
+}  // namespace
+
+template <class T> Tensor<T> cross_entropy(const Tensor<T>& logits, const Labels& labels) {
+  return apply(CrossEntropy<T>{}, logits, labels);
+}
+
+template <class T> Tensor<T> nll_loss(const Tensor<T>& log_probabilities, const Labels& labels) {
+  return -mean(apply(AtLabels<T>{log_probabilities.shape()}, log_probabilities, labels));
+}
+
+template <class T> Tensor<T> kl_divergence(const Tensor<T>& p, const Tensor<T>& q) {
+  return apply(KlDivergence<T>{}, p, q);
 }
 
 namespace detail {
@@ -132,18 +275,7 @@ template <class T> Tensor<T> l1_loss(const Tensor<T>& x, const Operand<T>& targe
 }
 
 template <class T> Tensor<T> huber_loss(const Tensor<T>& x, const Operand<T>& target, double delta) {
-  check_target("huber_loss", x, target);
-  if (!(delta > 0)) throw ValueError(fmt::format("huber_loss: delta must be positive, not {}", delta));
-  const Tensor<T> t = target_tensor(x, target);
-  Tensor<T> y = mean_loss(x, t, [delta](const auto& v, const auto& u) {
-    using B = std::remove_cvref_t<decltype(v)>;
-    const B d = xsimd::abs(v - u), c(static_cast<T>(delta)), half(T(0.5));
-    return xsimd::select(d > c, c * (d - half * c), half * d * d);
-  });
-  return record("huber_loss", std::move(y), {x, t}, [x, t, delta](const Tensor<T>& dy, Wanted wanted) {
-    const Tensor<T> dx = dy / static_cast<T>(x.size()) * clip(x - t, -delta, delta);
-    return wanted.gradients([&] { return dx; }, [&] { return -dx; });
-  });
+  return xtape::apply(HuberLoss<T>{delta}, x, target_tensor(x, target));
 }
 
 template <class T> Tensor<T> hinge_loss(const Tensor<T>& x, const Operand<T>& target) {
@@ -160,41 +292,11 @@ template <class T> Tensor<T> mse_loss(const Tensor<T>& x, const Operand<T>& targ
 }
 
 template <class T> Tensor<T> binary_cross_entropy(const Tensor<T>& p, const Operand<T>& target) {
-  check_target("binary_cross_entropy", p, target);
-  const Tensor<T> t = target_tensor(p, target);
-  check_probabilities("binary_cross_entropy", p, "; from logits take binary_cross_entropy_with_logits");
-  Tensor<T> y = mean_loss(p, t, [](const auto& q, const auto& u) {
-    using B = std::remove_cvref_t<decltype(q)>;
-    const B zero(T(0)), one(T(1));
-    return -(xsimd::select(u == zero, zero, u * simd::log(q)) +
-             xsimd::select(u == one, zero, (one - u) * xsimd::log1p(-q)));
-  });
-  return record("binary_cross_entropy", std::move(y), {p, t}, [p, t](const Tensor<T>& dy, Wanted wanted) {
-    const Tensor<T> g = dy / static_cast<T>(p.size());
-    // a / b, and 0 where both are 0, as in every derivative of it.
-    const auto ratio = [](const Tensor<T>& a, const Tensor<T>& b) {
-      const Tensor<T> zero = equal(a, 0) * equal(b, 0);
-      return where(zero, 0, a / where(zero, 1, b));
-    };
-    return wanted.gradients([&] { return g * (ratio(1 - t, 1 - p) - ratio(t, p)); },
-                            [&] { return g * (log1p(-p) - log(p)); });
-  });
+  return xtape::apply(BinaryCrossEntropy<T>{}, p, target_tensor(p, target));
 }
 
 template <class T> Tensor<T> binary_cross_entropy_with_logits(const Tensor<T>& x, const Operand<T>& target) {
-  check_target("binary_cross_entropy_with_logits", x, target);
-  const Tensor<T> t = target_tensor(x, target);
-  // softplus(x) - t x with the linear parts taken together: exact where t is 0 or 1, also at x = +-inf.
-  Tensor<T> y = mean_loss(x, t, [](const auto& v, const auto& u) {
-    using B = std::remove_cvref_t<decltype(v)>;
-    const B zero(T(0)), weight = xsimd::select(v > zero, B(T(1)) - u, -u);
-    return xsimd::select(weight == zero, zero, weight * v) + xsimd::log1p(simd::exp(-xsimd::abs(v)));
-  });
-  return record("binary_cross_entropy_with_logits", std::move(y), {x, t}, [x, t](const Tensor<T>& dy, Wanted wanted) {
-    const Tensor<T> g = dy / static_cast<T>(x.size());
-    // sigmoid(x) - t, without cancellation where t is 0 or 1.
-    return wanted.gradients([&] { return g * ((1 - t) * sigmoid(x) - t * sigmoid(-x)); }, [&] { return -(g * x); });
-  });
+  return xtape::apply(BinaryCrossEntropyWithLogits<T>{}, x, target_tensor(x, target));
 }
 
 }  // namespace detail

@@ -18,16 +18,15 @@
 
 namespace xtape::detail {
 
-// y[i] = f(x[i], others...), broadcast to x's shape.
-template <class T, std::size_t K, class F> Tensor<T> fused(const std::array<const Tensor<T>*, K>& x, const F& f) {
+// y[i] = f(x[i], others...), broadcast to x's shape, which is y's.
+template <class T, std::size_t K, class F>
+void fused(Fresh<T>& y, const std::array<const Tensor<T>*, K>& x, const F& f) {
   using B = simd::Batch<T>;
   std::array<const Shape*, K> shapes;
   std::array<const T*, K> data;
   for (std::size_t k = 0; k < K; ++k) shapes[k] = &x[k]->shape(), data[k] = x[k]->data();
-  Tensor<T> y = Tensor<T>::uninitialised(x[0]->shape());
-  run_loop<T, K, 1>(plan_loop("moments", shapes.data(), K), data, {y.mutable_data()},
+  run_loop<T, K, 1>(plan_loop("moments", shapes.data(), K), data, {y.data()},
                     [&f](const std::array<B, K>& v) { return std::array<B, 1>{f(v)}; });
-  return y;
 }
 
 // Calls f(element of x, its group's number) for all elements; `from`: x's shape with extent 1 along the groups' axes.
@@ -77,12 +76,13 @@ Tensor<double> wide_sums(const Tensor<float>& x, const Axes& axes, const Tensor<
   const auto [last, others] = last_stretch(axis_flags("sum", axes, x.shape()), x.shape());
   const Group group = group_axes("sum", x, others.empty() ? axes : last, true).group;
   const Tensor<double> numbers = broadcast_to(p, group.kept);
-  Tensor<double> sums = Tensor<double>::uninitialised(group.kept);
+  Fresh<double> written("sum", group.kept);
   const std::size_t slice = group.n * group.inner, inner = group.inner;
   kernels::parallel_for(group.outer, kernels::grain(slice), [&, n = group.n](std::size_t first, std::size_t end) {
     kernels::wide_sums(x.data() + first * slice, end - first, n, inner, numbers.data() + first * inner,
-                       sums.mutable_data() + first * inner, f);
+                       written.data() + first * inner, f);
   });
+  const Tensor<double> sums = std::move(written).finished();
   return others.empty() ? sums : sum(sums, others, {.keepdims = true});
 }
 
@@ -92,17 +92,17 @@ inline Moments<float> moments(const Tensor<float>& x, const Axes& axes) {
   const Tensor<double> none = Tensor<double>(0.0);
   const Tensor<double> total = wide_sums(x, axes, none, [](const auto& v, double) { return v; });
   const Tensor<double> mean = total / (static_cast<double>(x.size()) / static_cast<double>(total.size()));
-  Moments<float> result{Tensor<float>::uninitialised(mean.shape()), Tensor<float>::uninitialised(mean.shape()), {}};
+  Fresh<float> upper("moments", mean.shape()), lower("moments", mean.shape());
   for (std::size_t i = 0; i < mean.size(); ++i) {
     const double m = mean.data()[i];
-    const float rounded = result.mean.mutable_data()[i] = static_cast<float>(m);
-    result.correction.mutable_data()[i] = static_cast<float>(m - static_cast<double>(rounded));
+    const float rounded = upper.data()[i] = static_cast<float>(m);
+    lower.data()[i] = static_cast<float>(m - static_cast<double>(rounded));
   }
-  result.squares = wide_sums(x, axes, mean, [](const auto& v, double m) {
+  const Tensor<double> squares = wide_sums(x, axes, mean, [](const auto& v, double m) {
     const auto d = v - m;
     return d * d;
   });
-  return result;
+  return {std::move(upper).finished(), std::move(lower).finished(), squares};
 }
 
 // Of double, the mean of what is left once the mean is taken off corrects it.
@@ -133,32 +133,34 @@ inline Moments<double> moments(const Tensor<double>& x, const Axes& axes) {
   const auto overflowed = [](double s) { return !std::isfinite(s); };
   if (std::ranges::none_of(result.squares.span(), overflowed)) return result;
   const WideMoments<double> wide = wide_moments(x, result.squares.shape());
-  for (std::size_t i = 0; i < result.squares.size(); ++i) {
-    if (!overflowed(result.squares.data()[i])) continue;
-    const double mean = result.mean.mutable_data()[i] = static_cast<double>(wide.means[i]);
-    result.correction.mutable_data()[i] = static_cast<double>(wide.means[i] - mean);
-    result.squares.mutable_data()[i] = static_cast<double>(wide.squares[i]);
+  const Shape& shape = result.squares.shape();
+  Fresh<double> mean("moments", shape), correction("moments", shape), squares("moments", shape);
+  for (std::size_t i = 0; i < squares.size(); ++i) {
+    const bool lost = overflowed(result.squares.data()[i]);
+    mean.data()[i] = lost ? static_cast<double>(wide.means[i]) : result.mean.data()[i];
+    correction.data()[i] = lost ? static_cast<double>(wide.means[i] - mean.data()[i]) : result.correction.data()[i];
+    squares.data()[i] = lost ? static_cast<double>(wide.squares[i]) : result.squares.data()[i];
   }
-  return result;
+  return {std::move(mean).finished(), std::move(correction).finished(), std::move(squares).finished()};
 }
 
 // The root of each group's variance, also where the squares leave the range of double.
 template <class T> Tensor<double> deviations(const Tensor<T>& x, const Tensor<double>& squares, double divisor) {
   constexpr double small = std::numeric_limits<double>::min() / std::numeric_limits<double>::epsilon();
-  Tensor<double> y = Tensor<double>::uninitialised(squares.shape());
+  Fresh<double> y("moments", squares.shape());
   bool harmless = true;
   for (std::size_t i = 0; i < y.size(); ++i) {
     const double s = squares.data()[i];
-    y.mutable_data()[i] = std::sqrt(s / divisor);
+    y.data()[i] = std::sqrt(s / divisor);
     harmless = harmless && s > small && s <= std::numeric_limits<double>::max();
   }
   if constexpr (sizeof(T) == 8) {  // squares of float lie in the range of double
-    if (harmless || x.size() == 0) return y;
+    if (harmless || x.size() == 0) return std::move(y).finished();
     const WideMoments<T> wide = wide_moments(x, squares.shape());
     for (std::size_t i = 0; i < y.size(); ++i)
-      y.mutable_data()[i] = static_cast<double>(std::sqrt(wide.squares[i] / static_cast<kernels::Wide<T>>(divisor)));
+      y.data()[i] = static_cast<double>(std::sqrt(wide.squares[i] / static_cast<kernels::Wide<T>>(divisor)));
   }
-  return y;
+  return std::move(y).finished();
 }
 
 }  // namespace xtape::detail

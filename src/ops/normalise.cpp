@@ -18,52 +18,93 @@ void check_epsilon(const char* op, double epsilon) {
 template <class T> Tensor<T> inverse_roots(const detail::Moments<T>& moments, const Tensor<T>& x, double epsilon) {
   constexpr double small = std::numeric_limits<double>::min() / std::numeric_limits<double>::epsilon();
   const double n = static_cast<double>(x.size()) / static_cast<double>(moments.squares.size());
-  Tensor<T> r = Tensor<T>::uninitialised(moments.squares.shape());
+  Fresh<T> r("standardise", moments.squares.shape());
   bool harmless = true;
   for (std::size_t i = 0; i < r.size(); ++i) {
     const double v = moments.squares.data()[i] / n + epsilon;
-    r.mutable_data()[i] = static_cast<T>(1 / std::sqrt(v));
+    r.data()[i] = static_cast<T>(1 / std::sqrt(v));
     harmless = harmless && v > small && v <= std::numeric_limits<double>::max();
   }
-  if (harmless || sizeof(T) < sizeof(double)) return r;  // squares of float lie in the range of double
+  if (harmless || sizeof(T) < sizeof(double))
+    return std::move(r).finished();  // squares of float lie in the range of double
   const Tensor<double> deviations = detail::deviations(x, moments.squares, n);
   for (std::size_t i = 0; i < r.size(); ++i)
-    r.mutable_data()[i] = static_cast<T>(1 / std::hypot(deviations.data()[i], std::sqrt(epsilon)));
-  return r;
+    r.data()[i] = static_cast<T>(1 / std::hypot(deviations.data()[i], std::sqrt(epsilon)));
+  return std::move(r).finished();
 }
 
-template <class T>
-Tensor<T> standardise_by(const detail::Moments<T>& moments, const Tensor<T>& x, const Axes& axes, double epsilon) {
-  using B = simd::Batch<T>;
-  const auto root = [epsilon](const Tensor<T>& variance) { return 1 / sqrt(variance + epsilon); };
-  const Tensor<T> r = inverse_roots(moments, x, epsilon);
-  Tensor<T> y;
-  {
-    const NoGrad pause;
-    y = detail::fused<T, 4>({&x, &moments.mean, &moments.correction, &r},
-                            [](const std::array<B, 4>& v) { return ((v[0] - v[1]) - v[2]) * v[3]; });
+// The running statistics of a batch norm, which each batch that is standardised changes; none if undefined.
+template <class T> struct Running {
+  Tensor<T> mean, variance;
+  double momentum = 0;
+
+  // batch: the moments of each channel, of n values.
+  void update(const detail::Moments<T>& batch, std::size_t n) {
+    // Not old + w (new - old), which loses what is much smaller than the old. A weight of 0 or 1 leaves no trace of the
+    // other, were it infinite.
+    const auto blend = [w = momentum](T old, double fresh) {
+      return static_cast<T>(w == 0   ? static_cast<double>(old)
+                            : w == 1 ? fresh
+                                     : (1 - w) * static_cast<double>(old) + w * fresh);
+    };
+    const auto means = mean.modify(), variances = variance.modify();
+    for (std::size_t c = 0; c < means.size(); ++c) {
+      const double m = static_cast<double>(batch.mean.data()[c]) + static_cast<double>(batch.correction.data()[c]);
+      means[c] = blend(means[c], m);
+      variances[c] = blend(variances[c], batch.squares.data()[c] / static_cast<double>(n - 1));
+    }
   }
-  return record(
-      "standardise", std::move(y), {x}, [x, r, moments, axes, root](const Tensor<T>& dy, const Tensor<T>& result) {
-        const Tensor<T> mean_dy = mean(dy, axes, {.keepdims = true}),
-                        mean_dy_y = mean(dy * result, axes, {.keepdims = true});
-        if (Tape::recording()) {
-          // r as a function of x again; the variance does not change with a constant taken off.
-          const Tensor<T> d = (x - moments.mean) - moments.correction;
-          return Gradients(root(var(d, axes, {.keepdims = true})) * ((dy - mean_dy) - result * mean_dy_y));
-        }
-        return Gradients(detail::fused<T, 5>({&dy, &mean_dy, &result, &mean_dy_y, &r}, [](const std::array<B, 5>& v) {
-          return v[4] * ((v[0] - v[1]) - v[2] * v[3]);
-        }));
-      });
-}
+};
+
+// y = (x - mean) r with r = 1 / sqrt(variance + epsilon), over each group of elements.
+// dx = r ((dy - mean(dy)) - y mean(dy y))
+template <class T> struct Standardise {
+  using value_type = T;
+  using B = simd::Batch<T>;
+  static constexpr OpTraits traits{.name = "standardise", .reads_result = true};
+  Axes axes;  // of the group
+  double epsilon;
+
+  // The mean in two parts, and r.
+  struct State {
+    Tensor<T> mean, correction, r;
+  };
+
+  Shape shape(const Tensor<T>& x, const Running<T>&) const {
+    static_cast<void>(axis_flags("standardise", axes, x.shape()));
+    check_epsilon("standardise", epsilon);
+    return x.shape();
+  }
+  void evaluate(Fresh<T>& y, State* state, const Tensor<T>& x, Running<T>& running) const {
+    const detail::Moments<T> moments = detail::moments(x, axes);
+    if (running.mean.defined()) running.update(moments, x.size() / std::max<std::size_t>(1, running.mean.size()));
+    const Tensor<T> r = inverse_roots(moments, x, epsilon);
+    detail::fused<T, 4>(y, {&x, &moments.mean, &moments.correction, &r},
+                        [](const std::array<B, 4>& v) { return ((v[0] - v[1]) - v[2]) * v[3]; });
+    if (state) *state = {moments.mean, moments.correction, r};
+  }
+
+  // r as a function of x again; the variance does not change with a constant taken off.
+  Gradients pull(const Pull<T, State>& p, const Tensor<T>& x, const Running<T>&) const {
+    const Tensor<T> mean_dy = mean(p.dy, axes, {.keepdims = true}),
+                    mean_dy_y = mean(p.dy * p.y, axes, {.keepdims = true});
+    const Tensor<T> d = (x - p.state.mean) - p.state.correction;
+    return Gradients(1 / sqrt(var(d, axes, {.keepdims = true}) + epsilon) * ((p.dy - mean_dy) - p.y * mean_dy_y));
+  }
+  Gradients fused_pull(const Pull<T, State>& p, const Tensor<T>&, const Running<T>&) const {
+    const Tensor<T> mean_dy = mean(p.dy, axes, {.keepdims = true}),
+                    mean_dy_y = mean(p.dy * p.y, axes, {.keepdims = true});
+    Fresh<T> dx("standardise", p.y.shape());
+    detail::fused<T, 5>(dx, {&p.dy, &mean_dy, &p.y, &mean_dy_y, &p.state.r},
+                        [](const std::array<B, 5>& v) { return v[4] * ((v[0] - v[1]) - v[2] * v[3]); });
+    return Gradients(std::move(dx).finished());
+  }
+};
 
 }  // namespace
 
 template <class T> Tensor<T> standardise(const Tensor<T>& x, const Axes& axes, const StandardiseOptions& options) {
-  static_cast<void>(axis_flags("standardise", axes, x.shape()));
-  check_epsilon("standardise", options.epsilon);
-  return standardise_by(detail::moments(x, axes), x, axes, options.epsilon);
+  return apply(Standardise<T>{axes, options.epsilon}, x, Running<T>{});
 }
 
 template <class T>
@@ -114,21 +155,9 @@ Tensor<T> batch_norm(const Tensor<T>& x, const Tensor<T>& gamma, const Tensor<T>
   if (n < 2 && channels[0] > 0)
     throw ShapeError(
         fmt::format("batch_norm: training needs two values or more to a channel, got {}", to_string(shape)));
-  const detail::Moments<T> batch = detail::moments(x, axes);
-  // Not old + w (new - old), which loses what is much smaller than the old. A weight of 0 or 1 leaves no trace of the
-  // other, were it infinite.
-  const auto blend = [w = options.momentum](T old, double fresh) {
-    return static_cast<T>(w == 0   ? static_cast<double>(old)
-                          : w == 1 ? fresh
-                                   : (1 - w) * static_cast<double>(old) + w * fresh);
-  };
-  const auto running_mean = state.mean.modify(), running_variance = state.variance.modify();
-  for (std::size_t c = 0; c < channels[0]; ++c) {
-    const double m = static_cast<double>(batch.mean.data()[c]) + static_cast<double>(batch.correction.data()[c]);
-    running_mean[c] = blend(running_mean[c], m);
-    running_variance[c] = blend(running_variance[c], batch.squares.data()[c] / static_cast<double>(n - 1));
-  }
-  return standardise_by(batch, x, axes, options.epsilon) * spread(gamma) + spread(beta);
+  return apply(Standardise<T>{axes, options.epsilon}, x, Running<T>{state.mean, state.variance, options.momentum}) *
+             spread(gamma) +
+         spread(beta);
 }
 
 #define XTAPE_NORMALISE(T)                                                                                        \

@@ -25,6 +25,20 @@ inline Shape reduced_shape(const char* op, const Shape& shape, const Axes& axes,
   return result;
 }
 
+// Throws ShapeError: an op that needs an element has none.
+[[noreturn]] inline void throw_no_elements(const char* op, const Shape& shape) {
+  throw ShapeError(fmt::format("{}: no elements along the reduced axes of shape {}", op, to_string(shape)));
+}
+
+// Number of elements reduced to one result. Throws ShapeError on an axis out of range or repeated.
+inline std::size_t reduced_count(const char* op, const Shape& shape, const Axes& axes) {
+  const auto reduced = axis_flags(op, axes, shape);
+  std::size_t n = 1;
+  for (std::size_t i = 0; i < shape.size(); ++i)
+    if (reduced[i]) n *= shape[i];
+  return n;
+}
+
 // The input arranged so that the reduced axes are neighbours: x itself, or a recorded transpose of it.
 template <class T> struct Grouped {
   Tensor<T> x;
@@ -96,13 +110,15 @@ std::array<Tensor<T>, M> sums_of(const Tensor<T>& x, const Axes& axes, const std
   std::array<const T*, P> numbers;
   std::ranges::transform(p, spread.begin(), [&](const Tensor<T>* t) { return broadcast_to(*t, group.kept); });
   std::ranges::transform(spread, numbers.begin(), [](const Tensor<T>& t) { return t.data(); });
-  std::array<Tensor<T>, M> result;
-  std::array<T*, M> out;
-  for (std::size_t m = 0; m < M; ++m) {
-    result[m] = Tensor<T>::uninitialised(group.kept);
-    out[m] = result[m].mutable_data();
+  auto written = [&]<std::size_t... m>(std::index_sequence<m...>) {
+    return std::array<Fresh<T>, M>{(static_cast<void>(m), Fresh<T>("sum", group.kept))...};
   }
+  (std::make_index_sequence<M>{});
+  std::array<T*, M> out;
+  std::ranges::transform(written, out.begin(), [](Fresh<T>& sums) { return sums.data(); });
   kernels::sum_terms<M, T, 1, P>(group.outer, group.n, group.inner, {x.data()}, numbers, out, f);
+  std::array<Tensor<T>, M> result;
+  std::ranges::transform(written, result.begin(), [](Fresh<T>& sums) { return std::move(sums).finished(); });
   if (!others.empty())
     for (auto& sums : result) sums = sum(sums, others, {.keepdims = true});
   return result;
