@@ -23,6 +23,10 @@ template <class F, class T, class G> Tensor<T> with(const Tensor<T>& x, T number
     return x.defined() ? g(x) : g(number);
 }
 
+// An operand whose tensor is undefined is a number, which broadcasts to every shape.
+template <class T> const Shape* shape_of(const Tensor<T>& x) { return x.defined() ? &x.shape() : nullptr; }
+template <class T> const T* data_of(const Tensor<T>& x, const T& number) { return x.defined() ? x.data() : &number; }
+
 // A function of functions/binary.hpp as an op. A number is no tensor among the inputs, but a member.
 template <class F, class T> struct Binary {
   using value_type = T;
@@ -62,9 +66,6 @@ template <class F, class T> struct Binary {
   }
 
  private:
-  static const Shape* shape_of(const Tensor<T>& x) { return x.defined() ? &x.shape() : nullptr; }
-  static const T* data_of(const Tensor<T>& x, const T& number) { return x.defined() ? x.data() : &number; }
-
   // dy times the derivative by a or by b. May be written over dy if nothing else needs that.
   template <bool by_a>
   Tensor<T> in_one_pass(const Tensor<T>& dy, const Tensor<T>& a, const Tensor<T>& b, bool overwrite) const {
@@ -87,6 +88,64 @@ template <class F, class T> struct Binary {
 template <class F, class T> Tensor<T> binary(Operand<T>& a, Operand<T>& b) {
   return xtape::apply(Binary<F, T>{a.number, b.number}, std::move(a.tensor), std::move(b.tensor));
 }
+
+// y = x where the condition is not 0, else y: NaN is not 0. The condition is no tensor to the tape, which asks it for
+// no gradient. A number in the place of x or y makes the op affine.
+template <class T> struct Where {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "where", .kind = Kind::elementwise};
+  T x_number, y_number;  // where the tensor is undefined
+
+  LoopPlan plan(const Tensor<T>& x, const Tensor<T>& y, const Operand<T>& condition) const {
+    const std::array<const Shape*, 3> shapes{condition.shape(), shape_of(x), shape_of(y)};
+    return plan_loop("where", shapes.data(), 3);
+  }
+  void evaluate(Fresh<T>& result, const LoopPlan& plan, const Tensor<T>& x, const Tensor<T>& y,
+                const Operand<T>& condition) const {
+    using B = simd::Batch<T>;
+    run_loop<T, 3, 1>(
+        plan, {condition.data(), data_of(x, x_number), data_of(y, y_number)}, {result.data()},
+        [](const std::array<B, 3>& v) { return std::array<B, 1>{xsimd::select(v[0] == B(T(0)), v[2], v[1])}; });
+  }
+  static bool keeps(std::size_t, std::uint64_t) { return false; }
+  Gradients pull(const Pull<T>& p, const Tensor<T>&, const Tensor<T>&, const Operand<T>& condition) const {
+    return p.gradients([&] { return where<T>(condition, p.dy, 0); }, [&] { return where<T>(condition, 0, p.dy); });
+  }
+};
+
+// 1 where the comparison holds, else 0.
+template <class T> struct Compare {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "compare", .kind = Kind::elementwise, .differentiable = false};
+  Comparison comparison;
+  T a_number, b_number;  // where the tensor is undefined
+  const char* name() const {
+    constexpr const char* names[] = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"};
+    return names[static_cast<std::size_t>(comparison)];
+  }
+
+  LoopPlan plan(const Tensor<T>& a, const Tensor<T>& b) const {
+    const std::array<const Shape*, 2> shapes{shape_of(a), shape_of(b)};
+    return plan_loop(name(), shapes.data(), 2);
+  }
+  void evaluate(Fresh<T>& y, const LoopPlan& plan, const Tensor<T>& a, const Tensor<T>& b) const {
+    using B = simd::Batch<T>;
+    // `holds` compares so that NaN gives false; not_equal is what equal is not.
+    const auto loop = [&](auto holds, T yes = 1, T no = 0) {
+      run_loop<T, 2, 1>(plan, {data_of(a, a_number), data_of(b, b_number)}, {y.data()}, [=](const std::array<B, 2>& v) {
+        return std::array<B, 1>{xsimd::select(holds(v[0], v[1]), B(yes), B(no))};
+      });
+    };
+    switch (comparison) {
+      case Comparison::less: return loop([](const B& u, const B& v) { return u < v; });
+      case Comparison::less_equal: return loop([](const B& u, const B& v) { return u <= v; });
+      case Comparison::greater: return loop([](const B& u, const B& v) { return u > v; });
+      case Comparison::greater_equal: return loop([](const B& u, const B& v) { return u >= v; });
+      case Comparison::equal: return loop([](const B& u, const B& v) { return u == v; });
+      default: return loop([](const B& u, const B& v) { return u == v; }, 0, 1);
+    }
+  }
+};
 
 }  // namespace
 }  // namespace detail
@@ -117,34 +176,11 @@ template <class T> Tensor<T> pow(Operand<T> a, Operand<T> b) {
 }
 
 template <class T> Tensor<T> where(Operand<T> condition, Operand<T> x, Operand<T> y) {
-  using B = simd::Batch<T>;
-  Tensor<T> result = broadcast_loop<3, T>("where", {&condition, &x, &y}, [](const std::array<B, 3>& v) {
-    return xsimd::select(v[0] == B(T(0)), v[2], v[1]);  // NaN is not 0
-  });
-  return record("where", std::move(result), {x.tensor, y.tensor},
-                [condition = std::move(condition)](const Tensor<T>& dy, Wanted wanted) {
-                  return wanted.gradients([&] { return where<T>(condition, dy, 0); },
-                                          [&] { return where<T>(condition, 0, dy); });
-                });
+  return xtape::apply(Where<T>{x.number, y.number}, std::move(x.tensor), std::move(y.tensor), std::move(condition));
 }
 
 template <class T> Tensor<T> compare(Comparison comparison, const Operand<T>& a, const Operand<T>& b) {
-  using B = simd::Batch<T>;
-  constexpr const char* names[] = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"};
-  // `holds` compares so that NaN gives false; not_equal is what equal is not.
-  const auto loop = [&](auto holds, T yes = 1, T no = 0) {
-    return broadcast_loop<2, T>(names[static_cast<std::size_t>(comparison)], {&a, &b}, [&](const std::array<B, 2>& v) {
-      return xsimd::select(holds(v[0], v[1]), B(yes), B(no));
-    });
-  };
-  switch (comparison) {
-    case Comparison::less: return loop([](const B& u, const B& v) { return u < v; });
-    case Comparison::less_equal: return loop([](const B& u, const B& v) { return u <= v; });
-    case Comparison::greater: return loop([](const B& u, const B& v) { return u > v; });
-    case Comparison::greater_equal: return loop([](const B& u, const B& v) { return u >= v; });
-    case Comparison::equal: return loop([](const B& u, const B& v) { return u == v; });
-    default: return loop([](const B& u, const B& v) { return u == v; }, 0, 1);
-  }
+  return xtape::apply(Compare<T>{comparison, a.number, b.number}, a.tensor, b.tensor);
 }
 
 template <class T> Tensor<T> scaled(const Tensor<T>& dy, const Tensor<T>& slope, bool overwrite) {

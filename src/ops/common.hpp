@@ -37,11 +37,6 @@ template <class T> Tensor<T> view(const Tensor<T>& x, const Shape& shape, std::s
   return Tensor<T>(TensorImpl::view(*x.impl(), shape, first_element));
 }
 
-// x if a gradient of `other` may be asked for, else undefined: what a pullback keeps for that gradient alone.
-template <class T> Tensor<T> kept_for(const Tensor<T>& other, const Tensor<T>& x) {
-  return must_record({other}) ? x : Tensor<T>();
-}
-
 // x under a handle of its own, recorded in the op's name: what an op returns that has nothing to do. If it were x
 // itself, a gradient by it, a hook on it and assign() to it would be those of x.
 template <class T> struct Unchanged {

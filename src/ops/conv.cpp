@@ -160,21 +160,86 @@ ConvTranspose2dOptions of_one_row(const ConvTranspose1dOptions& options) {
           .groups = options.groups};
 }
 
-}  // namespace
+// ---- the ops -------------------------------------------------------------------------------------------------
 
 // The three below are the three derivatives of one trilinear form <dy, x * w>, so each one's pullback is
 // made of the other two.
 
+struct ConvPlan {
+  Shape shape;
+  kernels::ConvSize size;
+};
+
+// y = x * w
+template <class T> struct Conv2d {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "conv2d", .kind = Kind::bilinear};
+  Conv2dOptions options;
+  Shape x_shape, w_shape;
+
+  ConvPlan plan(const Tensor<T>& x, const Tensor<T>& w) const {
+    const auto size = conv_size(x.shape(), w.shape(), options, failure("conv2d", x.shape(), w.shape(), options));
+    return {result_shape(size, x.shape(), w.shape()), size};
+  }
+  void evaluate(Fresh<T>& y, const ConvPlan& plan, const Tensor<T>& x, const Tensor<T>& w) const {
+    kernels::conv2d(plan.size, x.data(), w.data(), y.data());
+  }
+  Gradients pull(const Pull<T>& p, const Tensor<T>& x, const Tensor<T>& w) const {
+    return p.gradients([&] { return conv2d_input_gradient(p.dy, w, x_shape, options); },
+                       [&] { return conv2d_weight_gradient(x, p.dy, w_shape, options); });
+  }
+};
+
+// The gradient of conv2d by its input, which is what a transposed convolution computes: under the name of either.
+template <class T> struct Conv2dInputGradient {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "conv2d_input_gradient", .kind = Kind::bilinear};
+  const char* op;
+  Conv2dOptions options;
+  Shape x_shape, w_shape;
+  const char* name() const { return op; }
+
+  ConvPlan plan(const Tensor<T>& dy, const Tensor<T>& w) const {
+    const auto fail = failure(op, x_shape, w.shape(), options);
+    const auto size = conv_size(x_shape, w.shape(), options, fail);
+    check_output_gradient(size, x_shape, w.shape(), dy.shape(), fail);
+    return {x_shape, size};
+  }
+  void evaluate(Fresh<T>& dx, const ConvPlan& plan, const Tensor<T>& dy, const Tensor<T>& w) const {
+    kernels::conv2d_input_gradient(plan.size, dy.data(), w.data(), dx.data());
+  }
+  Gradients pull(const Pull<T>& p, const Tensor<T>& dy, const Tensor<T>& w) const {
+    return p.gradients([&] { return conv2d(p.dy, w, options); },
+                       [&] { return conv2d_weight_gradient(p.dy, dy, w_shape, options); });
+  }
+};
+
+// The gradient of conv2d by its weights.
+template <class T> struct Conv2dWeightGradient {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "conv2d_weight_gradient", .kind = Kind::bilinear};
+  Conv2dOptions options;
+  Shape x_shape, w_shape;
+
+  ConvPlan plan(const Tensor<T>& x, const Tensor<T>& dy) const {
+    const auto fail = failure("conv2d_weight_gradient", x.shape(), w_shape, options);
+    const auto size = conv_size(x.shape(), w_shape, options, fail);
+    check_output_gradient(size, x.shape(), w_shape, dy.shape(), fail);
+    return {w_shape, size};
+  }
+  void evaluate(Fresh<T>& dw, const ConvPlan& plan, const Tensor<T>& x, const Tensor<T>& dy) const {
+    kernels::conv2d_weight_gradient(plan.size, x.data(), dy.data(), dw.data());
+  }
+  Gradients pull(const Pull<T>& p, const Tensor<T>& x, const Tensor<T>& dy) const {
+    return p.gradients([&] { return conv2d_input_gradient(dy, p.dy, x_shape, options); },
+                       [&] { return conv2d(x, p.dy, options); });
+  }
+};
+
+}  // namespace
+
 template <class T> Tensor<T> conv2d(const Tensor<T>& x, const Tensor<T>& w, const Conv2dOptions& options) {
-  const auto size = conv_size(x.shape(), w.shape(), options, failure("conv2d", x.shape(), w.shape(), options));
-  Tensor<T> y = detail::result_of<T>("conv2d", result_shape(size, x.shape(), w.shape()));
-  kernels::conv2d(size, x.data(), w.data(), y.mutable_data());
-  return record("conv2d", std::move(y), {x, w},
-                [x = detail::kept_for(w, x), w = detail::kept_for(x, w), x_shape = x.shape(), w_shape = w.shape(),
-                 options](const Tensor<T>& dy, Wanted wanted) {
-                  return wanted.gradients([&] { return conv2d_input_gradient(dy, w, x_shape, options); },
-                                          [&] { return conv2d_weight_gradient(x, dy, w_shape, options); });
-                });
+  return apply(Conv2d<T>{options, x.shape(), w.shape()}, x, w);
 }
 
 template <class T>
@@ -185,48 +250,23 @@ Tensor<T> conv2d(const Tensor<T>& x, const Tensor<T>& w, const Tensor<T>& bias, 
   return conv2d(x, w, options) + reshape(bias, Shape{bias.size(), 1, 1});
 }
 
-namespace {
-// The gradient of conv2d by its input, which is what a transposed convolution computes: under the name of either.
-template <class T>
-Tensor<T> input_gradient(const char* op, const Tensor<T>& dy, const Tensor<T>& w, const Shape& x_shape,
-                         const Conv2dOptions& options) {
-  const auto fail = failure(op, x_shape, w.shape(), options);
-  const auto size = conv_size(x_shape, w.shape(), options, fail);
-  check_output_gradient(size, x_shape, w.shape(), dy.shape(), fail);
-  Tensor<T> dx = detail::result_of<T>(op, x_shape);
-  kernels::conv2d_input_gradient(size, dy.data(), w.data(), dx.mutable_data());
-  return record(op, std::move(dx), {dy, w}, [dy, w, options](const Tensor<T>& g, Wanted wanted) {
-    return wanted.gradients([&] { return conv2d(g, w, options); },
-                            [&] { return conv2d_weight_gradient(g, dy, w.shape(), options); });
-  });
-}
-}  // namespace
-
 template <class T>
 Tensor<T> conv2d_input_gradient(const Tensor<T>& dy, const Tensor<T>& w, const Shape& x_shape,
                                 const Conv2dOptions& options) {
-  return input_gradient("conv2d_input_gradient", dy, w, x_shape, options);
+  return apply(Conv2dInputGradient<T>{"conv2d_input_gradient", options, x_shape, w.shape()}, dy, w);
 }
 
 template <class T>
 Tensor<T> conv2d_weight_gradient(const Tensor<T>& x, const Tensor<T>& dy, const Shape& w_shape,
                                  const Conv2dOptions& options) {
-  const auto fail = failure("conv2d_weight_gradient", x.shape(), w_shape, options);
-  const auto size = conv_size(x.shape(), w_shape, options, fail);
-  check_output_gradient(size, x.shape(), w_shape, dy.shape(), fail);
-  Tensor<T> dw = detail::result_of<T>("conv2d_weight_gradient", w_shape);
-  kernels::conv2d_weight_gradient(size, x.data(), dy.data(), dw.mutable_data());
-  return record("conv2d_weight_gradient", std::move(dw), {x, dy}, [x, dy, options](const Tensor<T>& g, Wanted wanted) {
-    return wanted.gradients([&] { return conv2d_input_gradient(dy, g, x.shape(), options); },
-                            [&] { return conv2d(x, g, options); });
-  });
+  return apply(Conv2dWeightGradient<T>{options, x.shape(), w_shape}, x, dy);
 }
 
 template <class T>
 Tensor<T> conv_transpose2d(const Tensor<T>& x, const Tensor<T>& w, const ConvTranspose2dOptions& options) {
   const Shape shape =
       transposed_shape(x.shape(), w.shape(), options, failure("conv_transpose2d", x.shape(), w.shape(), options));
-  return input_gradient("conv_transpose2d", x, w, shape, of_conv2d(options));
+  return apply(Conv2dInputGradient<T>{"conv_transpose2d", of_conv2d(options), shape, w.shape()}, x, w);
 }
 
 template <class T>

@@ -136,6 +136,33 @@ template <class T> struct IndexAdd {
   }
 };
 
+// 1 at the place of each label along a new last axis, else 0.
+template <class T> struct OneHot {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "one_hot", .differentiable = false};
+  std::size_t classes;
+
+  Shape shape(const Integers& labels) const {
+    if (labels.shape().size() >= max_rank)
+      throw ShapeError(fmt::format("one_hot: labels of at most {} axes are needed, got shape {}", max_rank - 1,
+                                   to_string(labels.shape())));
+    Shape shape = labels.shape();
+    shape.push_back(classes);
+    if (!detail::is_addressable(shape))
+      throw ShapeError(fmt::format("one_hot: {}: {} classes for labels of shape {}", detail::too_many_elements, classes,
+                                   to_string(labels.shape())));
+    return shape;
+  }
+  void evaluate(Fresh<T>& y, const Integers& labels) const {
+    std::fill_n(y.data(), y.size(), T(0));
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      if (labels[i] < 0 || static_cast<std::uint64_t>(labels[i]) >= classes)
+        throw ValueError(fmt::format("one_hot: label {} at place {} is not one of {} classes", labels[i], i, classes));
+      y.data()[i * classes + static_cast<std::size_t>(labels[i])] = T(1);
+    }
+  }
+};
+
 template <class T> void check_mask(const char* op, const Tensor<T>& x, const detail::Operand<T>& mask) {
   if (mask.is_number()) return;
   const std::array<const Shape*, 2> shapes{&x.shape(), mask.shape()};
@@ -187,22 +214,7 @@ template <class T> Tensor<T> embedding(const Tensor<T>& weight, const Integers& 
 }
 
 template <class T> Tensor<T> one_hot(const Integers& labels, std::size_t classes) {
-  if (labels.shape().size() >= max_rank)
-    throw ShapeError(fmt::format("one_hot: labels of at most {} axes are needed, got shape {}", max_rank - 1,
-                                 to_string(labels.shape())));
-  Shape shape = labels.shape();
-  shape.push_back(classes);
-  if (!detail::is_addressable(shape))
-    throw ShapeError(fmt::format("one_hot: {}: {} classes for labels of shape {}", detail::too_many_elements, classes,
-                                 to_string(labels.shape())));
-  const Tensor<T> y = detail::result_of<T>("one_hot", shape);
-  std::fill_n(y.mutable_data(), y.size(), T(0));
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    if (labels[i] < 0 || static_cast<std::uint64_t>(labels[i]) >= classes)
-      throw ValueError(fmt::format("one_hot: label {} at place {} is not one of {} classes", labels[i], i, classes));
-    y.mutable_data()[i * classes + static_cast<std::size_t>(labels[i])] = T(1);
-  }
-  return y;
+  return apply(OneHot<T>{classes}, labels);
 }
 
 namespace detail {

@@ -1,5 +1,6 @@
 #include <xtape/ops/linalg.hpp>
 
+#include <xtape/detail/loop.hpp>
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
@@ -9,8 +10,6 @@
 
 namespace xtape {
 namespace {
-
-using detail::kept_for;
 
 // What multiplies what: (n, k) by (k, m) matrices; for operands of more axes than two, in pairs.
 struct Product {
@@ -65,6 +64,48 @@ template <class T> struct Matmul {
   }
 };
 
+// y = sum_i a_i b_i
+template <class T> struct Dot {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "dot", .kind = Kind::bilinear};
+  Shape shape(const Tensor<T>& a, const Tensor<T>& b) const {
+    if (a.dimension() != 1 || a.shape() != b.shape())
+      throw ShapeError(fmt::format("dot: two vectors of one length are needed, got {} and {}", to_string(a.shape()),
+                                   to_string(b.shape())));
+    return {};
+  }
+  void evaluate(Fresh<T>& y, const Tensor<T>& a, const Tensor<T>& b) const {
+    *y.data() = kernels::dot(a.size(), a.data(), b.data());
+  }
+  Gradients pull(const Pull<T>& p, const Tensor<T>& a, const Tensor<T>& b) const {
+    return p.gradients([&] { return p.dy * b; }, [&] { return p.dy * a; });
+  }
+};
+
+// Y_ij = a_i b_j
+template <class T> struct Outer {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "outer", .kind = Kind::bilinear};
+  detail::LoopPlan plan(const Tensor<T>& a, const Tensor<T>& b) const {
+    if (a.dimension() != 1 || b.dimension() != 1)
+      throw ShapeError(
+          fmt::format("outer: two vectors are needed, got {} and {}", to_string(a.shape()), to_string(b.shape())));
+    const Shape column{a.size(), 1};
+    const std::array<const Shape*, 2> shapes{&column, &b.shape()};
+    return detail::plan_loop("outer", shapes.data(), 2);
+  }
+  void evaluate(Fresh<T>& y, const detail::LoopPlan& plan, const Tensor<T>& a, const Tensor<T>& b) const {
+    using B = simd::Batch<T>;
+    detail::run_loop<T, 2, 1>(plan, {a.data(), b.data()}, {y.data()},
+                              [](const std::array<B, 2>& v) { return std::array<B, 1>{v[0] * v[1]}; });
+  }
+  Gradients pull(const Pull<T>& p, const Tensor<T>& a, const Tensor<T>& b) const {
+    const Shape& shape = p.dy.shape();
+    return p.gradients([&] { return reshape(matmul(p.dy, expand_dims(b, 1)), Shape{shape[0]}); },
+                       [&] { return reshape(matmul(expand_dims(a, 0), p.dy), Shape{shape[1]}); });
+  }
+};
+
 }  // namespace
 
 template <class T> Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b, const MatmulOptions& options) {
@@ -90,31 +131,8 @@ template <class T> Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b, cons
   return apply(Matmul<T>{ta, tb}, a, b);
 }
 
-template <class T> Tensor<T> dot(const Tensor<T>& a, const Tensor<T>& b) {
-  if (a.dimension() != 1 || a.shape() != b.shape())
-    throw ShapeError(fmt::format("dot: two vectors of one length are needed, got {} and {}", to_string(a.shape()),
-                                 to_string(b.shape())));
-  return record("dot", Tensor<T>(kernels::dot(a.size(), a.data(), b.data())), {a, b},
-                [a = kept_for(b, a), b = kept_for(a, b)](const Tensor<T>& dy, Wanted wanted) {
-                  return wanted.gradients([&] { return dy * b; }, [&] { return dy * a; });
-                });
-}
-
-template <class T> Tensor<T> outer(const Tensor<T>& a, const Tensor<T>& b) {
-  if (a.dimension() != 1 || b.dimension() != 1)
-    throw ShapeError(
-        fmt::format("outer: two vectors are needed, got {} and {}", to_string(a.shape()), to_string(b.shape())));
-  Tensor<T> y;
-  {
-    const NoGrad pause;
-    y = expand_dims(a, 1) * b;
-  }
-  return record("outer", std::move(y), {a, b},
-                [a = kept_for(b, a), b = kept_for(a, b)](const Tensor<T>& dy, Wanted wanted) {
-                  return wanted.gradients([&] { return reshape(matmul(dy, expand_dims(b, 1)), Shape{dy.shape()[0]}); },
-                                          [&] { return reshape(matmul(expand_dims(a, 0), dy), Shape{dy.shape()[1]}); });
-                });
-}
+template <class T> Tensor<T> dot(const Tensor<T>& a, const Tensor<T>& b) { return apply(Dot<T>{}, a, b); }
+template <class T> Tensor<T> outer(const Tensor<T>& a, const Tensor<T>& b) { return apply(Outer<T>{}, a, b); }
 
 template <class T> Tensor<T> trace(const Tensor<T>& a, std::ptrdiff_t offset) {
   const detail::Matrices m = detail::matrices_of("trace", a.shape());

@@ -60,30 +60,74 @@ template <class Axis, class F> void for_images(const kernels::PoolSize<Axis>& si
 
 Shape pooled_shape(const Shape& x, std::size_t out_h, std::size_t out_w) { return {x[0], x[1], out_h, out_w}; }
 
-// How averages are taken: what a pullback has to know, under the names of the op and of its transpose.
-template <class Axis> struct Averaging {
-  const char *op, *transpose;
-  kernels::PoolSize<Axis> size;
-  Shape x_shape;
+// How averages are taken: of windows or of bins.
+struct Windows {
+  using Size = kernels::PoolSize<kernels::Sliding>;
+  static constexpr const char *name = "avg_pool2d", *transpose = "avg_unpool2d";
+  PoolOptions options;
+  Size size(const Shape& x) const { return pool_size(x, options, failure(name, x, options)); }
+};
+struct Bins {
+  using Size = kernels::PoolSize<kernels::Bins>;
+  static constexpr const char *name = "adaptive_avg_pool2d", *transpose = "adaptive_avg_unpool2d";
+  Pair output;
+  Size size(const Shape& x) const {
+    const auto fail = [&](const char* what) {
+      throw ShapeError(
+          fmt::format("adaptive_avg_pool2d: {}: image {}, output ({}, {})", what, to_string(x), output.h, output.w));
+    };
+    if (x.size() != 4) fail(images_needed);
+    if (x[2] == 0 || x[3] == 0) fail(image_is_empty);
+    // The edges of the bins are computed in 64 bits.
+    if (std::max({x[2], x[3], output.h, output.w}) > 0xffffffffU) fail("an extent is larger than 2^32 - 1");
+    if (!detail::is_addressable(pooled_shape(x, output.h, output.w))) fail(detail::too_many_elements);
+    return {x[0] * x[1], {x[2], output.h}, {x[3], output.w}};
+  }
 };
 
-template <class T, class Axis> Tensor<T> unpooled(const Tensor<T>& dy, const Averaging<Axis>& a);
+template <class T, class How> Tensor<T> unpooled(const Tensor<T>& dy, const How& how, const Shape& image);
 
-template <class T, class Axis> Tensor<T> averaged(const Tensor<T>& x, const Averaging<Axis>& a) {
-  Tensor<T> y = Tensor<T>::uninitialised(pooled_shape(a.x_shape, a.size.rows.out, a.size.columns.out));
-  for_images(a.size, [&](const auto& part, std::size_t from, std::size_t to) {
-    kernels::avg_pool2d(part, x.data() + from, y.mutable_data() + to);
-  });
-  return record(a.op, std::move(y), {x}, [a](const Tensor<T>& dy) { return Gradients(unpooled(dy, a)); });
-}
+// The mean of each window or bin.
+template <class T, class How> struct AvgPool2d {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = How::name, .kind = Kind::linear};
+  How how;
+  Shape image;
 
-// Spreads dy evenly over each window: the transpose of averaged.
-template <class T, class Axis> Tensor<T> unpooled(const Tensor<T>& dy, const Averaging<Axis>& a) {
-  Tensor<T> dx = zeros<T>(a.x_shape);
-  for_images(a.size, [&](const auto& part, std::size_t to, std::size_t from) {
-    kernels::avg_unpool2d(part, dy.data() + from, dx.mutable_data() + to);
-  });
-  return record(a.transpose, std::move(dx), {dy}, [a](const Tensor<T>& g) { return Gradients(averaged(g, a)); });
+  struct Plan {
+    Shape shape;
+    typename How::Size size;
+  };
+  Plan plan(const Tensor<T>& x) const {
+    const auto size = how.size(x.shape());
+    return {pooled_shape(x.shape(), size.rows.out, size.columns.out), size};
+  }
+  void evaluate(Fresh<T>& y, const Plan& plan, const Tensor<T>& x) const {
+    for_images(plan.size, [&](const auto& part, std::size_t from, std::size_t to) {
+      kernels::avg_pool2d(part, x.data() + from, y.data() + to);
+    });
+  }
+  Gradients pull(const Pull<T>& p) const { return Gradients(unpooled(p.dy, how, image)); }
+};
+
+// Its transpose, which spreads dy evenly over each window or bin.
+template <class T, class How> struct AvgUnpool2d {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = How::transpose, .kind = Kind::linear};
+  How how;
+  Shape image;
+
+  Shape shape(const Tensor<T>&) const { return image; }
+  void evaluate(Fresh<T>& dx, const Tensor<T>& dy) const {
+    std::fill_n(dx.data(), dx.size(), T(0));
+    for_images(how.size(image), [&](const auto& part, std::size_t to, std::size_t from) {
+      kernels::avg_unpool2d(part, dy.data() + from, dx.data() + to);
+    });
+  }
+  Gradients pull(const Pull<T>& p) const { return Gradients(apply(AvgPool2d<T, How>{how, image}, p.dy)); }
+};
+template <class T, class How> Tensor<T> unpooled(const Tensor<T>& dy, const How& how, const Shape& image) {
+  return apply(AvgUnpool2d<T, How>{how, image}, dy);
 }
 
 PoolOptions of_one_row(const Pool1dOptions& options) {
@@ -161,11 +205,12 @@ template <class T> struct MaxPool2d {
   Gradients fused_pull(const Pull<T, State>& p) const {
     const State& state = p.state;
     if (!state.code.defined() || state.size.overlap() > static_cast<double>(kernels::short_sum)) return pull(p);
-    const Tensor<T> dx = zeros<T>(state.image);
+    Fresh<T> dx("max_pool2d", state.image);
+    std::fill_n(dx.data(), dx.size(), T(0));
     for_images(state.size, [&](const auto& part, std::size_t to, std::size_t from) {
-      kernels::max_windows_gradient(part, p.dy.data() + from, state.code.data() + from, dx.mutable_data() + to);
+      kernels::max_windows_gradient(part, p.dy.data() + from, state.code.data() + from, dx.data() + to);
     });
-    return Gradients(dx);
+    return Gradients(std::move(dx).finished());
   }
 };
 
@@ -176,25 +221,11 @@ template <class T> Tensor<T> max_pool2d(const Tensor<T>& x, const PoolOptions& o
 }
 
 template <class T> Tensor<T> avg_pool2d(const Tensor<T>& x, const PoolOptions& options) {
-  const auto size = pool_size(x.shape(), options, failure("avg_pool2d", x.shape(), options));
-  return averaged(x, Averaging<kernels::Sliding>{"avg_pool2d", "avg_unpool2d", size, x.shape()});
+  return apply(AvgPool2d<T, Windows>{{options}, x.shape()}, x);
 }
 
 template <class T> Tensor<T> adaptive_avg_pool2d(const Tensor<T>& x, const Pair& output) {
-  const Shape& shape = x.shape();
-  const auto fail = [&](const char* what) {
-    throw ShapeError(
-        fmt::format("adaptive_avg_pool2d: {}: image {}, output ({}, {})", what, to_string(shape), output.h, output.w));
-  };
-  if (shape.size() != 4) fail(images_needed);
-  if (shape[2] == 0 || shape[3] == 0) fail(image_is_empty);
-  // The edges of the bins are computed in 64 bits.
-  if (std::max({shape[2], shape[3], output.h, output.w}) > 0xffffffffU) fail("an extent is larger than 2^32 - 1");
-  if (!detail::is_addressable(pooled_shape(shape, output.h, output.w))) fail(detail::too_many_elements);
-  return averaged(x, Averaging<kernels::Bins>{"adaptive_avg_pool2d",
-                                              "adaptive_avg_unpool2d",
-                                              {shape[0] * shape[1], {shape[2], output.h}, {shape[3], output.w}},
-                                              shape});
+  return apply(AvgPool2d<T, Bins>{{output}, x.shape()}, x);
 }
 
 template <class T> Tensor<T> global_avg_pool2d(const Tensor<T>& x) {

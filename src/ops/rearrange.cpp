@@ -1,6 +1,4 @@
-// Ops that cut, pad, turn, repeat: by strides and runs of elements, without lists of indices.
-#include <xtape/ops/index.hpp>
-#include <xtape/ops/reduce.hpp>
+// What moves axes, cuts, tiles and takes diagonals, by reshapes, transposes, slices and broadcasts.
 #include <xtape/ops/shape.hpp>
 
 #include <xtape/detail/loop.hpp>
@@ -10,23 +8,17 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <limits>
 
 namespace xtape {
 namespace {
 
 using detail::around;
+using detail::largest_extent;
+using detail::magnitude;
 using detail::slice_strided;
 using detail::strides_of;
 using detail::with_extent;
 using kernels::Strided;
-
-constexpr auto largest_extent = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
-
-// The integer's size, also that of the smallest, whose negative is no ptrdiff_t.
-std::size_t magnitude(std::ptrdiff_t n) {
-  return n < 0 ? 0 - static_cast<std::size_t>(n) : static_cast<std::size_t>(n);
-}
 
 // The shape with as many axes as asked for: `before` ones in front, then others behind.
 template <class T> Tensor<T> with_rank(const Tensor<T>& x, std::size_t rank, std::size_t before) {
@@ -35,71 +27,6 @@ template <class T> Tensor<T> with_rank(const Tensor<T>& x, std::size_t rank, std
   for (const std::size_t extent : x.shape()) shape.push_back(extent);
   while (shape.size() < rank) shape.push_back(1);
   return reshape(x, shape);
-}
-
-// ---- pad, flip, roll -----------------------------------------------------------------------------------
-
-template <class T> Tensor<T> pad_constant(const Tensor<T>& x, const PadWidths& widths, const Shape& shape, T value) {
-  Tensor<T> y = full(shape, value);
-  Strided s{x.shape(), strides_of(shape), 0};
-  for (std::size_t i = 0; i < shape.size(); ++i) s.offset += widths[i].before * s.stride[i];
-  kernels::copy_to(s, x.data(), y.mutable_data());
-  return record("pad", std::move(y), {x},
-                [s](const Tensor<T>& dy) { return Gradients(slice_strided(dy, s, s.shape)); });
-}
-
-// Which elements of an axis of extent n its padded one shows: back and forth, with period 2 (n - 1).
-Integers reflection(std::size_t n, const PadWidth& width, std::size_t padded) {
-  const std::size_t period = n == 1 ? 1 : 2 * (n - 1);
-  const std::size_t start = (period - static_cast<std::size_t>(width.before) % period) % period;
-  return Integers(Shape{padded}, [=](std::size_t i) {
-    const std::size_t at = (start + i) % period;
-    return at < n ? at : period - at;
-  });
-}
-
-// y[(i + shift) mod n] = x[i] for shifts within the extents.
-using ExtentShifts = std::array<std::size_t, max_rank>;
-template <class T> Tensor<T> roll_within(const Tensor<T>& x, const ExtentShifts& shifts) {
-  const Shape& shape = x.shape();
-  Tensor<T> y = detail::view(x, shape);
-  for (std::size_t axis = 0; axis < shape.size(); ++axis) {
-    if (shifts[axis] == 0) continue;
-    const auto [outer, n, inner] = around(shape, axis);
-    const std::size_t run = n * inner, head = (n - shifts[axis]) * inner;
-    Tensor<T> next = Tensor<T>::uninitialised(shape);
-    for (std::size_t o = 0; o < outer; ++o)
-      std::rotate_copy(y.data() + o * run, y.data() + o * run + head, y.data() + (o + 1) * run,
-                       next.mutable_data() + o * run);
-    y = next;
-  }
-  return record("roll", std::move(y), {x}, [shifts](const Tensor<T>& dy) {
-    ExtentShifts back{};
-    for (std::size_t i = 0; i < dy.dimension(); ++i) back[i] = shifts[i] == 0 ? 0 : dy.shape()[i] - shifts[i];
-    return Gradients(roll_within(dy, back));
-  });
-}
-
-// ---- diagonals and triangles ---------------------------------------------------------------------------
-
-template <bool lower, class T> Tensor<T> triangle(const Tensor<T>& x, std::ptrdiff_t offset) {
-  constexpr const char* name = lower ? "tril" : "triu";
-  if (x.dimension() < 2)
-    throw ShapeError(fmt::format("{}: matrices or batches of them are needed, got {}", name, to_string(x.shape())));
-  const auto rows = static_cast<std::ptrdiff_t>(x.shape(-2)), columns = static_cast<std::ptrdiff_t>(x.shape(-1));
-  const std::ptrdiff_t diagonal = std::clamp(offset, -rows, columns);  // beyond, nothing changes
-  Tensor<T> y = Tensor<T>::uninitialised(x.shape());
-  const T* in = x.data();
-  T* out = y.mutable_data();
-  const std::size_t all_rows = columns == 0 ? 0 : x.size() / static_cast<std::size_t>(columns);
-  for (std::size_t row = 0; row < all_rows; ++row, in += columns, out += columns) {
-    const auto i = static_cast<std::ptrdiff_t>(row % static_cast<std::size_t>(rows));
-    const std::ptrdiff_t cut = std::clamp(i + diagonal + (lower ? 1 : 0), std::ptrdiff_t{0}, columns);
-    std::fill(lower ? out + cut : out, lower ? out + columns : out + cut, T(0));
-    std::copy(lower ? in : in + cut, lower ? in + cut : in + columns, lower ? out : out + cut);
-  }
-  return record(name, std::move(y), {x},
-                [offset](const Tensor<T>& dy) { return Gradients(triangle<lower>(dy, offset)); });
 }
 
 }  // namespace
@@ -186,68 +113,6 @@ template <class T> std::vector<Tensor<T>> unstack(const Tensor<T>& x, std::ptrdi
   return result;
 }
 
-template <class T> Tensor<T> pad(const Tensor<T>& x, const PadWidths& widths, const PadOptions& options) {
-  const auto fail = [&](const char* what) {
-    std::string text;
-    for (const auto& width : widths)
-      text += fmt::format("{}{{{}, {}}}", text.empty() ? "" : ", ", width.before, width.after);
-    throw ShapeError(fmt::format("pad: {}: {{{}}} for shape {}", what, text, to_string(x.shape())));
-  };
-  if (widths.size() != x.dimension()) fail("one {before, after} for each axis is needed");
-  Shape shape = x.shape();
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    const auto [before, after] = widths[i];
-    if (before < 0 || after < 0) fail("a negative width");
-    if (options.mode == PadMode::reflect && shape[i] == 0 && (before > 0 || after > 0)) fail("nothing to reflect");
-    for (const std::ptrdiff_t width : {before, after}) {
-      if (static_cast<std::size_t>(width) > largest_extent - shape[i]) fail("a width too large");
-      shape[i] += static_cast<std::size_t>(width);
-    }
-  }
-  if (!detail::is_addressable(shape)) fail(detail::too_many_elements);
-  if (options.mode == PadMode::constant) return pad_constant(x, widths, shape, static_cast<T>(options.value));
-  if (shape == x.shape()) return detail::unchanged("pad", x);
-  Tensor<T> y = x;
-  for (std::size_t i = 0; i < shape.size(); ++i)
-    if (shape[i] != x.shape()[i])
-      y = index_select(y, static_cast<std::ptrdiff_t>(i), reflection(x.shape()[i], widths[i], shape[i]));
-  return y;
-}
-
-template <class T> Tensor<T> flip(const Tensor<T>& x, const Axes& axes) {
-  const auto turned = axis_flags("flip", axes, x.shape());
-  Strided s{x.shape(), strides_of(x.shape()), 0};
-  for (std::size_t i = 0; i < s.shape.size(); ++i) {
-    if (!turned[i]) continue;
-    s.offset += (static_cast<std::ptrdiff_t>(s.shape[i]) - 1) * s.stride[i];
-    s.stride[i] = -s.stride[i];
-  }
-  return record("flip", detail::read_strided(x, s), {x},
-                [axes](const Tensor<T>& dy) { return Gradients(flip(dy, axes)); });
-}
-
-template <class T> Tensor<T> roll(const Tensor<T>& x, const Shifts& shifts, const Axes& axes) {
-  const Shape& shape = x.shape();
-  if (axes.is_all()) {
-    if (shifts.size() != 1)
-      throw ShapeError(
-          fmt::format("roll: shifts ({}) without axes, for shape {}", fmt::join(shifts, ", "), to_string(shape)));
-    return reshape(roll(reshape(x, Shape{x.size()}), shifts, 0), shape);
-  }
-  if (shifts.size() != 1 && shifts.size() != axes.size())
-    throw ShapeError(fmt::format("roll: shifts ({}) along axes ({}) of shape {}", fmt::join(shifts, ", "),
-                                 fmt::join(axes, ", "), to_string(shape)));
-  ExtentShifts within{};
-  for (std::size_t k = 0; k < axes.size(); ++k) {
-    const std::size_t axis = normalise_axis("roll", axes[k], shape), n = shape[axis];
-    if (n == 0) continue;
-    const std::ptrdiff_t shift = shifts[shifts.size() == 1 ? 0 : k];
-    const std::size_t away = magnitude(shift) % n;
-    within[axis] = (within[axis] + (shift < 0 ? n - away : away)) % n;
-  }
-  return roll_within(x, within);
-}
-
 template <class T> Tensor<T> tile(const Tensor<T>& x, const Shape& repetitions) {
   Tensor<T> y = with_rank(x, repetitions.size(), repetitions.size() - std::min(repetitions.size(), x.dimension()));
   const std::size_t offset = y.dimension() - repetitions.size();
@@ -271,27 +136,6 @@ template <class T> Tensor<T> tile(const Tensor<T>& x, const Shape& repetitions) 
     y = reshape(copies, with_extent(before, i, shape[i]));
   }
   return y;
-}
-
-template <class T> Tensor<T> repeat(const Tensor<T>& x, std::size_t count, std::ptrdiff_t axis) {
-  const std::size_t a = normalise_axis("repeat", axis, x.shape());
-  const auto [outer, n, inner] = around(x.shape(), a);
-  const Shape copies{outer * n, count, inner};
-  if (count > largest_extent / std::max<std::size_t>(n, 1) || !detail::is_addressable(copies))
-    throw ShapeError(fmt::format("repeat: {}: {} times along axis {} of shape {}", detail::too_many_elements, count, a,
-                                 to_string(x.shape())));
-  Tensor<T> y = detail::result_of<T>("repeat", with_extent(x.shape(), a, n * count));
-  const std::size_t rows = y.size() == 0 ? 0 : outer * n;
-  const T* in = x.data();
-  T* out = y.mutable_data();
-  for (std::size_t row = 0; row < rows; ++row, in += inner)
-    if (inner == 1)
-      out = std::fill_n(out, count, *in);
-    else
-      for (std::size_t k = 0; k < count; ++k) out = std::copy_n(in, inner, out);
-  return record("repeat", std::move(y), {x}, [copies, shape = x.shape()](const Tensor<T>& dy) {
-    return Gradients(reshape(sum(reshape(dy, copies), 1), shape));
-  });
 }
 
 template <class T>
@@ -329,9 +173,6 @@ template <class T> Tensor<T> diag(const Tensor<T>& x, std::ptrdiff_t offset) {
   s.stride[0] = static_cast<std::ptrdiff_t>(n) + 1;
   return detail::unslice(x, s, square);
 }
-
-template <class T> Tensor<T> tril(const Tensor<T>& x, std::ptrdiff_t offset) { return triangle<true>(x, offset); }
-template <class T> Tensor<T> triu(const Tensor<T>& x, std::ptrdiff_t offset) { return triangle<false>(x, offset); }
 
 template <class T>
 std::vector<Tensor<T>> meshgrid(const std::vector<Tensor<T>>& vectors, const MeshgridOptions& options) {
@@ -375,15 +216,9 @@ template <class T> std::vector<Tensor<T>> broadcast_tensors(const std::vector<Te
   template Tensor<T> atleast_3d(const Tensor<T>&);                                                 \
   template std::vector<Tensor<T>> split(const Tensor<T>&, const Parts&, std::ptrdiff_t);           \
   template std::vector<Tensor<T>> unstack(const Tensor<T>&, std::ptrdiff_t);                       \
-  template Tensor<T> pad(const Tensor<T>&, const PadWidths&, const PadOptions&);                   \
-  template Tensor<T> flip(const Tensor<T>&, const Axes&);                                          \
-  template Tensor<T> roll(const Tensor<T>&, const Shifts&, const Axes&);                           \
   template Tensor<T> tile(const Tensor<T>&, const Shape&);                                         \
-  template Tensor<T> repeat(const Tensor<T>&, std::size_t, std::ptrdiff_t);                        \
   template Tensor<T> diagonal(const Tensor<T>&, std::ptrdiff_t, std::ptrdiff_t, std::ptrdiff_t);   \
   template Tensor<T> diag(const Tensor<T>&, std::ptrdiff_t);                                       \
-  template Tensor<T> tril(const Tensor<T>&, std::ptrdiff_t);                                       \
-  template Tensor<T> triu(const Tensor<T>&, std::ptrdiff_t);                                       \
   template std::vector<Tensor<T>> meshgrid(const std::vector<Tensor<T>>&, const MeshgridOptions&); \
   template std::vector<Tensor<T>> broadcast_tensors(const std::vector<Tensor<T>>&);
 XTAPE_INSTANTIATE(XTAPE_REARRANGE)

@@ -54,30 +54,162 @@ Shape with_axis(const char* op, const Shape& shape, std::ptrdiff_t axis) {
   return result;
 }
 
+// The same elements in the shape that was asked for.
+template <class T> struct Reshape {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "reshape", .kind = Kind::linear};
+  NewShape to;
+  Shape from;
+
+  Shape shape(const Tensor<T>& x) const {
+    const auto fail = [&] {
+      throw ShapeError(fmt::format("reshape: {} does not reshape to ({})", to_string(x.shape()),
+                                   fmt::join(to.begin(), to.end(), ", ")));
+    };
+    Shape result;
+    std::size_t known = 1, unknown = max_rank;
+    for (std::size_t i = 0; i < to.size(); ++i) {
+      if (to[i] < -1 || (to[i] == -1 && unknown != max_rank)) fail();
+      if (to[i] == -1) unknown = i;
+      result.push_back(to[i] == -1 ? 1 : static_cast<std::size_t>(to[i]));
+    }
+    if (!detail::is_addressable(result)) fail();
+    known = result.elements();
+    if (unknown != max_rank) {
+      if (known == 0 || x.size() % known != 0) fail();
+      result[unknown] = x.size() / known;
+    } else if (known != x.size()) {
+      fail();
+    }
+    return result;
+  }
+  Tensor<T> view(const Tensor<T>& x) const { return detail::view(x, shape(x)); }
+  Gradients pull(const Pull<T>& p) const { return Gradients(reshape(p.dy, from)); }
+};
+
+// Axis i of the result is axis axes[i] of x. The gradient is transposed by the inverse permutation.
+template <class T> struct Transpose {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "transpose", .kind = Kind::linear};
+  Axes axes;
+
+  // x as the result walks it.
+  Strided walk(const Tensor<T>& x) const {
+    const std::size_t rank = x.dimension();
+    const auto fail = [&] {
+      throw ShapeError(fmt::format("transpose: axes ({}) are not a permutation of those of shape {}",
+                                   fmt::join(axes.begin(), axes.end(), ", "), to_string(x.shape())));
+    };
+    if (!axes.is_all() && axes.size() != rank) fail();
+    const auto strides = strides_of(x.shape());
+    Strided s;
+    std::array<bool, max_rank> seen{};
+    for (std::size_t i = 0; i < rank; ++i) {
+      const std::size_t from = source(i, x.shape());
+      if (std::exchange(seen[from], true)) fail();
+      s.stride[i] = strides[from];
+      s.shape.push_back(x.shape()[from]);
+    }
+    return s;
+  }
+  Shape shape(const Tensor<T>& x) const { return walk(x).shape; }
+  Tensor<T> view(const Tensor<T>& x) const { return detail::read_strided(x, walk(x)); }
+  Gradients pull(const Pull<T>& p) const {
+    const std::size_t rank = p.dy.dimension();
+    std::array<std::ptrdiff_t, max_rank> inverse{};
+    for (std::size_t i = 0; i < rank; ++i) inverse[source(i, p.dy.shape())] = static_cast<std::ptrdiff_t>(i);
+    Axes back;
+    for (std::size_t i = 0; i < rank; ++i) back.push_back(inverse[i]);
+    return Gradients(transpose(p.dy, back));
+  }
+
+ private:
+  // The axis of x that is axis i of the result. Only the rank of `shape` counts, which both have.
+  std::size_t source(std::size_t i, const Shape& shape) const {
+    return axes.is_all() ? shape.size() - 1 - i : normalise_axis("transpose", axes[i], shape);
+  }
+};
+
+// x repeated along axes that it lacks or that have extent 1. The sweep sums the gradient down to x.
+template <class T> struct BroadcastTo {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "broadcast_to", .kind = Kind::linear};
+  Shape to;
+
+  detail::LoopPlan plan(const Tensor<T>& x) const {
+    bool fits = x.dimension() <= to.size();
+    for (std::size_t i = 0; fits && i < x.dimension(); ++i) {
+      const std::size_t extent = x.shape()[i];
+      fits = extent == 1 || extent == to[to.size() - x.dimension() + i];
+    }
+    if (!fits)
+      throw ShapeError(fmt::format("broadcast_to: {} does not broadcast to {}", to_string(x.shape()), to_string(to)));
+    if (!detail::is_addressable(to))
+      throw ShapeError(
+          fmt::format("broadcast_to: {}: {} to {}", detail::too_many_elements, to_string(x.shape()), to_string(to)));
+    // Broadcast against the shape itself.
+    const std::array<const Shape*, 2> shapes{&x.shape(), &to};
+    return detail::plan_loop("broadcast_to", shapes.data(), 2);
+  }
+  void evaluate(Fresh<T>& y, const detail::LoopPlan& plan, const Tensor<T>& x) const {
+    using B = simd::Batch<T>;
+    detail::run_loop<T, 1, 1>(plan, {x.data()}, {y.data()}, [](const std::array<B, 1>& v) { return v; });
+  }
+  Gradients pull(const Pull<T>& p) const { return Gradients(p.dy); }
+};
+
+// The tensors one behind the other along an axis. Each one's gradient is its slice of dy.
+template <class T> struct Concatenate {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "concatenate", .kind = Kind::linear};
+  std::ptrdiff_t axis;
+  using State = std::vector<std::size_t>;  // the extents along the axis
+
+  Shape shape(const std::vector<Tensor<T>>& tensors) const {
+    if (tensors.empty()) throw ShapeError("concatenate: no tensors given");
+    Shape shape = tensors[0].shape();
+    const std::size_t at = normalise_axis("concatenate", axis, shape);
+    shape[at] = 0;
+    for (const auto& tensor : tensors) {
+      bool fits = tensor.dimension() == shape.size();
+      for (std::size_t i = 0; fits && i < shape.size(); ++i) fits = i == at || tensor.shape()[i] == shape[i];
+      if (!fits)
+        throw ShapeError(fmt::format("concatenate: shapes {} and {} differ beyond axis {}",
+                                     to_string(tensors[0].shape()), to_string(tensor.shape()), at));
+      shape[at] += tensor.shape()[at];
+      static_cast<void>(shape.elements());  // empty tensors may have extents whose sum overflows
+    }
+    return shape;
+  }
+  void evaluate(Fresh<T>& y, State* extents, const std::vector<Tensor<T>>& tensors) const {
+    const std::size_t at = normalise_axis("concatenate", axis, y.shape());
+    const auto [outer, n, inner] = detail::around(y.shape(), at);
+    std::size_t start = 0;
+    for (const auto& tensor : tensors) {
+      const std::size_t run = tensor.shape()[at] * inner;
+      for (std::size_t o = 0; o < outer; ++o)
+        std::copy_n(tensor.data() + o * run, run, y.data() + (o * n + start) * inner);
+      start += tensor.shape()[at];
+      if (extents) extents->push_back(tensor.shape()[at]);
+    }
+  }
+  Gradients pull(const Pull<T, State>& p) const {
+    const std::size_t at = normalise_axis("concatenate", axis, p.dy.shape());
+    Gradients gradients;
+    Strided s{p.dy.shape(), strides_of(p.dy.shape()), 0};
+    for (std::size_t i = 0; i < p.state.size(); ++i) {
+      s.shape[at] = p.state[i];
+      gradients.add(p.wanted[i] ? slice_strided(p.dy, s, s.shape).impl() : detail::Handle<detail::TensorImpl>{});
+      s.offset += static_cast<std::ptrdiff_t>(p.state[i]) * s.stride[at];
+    }
+    return gradients;
+  }
+};
+
 }  // namespace
 
 template <class T> Tensor<T> reshape(const Tensor<T>& x, const NewShape& shape) {
-  const auto fail = [&] {
-    throw ShapeError(fmt::format("reshape: {} does not reshape to ({})", to_string(x.shape()),
-                                 fmt::join(shape.begin(), shape.end(), ", ")));
-  };
-  Shape result;
-  std::size_t known = 1, unknown = max_rank;
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] < -1 || (shape[i] == -1 && unknown != max_rank)) fail();
-    if (shape[i] == -1) unknown = i;
-    result.push_back(shape[i] == -1 ? 1 : static_cast<std::size_t>(shape[i]));
-  }
-  if (!detail::is_addressable(result)) fail();
-  known = result.elements();
-  if (unknown != max_rank) {
-    if (known == 0 || x.size() % known != 0) fail();
-    result[unknown] = x.size() / known;
-  } else if (known != x.size()) {
-    fail();
-  }
-  return record("reshape", detail::view(x, result), {x},
-                [from = x.shape()](const Tensor<T>& dy) { return Gradients(reshape(dy, from)); });
+  return apply(Reshape<T>{shape, x.shape()}, x);
 }
 
 template <class T> Tensor<T> flatten(const Tensor<T>& x, std::ptrdiff_t start_axis) {
@@ -110,87 +242,14 @@ template <class T> Tensor<T> expand_dims(const Tensor<T>& x, std::ptrdiff_t axis
   return reshape(x, with_axis("expand_dims", x.shape(), axis));
 }
 
-template <class T> Tensor<T> transpose(const Tensor<T>& x, const Axes& axes) {
-  const std::size_t rank = x.dimension();
-  const auto fail = [&] {
-    throw ShapeError(fmt::format("transpose: axes ({}) are not a permutation of those of shape {}",
-                                 fmt::join(axes.begin(), axes.end(), ", "), to_string(x.shape())));
-  };
-  if (!axes.is_all() && axes.size() != rank) fail();
-  const auto strides = strides_of(x.shape());
-  Strided s;
-  std::array<std::ptrdiff_t, max_rank> inverse{};
-  std::array<bool, max_rank> seen{};
-  for (std::size_t i = 0; i < rank; ++i) {
-    const std::size_t from = axes.is_all() ? rank - 1 - i : normalise_axis("transpose", axes[i], x.shape());
-    if (std::exchange(seen[from], true)) fail();
-    inverse[from] = static_cast<std::ptrdiff_t>(i);
-    s.stride[i] = strides[from];
-    s.shape.push_back(x.shape()[from]);
-  }
-  Axes back;
-  for (std::size_t i = 0; i < rank; ++i) back.push_back(inverse[i]);
-  return record("transpose", detail::read_strided(x, s), {x},
-                [back](const Tensor<T>& dy) { return Gradients(transpose(dy, back)); });
-}
+template <class T> Tensor<T> transpose(const Tensor<T>& x, const Axes& axes) { return apply(Transpose<T>{axes}, x); }
 
 template <class T> Tensor<T> broadcast_to(const Tensor<T>& x, const Shape& shape) {
-  using B = simd::Batch<T>;
-  if (x.shape() == shape) return detail::unchanged("broadcast_to", x);
-  // Broadcast against the shape itself, given a stride of 0.
-  const std::array<const Shape*, 2> shapes{&x.shape(), &shape};
-  bool fits = x.dimension() <= shape.size();
-  for (std::size_t i = 0; fits && i < x.dimension(); ++i) {
-    const std::size_t extent = x.shape()[i];
-    fits = extent == 1 || extent == shape[shape.size() - x.dimension() + i];
-  }
-  if (!fits)
-    throw ShapeError(fmt::format("broadcast_to: {} does not broadcast to {}", to_string(x.shape()), to_string(shape)));
-  if (!detail::is_addressable(shape))
-    throw ShapeError(
-        fmt::format("broadcast_to: {}: {} to {}", detail::too_many_elements, to_string(x.shape()), to_string(shape)));
-  const detail::LoopPlan plan = detail::plan_loop("broadcast_to", shapes.data(), 2);
-  Tensor<T> y = detail::result_of<T>("broadcast_to", shape);
-  detail::run_loop<T, 1, 1>(plan, {x.data()}, {y.mutable_data()}, [](const std::array<B, 1>& v) { return v; });
-  return record("broadcast_to", std::move(y), {x}, [](const Tensor<T>& dy) { return Gradients(dy); });
+  return x.shape() == shape ? detail::unchanged("broadcast_to", x) : apply(BroadcastTo<T>{shape}, x);
 }
 
 template <class T> Tensor<T> concatenate(const std::vector<Tensor<T>>& tensors, std::ptrdiff_t axis) {
-  if (tensors.empty()) throw ShapeError("concatenate: no tensors given");
-  Shape shape = tensors[0].shape();
-  const std::size_t at = normalise_axis("concatenate", axis, shape);
-  shape[at] = 0;
-  for (const auto& tensor : tensors) {
-    bool fits = tensor.dimension() == shape.size();
-    for (std::size_t i = 0; fits && i < shape.size(); ++i) fits = i == at || tensor.shape()[i] == shape[i];
-    if (!fits)
-      throw ShapeError(fmt::format("concatenate: shapes {} and {} differ beyond axis {}", to_string(tensors[0].shape()),
-                                   to_string(tensor.shape()), at));
-    shape[at] += tensor.shape()[at];
-    static_cast<void>(shape.elements());  // empty tensors may have extents whose sum overflows
-  }
-  Tensor<T> y = detail::result_of<T>("concatenate", shape);
-  const auto [outer, n, inner] = detail::around(shape, at);
-  std::size_t start = 0;
-  for (const auto& tensor : tensors) {
-    const std::size_t run = tensor.shape()[at] * inner;
-    for (std::size_t o = 0; o < outer; ++o)
-      std::copy_n(tensor.data() + o * run, run, y.mutable_data() + (o * n + start) * inner);
-    start += tensor.shape()[at];
-  }
-  const std::vector<Inputs::Input> inputs(tensors.begin(), tensors.end());
-  std::vector<std::size_t> extents;
-  for (const auto& tensor : tensors) extents.push_back(tensor.shape()[at]);
-  return record("concatenate", std::move(y), Inputs(inputs), [extents, at](const Tensor<T>& dy, Wanted wanted) {
-    Gradients gradients;
-    Strided s{dy.shape(), strides_of(dy.shape()), 0};
-    for (std::size_t i = 0; i < extents.size(); ++i) {
-      s.shape[at] = extents[i];
-      gradients.add(wanted[i] ? slice_strided(dy, s, s.shape).impl() : detail::Handle<detail::TensorImpl>{});
-      s.offset += static_cast<std::ptrdiff_t>(extents[i]) * s.stride[at];
-    }
-    return gradients;
-  });
+  return xtape::apply(Concatenate<T>{axis}, tensors);  // std::apply is found by the vector
 }
 
 template <class T> Tensor<T> stack(const std::vector<Tensor<T>>& tensors, std::ptrdiff_t axis) {
@@ -237,9 +296,9 @@ namespace detail {
 
 template <class T> Tensor<T> read_strided(const Tensor<T>& x, const Strided& s) {
   if (s.shape.elements() > 0 && is_contiguous(s)) return view(x, s.shape, static_cast<std::size_t>(s.offset));
-  Tensor<T> y = result_of<T>("slice", s.shape);
-  kernels::copy_from(s, x.data(), y.mutable_data());
-  return y;
+  Fresh<T> y("slice", s.shape);
+  kernels::copy_from(s, x.data(), y.data());
+  return std::move(y).finished();
 }
 
 namespace {

@@ -42,12 +42,38 @@ Ordered ordered(const char* op, const Tensor<T>& x, std::size_t axis, std::size_
   return result;
 }
 
+// The elements along an axis in order: an op, so that another x is ordered anew. The gradient goes back to where they
+// came from. The tape knows it as what it does once the places are found.
+template <class T> struct Sort {
+  using value_type = T;
+  static constexpr OpTraits traits{.name = "gather_flat"};
+  std::ptrdiff_t axis;
+  Order order;
+  struct State {
+    detail::Indices at;
+    Shape shape;
+  };
+
+  Shape shape(const Tensor<T>& x) const {
+    normalise_axis("sort", axis, x.shape());
+    detail::check_countable("sort", x.shape());
+    return x.shape();
+  }
+  void evaluate(Fresh<T>& y, State* state, const Tensor<T>& x) const {
+    const std::size_t a = normalise_axis("sort", axis, x.shape());
+    const Ordered all = ordered("sort", x, a, x.shape()[a], order);
+    for (std::size_t i = 0; i < all.at.size(); ++i) y.data()[i] = x.data()[all.at.data()[i]];
+    if (state) *state = {all.at, all.shape};
+  }
+  Gradients pull(const Pull<T, State>& p) const {
+    return Gradients(detail::scatter_flat(p.dy, p.state.at, p.state.shape, p.wanted.template sum_so_far<T>(0)));
+  }
+};
+
 }  // namespace
 
 template <class T> Tensor<T> sort(const Tensor<T>& x, std::ptrdiff_t axis, const SortOptions& options) {
-  const std::size_t a = normalise_axis("sort", axis, x.shape());
-  const Ordered all = ordered("sort", x, a, x.shape()[a], {.descending = options.descending});
-  return detail::gather_flat(x, all.at, all.shape);
+  return apply(Sort<T>{axis, {.descending = options.descending}}, x);
 }
 
 template <class T> IndexArray argsort(const Tensor<T>& x, std::ptrdiff_t axis, const SortOptions& options) {

@@ -6,6 +6,8 @@
 #include "../kernels/strided.hpp"
 #include "common.hpp"
 
+#include <limits>
+
 namespace xtape::detail {
 
 inline std::array<std::ptrdiff_t, max_rank> strides_of(const Shape& shape) {
@@ -33,6 +35,13 @@ inline Around around(const Shape& shape, std::size_t axis) {
 inline Shape with_extent(Shape shape, std::size_t axis, std::size_t extent) {
   shape[axis] = extent;
   return shape;
+}
+
+inline constexpr auto largest_extent = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
+
+// The integer's size, also that of the smallest, whose negative is no ptrdiff_t.
+inline std::size_t magnitude(std::ptrdiff_t n) {
+  return n < 0 ? 0 - static_cast<std::size_t>(n) : static_cast<std::size_t>(n);
 }
 
 // x read along strides; shares x's elements if they are consecutive.
