@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <xtape/format.hpp>
 #include <xtape/ops/arithmetic.hpp>
+#include <xtape/ops/linalg.hpp>
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 #include <xtape/tape.hpp>
@@ -217,6 +218,26 @@ TEST_CASE("tensor: a copy has elements of its own, and is a constant") {
   CHECK(y.copy().data() != y.data());
   CHECK(zeros<double>({0, 3}).copy().shape() == Shape{0, 3});
   CHECK_THROWS_AS(Tensor<double>().copy(), Error);
+}
+
+TEST_CASE("tensor: of more than 64 that are concatenated each has a gradient of its own") {
+  constexpr std::size_t count = 70;
+  for (const std::size_t only : {std::size_t{2}, std::size_t{63}, std::size_t{66}, count}) {
+    std::vector<Tensor<double>> parts;
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto part = full<double>({2}, 1.0);
+      parts.push_back(only == count || i == only ? parameter(part) : part);
+    }
+    std::vector<double> weights;
+    for (std::size_t i = 0; i < 2 * count; ++i) weights.push_back(static_cast<double>(i));
+    Tape tape;
+    tape.backward(dot(concatenate(parts, 0), Tensor<double>(xt::adapt(weights))));
+    for (std::size_t i = 0; i < count; ++i) {
+      if (only != count && i != only) continue;
+      CHECK(parts[i].grad().data()[0] == static_cast<double>(2 * i));
+      CHECK(parts[i].grad().data()[1] == static_cast<double>(2 * i + 1));
+    }
+  }
 }
 
 TEST_CASE("tensor: concatenate and stack know their element type by their tensors") {
