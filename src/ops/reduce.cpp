@@ -41,7 +41,7 @@ template <bool greater, class T> struct Extreme {
 
 template <bool greater, class T> Tensor<T> extreme(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   constexpr const char* name = Extreme<greater, T>::traits.name;
-  auto [in, group] = detail::group_axes(name, x, axes, options.keepdims);
+  const auto [in, group] = detail::group_axes(name, x, axes, options.keepdims);
   if (group.n == 0 && group.outer * group.inner > 0) detail::throw_no_elements(name, x.shape());
   detail::check_countable(name, x.shape());
   return apply(Extreme<greater, T>{group}, in);
