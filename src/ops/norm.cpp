@@ -159,7 +159,7 @@ template <class T> struct CountNorm {
   static constexpr OpTraits traits{.name = "norm"};
   Axes axes;
   bool keepdims;
-  Shape from, whole;  // the input's shape, before with the reduced axes of extent 1
+  Shape from, whole;  // the input's shape with the reduced axes of extent 1, and as it is
 
   Shape shape(const Tensor<T>& x) const { return detail::reduced_shape("norm", x.shape(), axes, keepdims); }
   void evaluate(Fresh<T>& y, const Tensor<T>& x) const {

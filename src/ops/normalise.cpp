@@ -25,8 +25,8 @@ template <class T> Tensor<T> inverse_roots(const detail::Moments<T>& moments, co
     r.data()[i] = static_cast<T>(1 / std::sqrt(v));
     harmless = harmless && v > small && v <= std::numeric_limits<double>::max();
   }
-  if (harmless || sizeof(T) < sizeof(double))
-    return std::move(r).finished();  // squares of float lie in the range of double
+  // Squares of float lie in the range of double.
+  if (harmless || sizeof(T) < sizeof(double)) return std::move(r).finished();
   const Tensor<double> deviations = detail::deviations(x, moments.squares, n);
   for (std::size_t i = 0; i < r.size(); ++i)
     r.data()[i] = static_cast<T>(1 / std::hypot(deviations.data()[i], std::sqrt(epsilon)));

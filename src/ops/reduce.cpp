@@ -28,8 +28,8 @@ template <bool greater, class T> struct Extreme {
     detail::Indices at;
     Shape whole;
   };
-  Shape shape(const Tensor<T>&) const { return group.kept; }
-  void evaluate(Fresh<T>& y, State* state, const Tensor<T>& x) const {
+  detail::PlannedShape plan(const Tensor<T>&) const { return {group.kept}; }
+  void evaluate(Fresh<T>& y, const detail::PlannedShape&, State* state, const Tensor<T>& x) const {
     const detail::Indices at(y.size());
     if (group.n > 0) kernels::extreme<greater>(x.data(), y.data(), at.data(), group.outer, group.n, group.inner);
     if (state) *state = {at, x.shape()};
@@ -41,7 +41,7 @@ template <bool greater, class T> struct Extreme {
 
 template <bool greater, class T> Tensor<T> extreme(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {
   constexpr const char* name = Extreme<greater, T>::traits.name;
-  auto [in, group] = detail::group_axes(name, x, axes, options.keepdims);
+  const auto [in, group] = detail::group_axes(name, x, axes, options.keepdims);
   if (group.n == 0 && group.outer * group.inner > 0) detail::throw_no_elements(name, x.shape());
   detail::check_countable(name, x.shape());
   return apply(Extreme<greater, T>{group}, in);
@@ -89,8 +89,10 @@ template <class T> struct Sum {
   detail::Group group;
   Shape whole;
 
-  Shape shape(const Tensor<T>&) const { return group.kept; }
-  void evaluate(Fresh<T>& y, const Tensor<T>& x) const { sum_group(x.data(), y.data(), group); }
+  detail::PlannedShape plan(const Tensor<T>&) const { return {group.kept}; }
+  void evaluate(Fresh<T>& y, const detail::PlannedShape&, const Tensor<T>& x) const {
+    sum_group(x.data(), y.data(), group);
+  }
   Gradients pull(const Pull<T>& p) const { return Gradients(detail::spread(p.dy, group.spread, whole)); }
   Gradients fused_pull(const Pull<T>& p) const {
     return p.dy.size() == 1 ? Gradients(reshape(p.dy, group.spread)) : pull(p);
@@ -105,16 +107,15 @@ template <class T> struct Mean {
   bool keepdims;
 
   struct State {
-    Shape from, whole;
+    Shape whole;
     T n;
   };
   struct Plan {
-    Shape shape, from;
+    Shape shape;
     T n;
   };
   Plan plan(const Tensor<T>& x) const {
     return {detail::reduced_shape("mean", x.shape(), axes, keepdims),
-            detail::reduced_shape("mean", x.shape(), axes, true),
             static_cast<T>(detail::reduced_count("mean", x.shape(), axes))};
   }
   void evaluate(Fresh<T>& y, const Plan& plan, State* state, const Tensor<T>& x) const {
@@ -123,25 +124,25 @@ template <class T> struct Mean {
     for (T& v : y.span()) v /= plan.n;
     const auto overflowed = [](T v) { return !std::isfinite(v); };
     if (std::ranges::any_of(y.span(), overflowed)) {
-      const auto wide = detail::wide_means(x, plan.from);
+      const auto wide = detail::wide_means(x, spread_shape(x.shape()));
       std::ranges::transform(wide, y.data(), [](auto mean) { return static_cast<T>(mean); });
     }
-    if (state) *state = {plan.from, x.shape(), plan.n};
+    if (state) *state = {x.shape(), plan.n};
   }
   Gradients pull(const Pull<T, State>& p) const {
-    return Gradients(broadcast_to(reshape(p.dy / p.state.n, p.state.from), p.state.whole));
+    return Gradients(broadcast_to(reshape(p.dy / p.state.n, spread_shape(p.state.whole)), p.state.whole));
   }
   // A single number stands for all of them, as in sum's gradient.
   Gradients fused_pull(const Pull<T, State>& p) const {
-    const Tensor<T> share = reshape(p.dy / p.state.n, p.state.from);
+    const Tensor<T> share = reshape(p.dy / p.state.n, spread_shape(p.state.whole));
     return Gradients(share.size() == 1 ? share : broadcast_to(share, p.state.whole));
   }
 
  private:
+  Shape spread_shape(const Shape& whole) const { return detail::reduced_shape("mean", whole, axes, true); }
   void sum_into(Fresh<T>& y, const Tensor<T>& x) const {
     if (detail::last_stretch(axis_flags("mean", axes, x.shape()), x.shape()).others.empty()) {
-      const auto [in, group] = detail::group_axes("mean", x, axes, true);
-      sum_group(in.data(), y.data(), group);
+      sum_group(x.data(), y.data(), detail::group_of("mean", x.shape(), axes, true));
     } else {
       std::ranges::copy(sum(x, axes, {.keepdims = true}).span(), y.data());
     }
@@ -154,8 +155,8 @@ template <class T> struct Logsumexp {
   static constexpr OpTraits traits{.name = "logsumexp"};
   detail::Group group;
 
-  Shape shape(const Tensor<T>&) const { return group.kept; }
-  void evaluate(Fresh<T>& y, const Tensor<T>& x) const {
+  detail::PlannedShape plan(const Tensor<T>&) const { return {group.kept}; }
+  void evaluate(Fresh<T>& y, const detail::PlannedShape&, const Tensor<T>& x) const {
     const std::size_t slices = group.n * group.inner, inner = group.inner;
     kernels::parallel_for(group.outer, kernels::grain(8 * slices), [&](std::size_t first, std::size_t last) {
       kernels::logsumexp(x.data() + first * slices, y.data() + first * inner, last - first, group.n, inner);
@@ -212,8 +213,8 @@ template <class T> struct Prod {
   struct State {
     FactorExponents exponents;
   };
-  Shape shape(const Tensor<T>&) const { return group.kept; }
-  void evaluate(Fresh<T>& y, State* state, const Tensor<T>& x) const {
+  detail::PlannedShape plan(const Tensor<T>&) const { return {group.kept}; }
+  void evaluate(Fresh<T>& y, const detail::PlannedShape&, State* state, const Tensor<T>& x) const {
     kernels::product(x.data(), y.data(), group.outer, group.n, group.inner);
     // Factors far from 1 are scaled by powers of two.
     constexpr T ample = std::numeric_limits<T>::max() * std::numeric_limits<T>::epsilon();
@@ -248,8 +249,7 @@ template <class T> Tensor<T> sum(const Tensor<T>& x, const Axes& axes, const Red
     const Tensor<T> y = sum(sum(x, last, {.keepdims = true}), others, {.keepdims = true});
     return options.keepdims ? y : reshape(y, detail::reduced_shape("sum", x.shape(), axes, false));
   }
-  const auto [in, group] = detail::group_axes("sum", x, axes, options.keepdims);
-  return apply(Sum<T>{group, in.shape()}, in);
+  return apply(Sum<T>{detail::group_of("sum", x.shape(), axes, options.keepdims), x.shape()}, x);
 }
 
 template <class T> Tensor<T> mean(const Tensor<T>& x, const Axes& axes, const ReduceOptions& options) {

@@ -39,21 +39,20 @@ inline std::size_t reduced_count(const char* op, const Shape& shape, const Axes&
   return n;
 }
 
-// The input arranged so that the reduced axes are neighbours: x itself, or a recorded transpose of it.
-template <class T> struct Grouped {
-  Tensor<T> x;
-  Group group;
+// What shape() of an op would return, without a copy.
+struct PlannedShape {
+  const Shape& shape;
 };
 
-template <class T> Grouped<T> group_axes(const char* op, const Tensor<T>& x, const Axes& axes, bool keepdims) {
-  const Shape& shape = x.shape();
+// How a tensor is reduced along neighbouring axes. `together`: whether they are neighbours; else a transpose must make
+// them so first, and `spread` is that of the input as it is.
+inline Group group_of(const char* op, const Shape& shape, const Axes& axes, bool keepdims, bool& together) {
   const auto reduced = axis_flags(op, axes, shape);
-  Grouped<T> result{x, {}};
-  Group& group = result.group;
+  Group group;
   group.kept = reduced_shape(op, shape, axes, keepdims);
   group.spread = reduced_shape(op, shape, axes, true);
   std::size_t first = shape.size(), last = 0;
-  bool together = true;
+  together = true;
   for (std::size_t i = 0; i < shape.size(); ++i) {
     if (!reduced[i] || shape[i] == 1) continue;
     first = std::min(first, i);
@@ -69,7 +68,27 @@ template <class T> Grouped<T> group_axes(const char* op, const Tensor<T>& x, con
       group.outer *= shape[i];
   }
   if (group.inner == 0) group.outer = 0;  // no results, whatever the number of empty rows
+  return group;
+}
+// Along axes that are neighbours for certain.
+inline Group group_of(const char* op, const Shape& shape, const Axes& axes, bool keepdims) {
+  bool together;
+  return group_of(op, shape, axes, keepdims, together);
+}
+
+// The input arranged so that the reduced axes are neighbours: x itself, or a recorded transpose of it.
+template <class T> struct Grouped {
+  Tensor<T> x;
+  Group group;
+};
+
+template <class T> Grouped<T> group_axes(const char* op, const Tensor<T>& x, const Axes& axes, bool keepdims) {
+  const Shape& shape = x.shape();
+  bool together;
+  Grouped<T> result{x, group_of(op, shape, axes, keepdims, together)};
   if (!together) {
+    const auto reduced = axis_flags(op, axes, shape);
+    Group& group = result.group;
     Axes order;  // kept axes first, each kind in its order, so that "first in row-major order" stays so
     for (const bool pass : {false, true})
       for (std::size_t i = 0; i < shape.size(); ++i)

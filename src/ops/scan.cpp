@@ -10,11 +10,11 @@ namespace {
 
 // What a scan along an axis needs: the result's shape, which is the input's, and how the axis lies in it.
 struct ScanPlan {
-  Shape shape;
+  const Shape& shape;
   detail::Group group;
 };
 template <class T> ScanPlan plan_scan(const char* op, const Tensor<T>& x, std::ptrdiff_t axis) {
-  return {x.shape(), detail::group_axes(op, x, axis, true).group};
+  return {x.shape(), detail::group_of(op, x.shape(), axis, true)};
 }
 
 // y_i = x_0 + ... + x_i, or from the other end. Its transpose is the sum from the opposite end.
