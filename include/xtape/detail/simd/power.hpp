@@ -66,6 +66,18 @@ template <class B> [[gnu::noinline]] B pow_of_others(const B& x, const B& y, con
   return xsimd::select(subnormal, each(x, y, [](double v, double w) { return std::pow(v, w); }), power);
 }
 
+/// Of any double numbers. A call costs nothing that can be measured, and functions that use it compile sooner.
+template <class B> [[gnu::noinline]] B pow_in_double(const B& x, const B& y) noexcept {
+  const Pair<B> l = log_pair(xsimd::abs(x)), high = product_of(y, l.high);
+  const Pair<B> t{high.high, simd::fma(y, l.low, high.low)};
+  const auto ordinary = (x >= B(std::numeric_limits<double>::min())) &&
+                        (x < B(std::numeric_limits<double>::infinity())) && (xsimd::abs(t.high) < B(708.0));
+  if (!xsimd::all(ordinary)) [[unlikely]]
+    return pow_of_others(x, y, t);
+  const Scaled<B> e = exp_of_pair(t);
+  return scaled_normal(e.high + e.low, e.power);
+}
+
 /// Off by 0.6 of the last place, subnormal results too. Without fma the C library's.
 template <class T, class A> xsimd::batch<T, A> pow(const xsimd::batch<T, A>& x, const xsimd::batch<T, A>& y) noexcept {
   if constexpr (!fused) {
@@ -82,15 +94,7 @@ template <class T, class A> xsimd::batch<T, A> pow(const xsimd::batch<T, A>& x, 
         },
         x, y);
   } else {
-    using B = xsimd::batch<T, A>;
-    const Pair<B> l = log_pair(xsimd::abs(x)), high = product_of(y, l.high);
-    const Pair<B> t{high.high, simd::fma(y, l.low, high.low)};
-    const auto ordinary = (x >= B(std::numeric_limits<T>::min())) && (x < B(std::numeric_limits<T>::infinity())) &&
-                          (xsimd::abs(t.high) < B(708.0));
-    if (!xsimd::all(ordinary)) [[unlikely]]
-      return pow_of_others(x, y, t);
-    const Scaled<B> e = exp_of_pair(t);
-    return scaled_normal(e.high + e.low, e.power);
+    return pow_in_double(x, y);
   }
 }
 
