@@ -28,7 +28,8 @@ namespace xtape {
 enum class Kind : unsigned {
   general = 0,
   elementwise = 1,  ///< y_i depends on x_i alone, of each of the inputs, which broadcast
-  linear = 2,       ///< linear in all tensors together: the pull rule reads none of them
+  linear = 2,       ///< linear in all tensors together: the pull rule reads none of them. A number that stands in the
+                    ///< place of a tensor, as in x + 1, counts as a constant
   bilinear = 4,     ///< linear in each of two tensors: the gradient of one reads the other, and not itself
 };
 constexpr Kind operator|(Kind a, Kind b) {
@@ -65,9 +66,9 @@ template <class T, class State = Nothing> struct Pull {
 /// An op as a value. It has
 ///   value_type             the element type of its result
 ///   traits                 an OpTraits
-///   shape(inputs...)       the result's shape. All checks of the inputs are here; throws what the op's function
-///   promises evaluate(y, inputs...) writes the result. If the op has a type `State`, a State* follows y: what the
-///   gradient needs
+///   shape(inputs...)       the result's shape, or a reference to it. All checks of the inputs are here; throws what
+///   the op's function promises evaluate(y, inputs...) writes the result. If the op has a type `State`, a State*
+///   follows y: what the gradient needs
 ///                          is left there; it is null if nobody will ask for a gradient. A member `needed` of the
 ///                          state says which gradients may be asked for, a bit for each tensor
 ///   pull(p, inputs...)     the gradients of its tensors, written in tensor ops, so that every order follows; or
@@ -208,13 +209,13 @@ Tensor<typename Op::value_type> evaluate_op(const Op& op, State* state, In&... i
     const auto plan = op.plan(in...);
     return evaluated(op, state, plan.shape, plan, in...);
   } else {
-    const Shape shape = op.shape(in...);
+    const Shape& shape = op.shape(in...);
     return evaluated(op, state, shape, shape, in...);
   }
 }
 
 template <class Op, std::size_t... I, class... In>
-Tensor<typename Op::value_type> apply_to(Op&& op, std::index_sequence<I...>, In&&... in) {
+Tensor<typename Op::value_type> apply_to(Op& op, std::index_sequence<I...>, In&&... in) {
   using R = Recorded<Op, std::remove_cvref_t<In>...>;
   const auto tensors = tensors_of(in...);
   const Inputs inputs{std::span<const Inputs::Input>(tensors)};
@@ -237,10 +238,12 @@ Tensor<typename Op::value_type> apply_to(Op&& op, std::index_sequence<I...>, In&
 }  // namespace detail
 
 /// Runs an op on its inputs, through whatever the thread is doing: computes the result, and if a tape is recording and
-/// an input needs a gradient, records the op. Throws what the op's rules throw.
-template <OpValue Op, class... In> Tensor<typename Op::value_type> apply(Op op, In&&... in) {
+/// an input needs a gradient, records the op. Throws what the op's rules throw. The op is written in the call:
+/// apply(Scale<T>{2}, x).
+template <class Op, class... In>
+requires OpValue<Op> Tensor<typename Op::value_type> apply(Op&& op, In&&... in) {
   if constexpr (Op::traits.differentiable)
-    return detail::apply_to(std::move(op), std::index_sequence_for<In...>(), std::forward<In>(in)...);
+    return detail::apply_to(op, std::index_sequence_for<In...>(), std::forward<In>(in)...);
   else
     return detail::evaluate_op(op, static_cast<Nothing*>(nullptr), in...);
 }

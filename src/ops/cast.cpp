@@ -11,7 +11,7 @@ namespace {
 template <class To, class T> struct Cast {
   using value_type = To;
   static constexpr OpTraits traits{.name = "cast", .kind = Kind::elementwise | Kind::linear};
-  Shape shape(const Tensor<T>& x) const { return x.shape(); }
+  const Shape& shape(const Tensor<T>& x) const { return x.shape(); }
   void evaluate(Fresh<To>& y, const Tensor<T>& x) const {
     std::ranges::transform(x.span(), y.data(), [](T value) { return static_cast<To>(value); });
   }

@@ -142,7 +142,7 @@ template <class T> struct Cofactors {
   Factors<T> known;  // of A; as in known_or_found()
 
   using State = Factors<T>;
-  Shape shape(const Tensor<T>& a) const { return a.shape(); }
+  const Shape& shape(const Tensor<T>& a) const { return a.shape(); }
   void evaluate(Fresh<T>& y, State* state, const Tensor<T>& a) const {
     const NoGrad pause;
     const std::size_t n = a.shape(1);

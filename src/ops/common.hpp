@@ -44,7 +44,7 @@ template <class T> struct Unchanged {
   static constexpr OpTraits traits{.name = "unchanged", .kind = Kind::elementwise | Kind::linear};
   const char* op;
   const char* name() const { return op; }
-  Shape shape(const Tensor<T>& x) const { return x.shape(); }
+  const Shape& shape(const Tensor<T>& x) const { return x.shape(); }
   Tensor<T> view(const Tensor<T>& x) const { return detail::view(x, x.shape()); }
   Gradients pull(const Pull<T>& p) const { return Gradients(p.dy); }
 };
@@ -84,7 +84,7 @@ template <class T, class Into> struct Part {
   using value_type = T;
   static constexpr OpTraits traits{.name = Into::name, .kind = Kind::linear};
   Into into;
-  Shape shape(const Tensor<T>&) const { return into.whole; }
+  const Shape& shape(const Tensor<T>&) const { return into.whole; }
   void evaluate(Fresh<T>& y, const Tensor<T>& part) const {
     std::fill_n(y.data(), y.size(), T(0));
     into.put(y, part);
@@ -96,7 +96,7 @@ template <class T, class Into> struct PartOfSum {
   using value_type = T;
   static constexpr OpTraits traits{.name = Into::name, .kind = Kind::linear};
   Into into;
-  Shape shape(const Tensor<T>&, const Tensor<T>& sum) const { return sum.shape(); }
+  const Shape& shape(const Tensor<T>&, const Tensor<T>& sum) const { return sum.shape(); }
   Tensor<T> view(const Tensor<T>& part, const Tensor<T>& sum) const {
     Fresh<T> y = Fresh<T>::onto(sum);
     into.add(y, part, rest_for_addition(*sum.impl()));

@@ -21,7 +21,7 @@ template <class F, class T> struct Unary {
       .name = F::name, .kind = detail::kind_of_function<F>(), .reads_result = by_result, .takes_uniform = true};
   F f;
 
-  Shape shape(const Tensor<T>& x) const { return x.shape(); }
+  const Shape& shape(const Tensor<T>& x) const { return x.shape(); }
   void evaluate(Fresh<T>& y, const Tensor<T>& x) const {
     using B = simd::Batch<T>;
     detail::run_long_row<T, 1, 1>(x.size(), {x.data()}, {1}, {y.data()},

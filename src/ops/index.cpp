@@ -111,7 +111,7 @@ template <class T> struct ScatterAdd {
   using value_type = T;
   static constexpr OpTraits traits{.name = "scatter_add", .kind = Kind::linear};
   Shape source_shape;
-  Shape shape(const Tensor<T>& x, const Tensor<T>&, const Indices&) const { return x.shape(); }
+  const Shape& shape(const Tensor<T>& x, const Tensor<T>&, const Indices&) const { return x.shape(); }
   void evaluate(Fresh<T>& y, const Tensor<T>& x, const Tensor<T>& source, const Indices& at) const {
     std::ranges::copy(x.span(), y.data());
     kernels::add_rows(1, x.size(), 1, at.data(), at.size(), source.data(), y.data());
@@ -126,7 +126,7 @@ template <class T> struct IndexAdd {
   using value_type = T;
   static constexpr OpTraits traits{.name = "index_add", .kind = Kind::linear};
   std::size_t axis;
-  Shape shape(const Tensor<T>& x, const Tensor<T>&, const Integers&) const { return x.shape(); }
+  const Shape& shape(const Tensor<T>& x, const Tensor<T>&, const Integers&) const { return x.shape(); }
   void evaluate(Fresh<T>& y, const Tensor<T>& x, const Tensor<T>& source, const Integers& rows) const {
     std::ranges::copy(x.span(), y.data());
     accumulate(source, axis, rows, y);

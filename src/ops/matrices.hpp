@@ -207,7 +207,7 @@ template <class T> struct Unpack {
   bool asks;
   Shape part;
 
-  Shape shape(const Tensor<T>&) const { return part; }
+  const Shape& shape(const Tensor<T>&) const { return part; }
   Tensor<T> view(const Tensor<T>& packed) const {
     const NoGrad pause;
     const auto start = static_cast<std::ptrdiff_t>(first);

@@ -91,7 +91,7 @@ template <class T> struct Roll {
   static constexpr OpTraits traits{.name = "roll", .kind = Kind::linear};
   ExtentShifts shifts;
 
-  Shape shape(const Tensor<T>& x) const { return x.shape(); }
+  const Shape& shape(const Tensor<T>& x) const { return x.shape(); }
   Tensor<T> view(const Tensor<T>& x) const {
     const Shape& shape = x.shape();
     Tensor<T> y = detail::view(x, shape);

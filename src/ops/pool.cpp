@@ -117,7 +117,7 @@ template <class T, class How> struct AvgUnpool2d {
   How how;
   Shape image;
 
-  Shape shape(const Tensor<T>&) const { return image; }
+  const Shape& shape(const Tensor<T>&) const { return image; }
   void evaluate(Fresh<T>& dx, const Tensor<T>& dy) const {
     std::fill_n(dx.data(), dx.size(), T(0));
     for_images(how.size(image), [&](const auto& part, std::size_t to, std::size_t from) {

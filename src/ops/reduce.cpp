@@ -28,8 +28,8 @@ template <bool greater, class T> struct Extreme {
     detail::Indices at;
     Shape whole;
   };
-  detail::PlannedShape plan(const Tensor<T>&) const { return {group.kept}; }
-  void evaluate(Fresh<T>& y, const detail::PlannedShape&, State* state, const Tensor<T>& x) const {
+  const Shape& shape(const Tensor<T>&) const { return group.kept; }
+  void evaluate(Fresh<T>& y, State* state, const Tensor<T>& x) const {
     const detail::Indices at(y.size());
     if (group.n > 0) kernels::extreme<greater>(x.data(), y.data(), at.data(), group.outer, group.n, group.inner);
     if (state) *state = {at, x.shape()};
@@ -89,8 +89,8 @@ template <class T> struct Sum {
   detail::Group group;
   Shape whole;
 
-  detail::PlannedShape plan(const Tensor<T>&) const { return {group.kept}; }
-  void evaluate(Fresh<T>& y, const detail::PlannedShape&, const Tensor<T>& x) const {
+  const Shape& shape(const Tensor<T>&) const { return group.kept; }
+  void evaluate(Fresh<T>& y, const Tensor<T>& x) const {
     sum_group(x.data(), y.data(), group);
   }
   Gradients pull(const Pull<T>& p) const { return Gradients(detail::spread(p.dy, group.spread, whole)); }
@@ -155,8 +155,8 @@ template <class T> struct Logsumexp {
   static constexpr OpTraits traits{.name = "logsumexp"};
   detail::Group group;
 
-  detail::PlannedShape plan(const Tensor<T>&) const { return {group.kept}; }
-  void evaluate(Fresh<T>& y, const detail::PlannedShape&, const Tensor<T>& x) const {
+  const Shape& shape(const Tensor<T>&) const { return group.kept; }
+  void evaluate(Fresh<T>& y, const Tensor<T>& x) const {
     const std::size_t slices = group.n * group.inner, inner = group.inner;
     kernels::parallel_for(group.outer, kernels::grain(8 * slices), [&](std::size_t first, std::size_t last) {
       kernels::logsumexp(x.data() + first * slices, y.data() + first * inner, last - first, group.n, inner);
@@ -213,8 +213,8 @@ template <class T> struct Prod {
   struct State {
     FactorExponents exponents;
   };
-  detail::PlannedShape plan(const Tensor<T>&) const { return {group.kept}; }
-  void evaluate(Fresh<T>& y, const detail::PlannedShape&, State* state, const Tensor<T>& x) const {
+  const Shape& shape(const Tensor<T>&) const { return group.kept; }
+  void evaluate(Fresh<T>& y, State* state, const Tensor<T>& x) const {
     kernels::product(x.data(), y.data(), group.outer, group.n, group.inner);
     // Factors far from 1 are scaled by powers of two.
     constexpr T ample = std::numeric_limits<T>::max() * std::numeric_limits<T>::epsilon();

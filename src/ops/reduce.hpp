@@ -39,11 +39,6 @@ inline std::size_t reduced_count(const char* op, const Shape& shape, const Axes&
   return n;
 }
 
-// What shape() of an op would return, without a copy.
-struct PlannedShape {
-  const Shape& shape;
-};
-
 // How a tensor is reduced along neighbouring axes. `together`: whether they are neighbours; else a transpose must make
 // them so first, and `spread` is that of the input as it is.
 inline Group group_of(const char* op, const Shape& shape, const Axes& axes, bool keepdims, bool& together) {

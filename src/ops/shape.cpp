@@ -309,7 +309,7 @@ template <class T> struct Slice {
   static constexpr OpTraits traits{.name = "slice", .kind = Kind::linear};
   Strided s;
   Shape kept, whole;
-  Shape shape(const Tensor<T>&) const { return kept; }
+  const Shape& shape(const Tensor<T>&) const { return kept; }
   Tensor<T> view(const Tensor<T>& x) const { return detail::view(read_strided(x, s), kept); }
   Gradients pull(const Pull<T>& p) const {
     return Gradients(unslice(p.dy, s, whole, p.wanted.template sum_so_far<T>(0)));
@@ -330,7 +330,7 @@ template <class T> struct GatherFlat {
   static constexpr OpTraits traits{.name = "gather_flat", .kind = Kind::linear};
   Indices at;
   Shape result, whole;
-  Shape shape(const Tensor<T>&) const { return result; }
+  const Shape& shape(const Tensor<T>&) const { return result; }
   void evaluate(Fresh<T>& y, const Tensor<T>& x) const {
     for (std::size_t i = 0; i < at.size(); ++i) y.data()[i] = x.data()[at.data()[i]];
   }

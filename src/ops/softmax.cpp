@@ -38,7 +38,7 @@ template <class T> struct Softmax {
   Axes axes;  // of the group
   detail::Group group;
 
-  Shape shape(const Tensor<T>& x) const { return x.shape(); }
+  const Shape& shape(const Tensor<T>& x) const { return x.shape(); }
   void evaluate(Fresh<T>& y, const Tensor<T>& x) const {
     softmax_of<kernels::Softmax::probabilities>(x.data(), y.data(), group);
   }
@@ -55,7 +55,7 @@ template <class T> struct LogSoftmax {
   std::ptrdiff_t axis;
   detail::Group group;
 
-  Shape shape(const Tensor<T>& x) const { return x.shape(); }
+  const Shape& shape(const Tensor<T>& x) const { return x.shape(); }
   void evaluate(Fresh<T>& y, const Tensor<T>& x) const {
     softmax_of<kernels::Softmax::logarithms>(x.data(), y.data(), group);
   }
