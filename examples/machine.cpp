@@ -145,10 +145,10 @@ LogPartition estimate_log_partition(const Rbm<float>& rbm, const Tensor<float>& 
   // Chains that start at the data and at twenty temperatures forget it.
   std::vector<double> beta;
   for (int t = 0; t < 20; ++t) beta.push_back(1.0 - 0.5 * t / 19.0);
-  Tensor<float> start = Tensor<float>::uninitialised({chains, rbm.visible()});
+  Tensor<float> start = zeros<float>({chains, rbm.visible()});
   for (std::size_t i = 0; i < chains; ++i)
     std::copy_n(data.data() + rng.below(data.shape()[0]) * rbm.visible(), rbm.visible(),
-                start.mutable_data() + i * rbm.visible());
+                start.modify().data() + i * rbm.visible());
   GibbsChain<float> chain(rbm, start, rng, {.inverse_temperatures = beta});
   chain.step(std::max<std::size_t>(temperatures / 20, 100));
   result.reverse = reverse_annealed_importance_sampling(rbm, chain.visible(), from_data, rng);

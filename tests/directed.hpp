@@ -17,15 +17,15 @@ using D = Tensor<double>;
 
 // Rows of `states` probabilities; some of them 0 if asked for, never all.
 inline D random_table(const Shape& shape, bool zeros_too, Rng& rng) {
-  const D table = D::uninitialised(shape);
+  D table = zeros<double>(shape);
   const std::size_t states = shape.back();
   for (std::size_t r = 0; r < table.size(); r += states) {
     double sum = 0;
     for (std::size_t s = 0; s < states; ++s) {
       const bool zero = zeros_too && s > 0 && rng.below(5) == 0;
-      sum += table.mutable_data()[r + s] = zero ? 0.0 : 0.05 + rng.uniform();
+      sum += table.modify()[r + s] = zero ? 0.0 : 0.05 + rng.uniform();
     }
-    for (std::size_t s = 0; s < states; ++s) table.mutable_data()[r + s] /= sum;
+    for (std::size_t s = 0; s < states; ++s) table.modify()[r + s] /= sum;
   }
   return table;
 }

@@ -51,7 +51,7 @@ struct Diagonal {
     if (x.dimension() < 2) return x;
     const std::size_t n = x.shape(-2), m = x.shape(-1);
     Tensor<T> d = zeros<T>({n, m});
-    for (std::size_t i = 0; i < std::min(n, m); ++i) d.mutable_data()[i * m + i] = static_cast<T>(at(i));
+    for (std::size_t i = 0; i < std::min(n, m); ++i) d.modify()[i * m + i] = static_cast<T>(at(i));
     return x + d;
   }
   Matrix operator()(Matrix x) const {
@@ -70,7 +70,7 @@ struct Spread {
     const std::size_t n = x.shape(-2), m = x.shape(-1);
     Tensor<T> a = zeros<T>({n, m});
     for (std::size_t i = 0; i < n; ++i)
-      for (std::size_t j = 0; j < m; ++j) a.mutable_data()[i * m + j] = static_cast<T>(at(n, m, i, j));
+      for (std::size_t j = 0; j < m; ++j) a.modify()[i * m + j] = static_cast<T>(at(n, m, i, j));
     return x + a;
   }
   Matrix operator()(Matrix x) const {

@@ -24,9 +24,9 @@ inline Rbm<double> machine(std::size_t visible, std::size_t hidden, std::uint64_
 
 // All 2^units states as rows; bit i of the row's number is unit i.
 inline D all_states(std::size_t units) {
-  const D states = D::uninitialised({std::size_t{1} << units, units});
+  D states = zeros<double>({std::size_t{1} << units, units});
   for (std::size_t s = 0; s < states.shape()[0]; ++s)
-    for (std::size_t i = 0; i < units; ++i) states.mutable_data()[s * units + i] = static_cast<double>((s >> i) & 1);
+    for (std::size_t i = 0; i < units; ++i) states.modify()[s * units + i] = static_cast<double>((s >> i) & 1);
   return states;
 }
 
@@ -48,11 +48,11 @@ inline std::vector<double> exact_distribution(const Rbm<double>& rbm) {
 // Rows drawn from the exact distribution.
 inline D exact_samples(const Rbm<double>& rbm, std::size_t n, Rng& rng) {
   const auto p = exact_distribution(rbm);
-  const D states = all_states(rbm.visible()), samples = D::uninitialised({n, rbm.visible()});
+  D states = all_states(rbm.visible()), samples = zeros<double>({n, rbm.visible()});
   for (std::size_t r = 0; r < n; ++r) {
     std::size_t s = 0;
     for (double u = rng.uniform(); s + 1 < p.size() && u >= p[s]; ++s) u -= p[s];
-    std::copy_n(states.data() + s * rbm.visible(), rbm.visible(), samples.mutable_data() + r * rbm.visible());
+    std::copy_n(states.data() + s * rbm.visible(), rbm.visible(), samples.modify().data() + r * rbm.visible());
   }
   return samples;
 }
@@ -77,11 +77,11 @@ inline double chi_square(const D& rows, const std::vector<double>& expected) {
 // The share of the rows in each state, (1, 2^units).
 inline D frequencies(const D& rows) {
   const std::size_t units = rows.shape()[1], n = rows.shape()[0];
-  const D result = zeros<double>({1, std::size_t{1} << units});
+  D result = zeros<double>({1, std::size_t{1} << units});
   for (std::size_t r = 0; r < n; ++r) {
     std::size_t s = 0;
     for (std::size_t i = 0; i < units; ++i) s |= static_cast<std::size_t>(rows.data()[r * units + i]) << i;
-    result.mutable_data()[s] += 1.0 / static_cast<double>(n);
+    result.modify()[s] += 1.0 / static_cast<double>(n);
   }
   return result;
 }
@@ -91,12 +91,12 @@ inline D transition_matrix(const Rbm<double>& rbm) {
   const D v = all_states(rbm.visible()), h = all_states(rbm.hidden());
   // p(state of the right-hand side | row) from its units' probabilities.
   const auto conditional = [](const D& p, const D& states) {
-    const D result = ones<double>({p.shape()[0], states.shape()[0]});
+    D result = ones<double>({p.shape()[0], states.shape()[0]});
     for (std::size_t r = 0; r < p.shape()[0]; ++r)
       for (std::size_t s = 0; s < states.shape()[0]; ++s)
         for (std::size_t i = 0; i < p.shape()[1]; ++i) {
           const double q = p.data()[r * p.shape()[1] + i];
-          result.mutable_data()[r * states.shape()[0] + s] *= states.data()[s * p.shape()[1] + i] == 1 ? q : 1 - q;
+          result.modify()[r * states.shape()[0] + s] *= states.data()[s * p.shape()[1] + i] == 1 ? q : 1 - q;
         }
     return result;
   };

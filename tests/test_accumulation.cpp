@@ -81,10 +81,10 @@ TEST_CASE_TEMPLATE("accumulation: rows that stand in a list once, a few times, o
 
 TEST_CASE("accumulation: infinities and NaN stay what they are") {
   const double infinity = std::numeric_limits<double>::infinity();
-  const Tensor<double> terms = full<double>({40}, 1.0);
-  terms.mutable_data()[3] = infinity;
+  Tensor<double> terms = full<double>({40}, 1.0);
+  terms.modify()[3] = infinity;
   CHECK(scatter_add(zeros<double>({1}), zeros_of(40), terms, 0).item() == infinity);
-  terms.mutable_data()[7] = -infinity;
+  terms.modify()[7] = -infinity;
   CHECK(std::isnan(scatter_add(zeros<double>({1}), zeros_of(40), terms, 0).item()));
 }
 
@@ -100,15 +100,15 @@ TEST_CASE_TEMPLATE("accumulation: windows that overlap much", T, float, double) 
             averaged(ones<T>({1, 1, 1, 2 * wide - 1}), {.window = {1, wide}, .stride = {1, 1}}).data()[wide - 1], 1);
   check_sum("avg_pool2d, 16 x 16",
             averaged(ones<T>({1, 1, 31, 31}), {.window = {16, 16}, .stride = {1, 1}}).data()[480], 1, 4);
-  const auto hot = zeros<T>({1, 1, 1, 2 * wide - 1});
-  hot.mutable_data()[wide - 1] = 1;
+  auto hot = zeros<T>({1, 1, 1, 2 * wide - 1});
+  hot.modify()[wide - 1] = 1;
   const auto largest = gradient_of(hot, [&](const Tensor<T>& x) {
     const auto y = max_pool2d(x, {.window = {1, wide}, .stride = {1, 1}});
     return sum(y * full<T>(y.shape(), T(0.1)));
   });
   check_sum("max_pool2d, wide", largest.data()[wide - 1], wide);
-  const auto small = zeros<T>({1, 1, 31, 31});
-  small.mutable_data()[480] = 1;
+  auto small = zeros<T>({1, 1, 31, 31});
+  small.modify()[480] = 1;
   const auto place = gradient_of(small, [&](const Tensor<T>& x) {
     const auto y = max_pool2d(x, {.window = {16, 16}, .stride = {1, 1}});
     return sum(y * full<T>(y.shape(), T(0.1)));
@@ -145,7 +145,7 @@ TEST_CASE("accumulation: gradients with padded and uneven windows are those of s
               if (row < options.padding.h || row >= 19 + options.padding.h || column < options.padding.w ||
                   column >= 14 + options.padding.w)
                 continue;
-              expected.mutable_data()[(image * 19 + row - options.padding.h) * 14 + column - options.padding.w] +=
+              expected.modify()[(image * 19 + row - options.padding.h) * 14 + column - options.padding.w] +=
                   dy.data()[at] / places;
             }
     CHECK(max(abs(found - expected)).item() <= 1e-14);

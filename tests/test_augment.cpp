@@ -29,9 +29,9 @@ template <class T> bool same(const Tensor<T>& a, const Tensor<T>& b) {  // to th
 
 // images (n, h, w) from value(image, row, column).
 template <class T, class F> Tensor<T> images(std::size_t n, std::size_t h, std::size_t w, const F& value) {
-  Tensor<T> result = Tensor<T>::uninitialised({n, h, w});
+  Tensor<T> result = zeros<T>({n, h, w});
   for (std::size_t i = 0; i < n * h * w; ++i)
-    result.mutable_data()[i] = static_cast<T>(value(i / (h * w), static_cast<int>(i / w % h), static_cast<int>(i % w)));
+    result.modify()[i] = static_cast<T>(value(i / (h * w), static_cast<int>(i / w % h), static_cast<int>(i % w)));
   return result;
 }
 template <class T> Tensor<T> random_images(const Shape& shape, std::uint64_t seed = 1) {

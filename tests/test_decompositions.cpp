@@ -36,7 +36,7 @@ template <class T> Tensor<T> random(const Shape& shape, Rng& rng) {
 }
 template <class T> Tensor<T> unit(std::size_t n) {
   Tensor<T> e = zeros<T>({n, n});
-  for (std::size_t i = 0; i < n; ++i) e.mutable_data()[i * n + i] = 1;
+  for (std::size_t i = 0; i < n; ++i) e.modify()[i * n + i] = 1;
   return e;
 }
 template <class T> double largest(const Tensor<T>& x) {
@@ -500,8 +500,8 @@ TEST_CASE("matmul: a batch that is broadcast is summed in the gradient") {
       const auto left = slice(a.detach(), {i, 0}), right = slice(b.detach(), {j});
       const auto dy = 2 * matmul(left, right);
       const auto to_a = matmul(dy, right, {.transpose_b = true}), to_b = matmul(left, dy, {.transpose_a = true});
-      for (std::size_t k = 0; k < 12; ++k) expected_a.mutable_data()[i * 12 + k] += to_a.data()[k];
-      for (std::size_t k = 0; k < 8; ++k) expected_b.mutable_data()[j * 8 + k] += to_b.data()[k];
+      for (std::size_t k = 0; k < 12; ++k) expected_a.modify()[i * 12 + k] += to_a.data()[k];
+      for (std::size_t k = 0; k < 8; ++k) expected_b.modify()[j * 8 + k] += to_b.data()[k];
     }
   CHECK(largest(da - expected_a) <= 1e-13);
   CHECK(largest(db - expected_b) <= 1e-13);

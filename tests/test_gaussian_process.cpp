@@ -42,7 +42,7 @@ Vector square_distances(const Vector& x) { return square(expand_dims(x, 1) - exp
 
 Vector unit(std::size_t n) {
   Vector e = zeros<double>({n, n});
-  for (std::size_t i = 0; i < n; ++i) e.mutable_data()[i * n + i] = 1;
+  for (std::size_t i = 0; i < n; ++i) e.modify()[i * n + i] = 1;
   return e;
 }
 

@@ -70,8 +70,8 @@ std::vector<int> spins_of(const D& x, std::size_t image, std::size_t sites) {
 }
 
 template <class T = double> Tensor<T> random_spins(const Shape& shape, Rng& rng) {
-  const Tensor<T> x = Tensor<T>::uninitialised(shape);
-  for (std::size_t i = 0; i < x.size(); ++i) x.mutable_data()[i] = rng.uniform() < 0.5 ? T(-1) : T(1);
+  Tensor<T> x = zeros<T>(shape);
+  for (std::size_t i = 0; i < x.size(); ++i) x.modify()[i] = rng.uniform() < 0.5 ? T(-1) : T(1);
   return x;
 }
 
@@ -121,8 +121,8 @@ constexpr std::size_t chains = 80'000;
 
 D many_seen() {
   const std::vector<double> y(seen.begin(), seen.end());
-  const D result = D::uninitialised({chains, 2, 3});
-  for (std::size_t i = 0; i < chains; ++i) std::copy(y.begin(), y.end(), result.mutable_data() + i * 6);
+  D result = zeros<double>({chains, 2, 3});
+  for (std::size_t i = 0; i < chains; ++i) std::copy(y.begin(), y.end(), result.modify().data() + i * 6);
   return result;
 }
 
@@ -131,14 +131,14 @@ struct NoisyDigits {
   Tensor<float> clean, noisy;
   NoisyDigits(const data::Dataset& set, std::uint64_t seed) {
     const std::size_t n = set.size(), rows = 3 * set.rows, cols = 3 * set.cols;
-    clean = Tensor<float>::uninitialised({n, rows, cols});
-    noisy = Tensor<float>::uninitialised({n, rows, cols});
+    clean = zeros<float>({n, rows, cols});
+    noisy = zeros<float>({n, rows, cols});
     Rng rng(seed);
     for (std::size_t i = 0, m = 0; i < n; ++i)
       for (std::size_t r = 0; r < rows; ++r)
         for (std::size_t c = 0; c < cols; ++c, ++m) {
-          clean.mutable_data()[m] = set.image(i)[r / 3 * set.cols + c / 3] >= 0.5F ? 1.F : -1.F;
-          noisy.mutable_data()[m] = rng.uniform() < 0.1 ? -clean.data()[m] : clean.data()[m];
+          clean.modify()[m] = set.image(i)[r / 3 * set.cols + c / 3] >= 0.5F ? 1.F : -1.F;
+          noisy.modify()[m] = rng.uniform() < 0.1 ? -clean.data()[m] : clean.data()[m];
         }
   }
   double wrong(const Tensor<float>& x) const {
@@ -279,8 +279,8 @@ TEST_CASE("icm: with h = beta = 0 what was seen is the minimum, for eta > 0 only
 
 TEST_CASE("icm: all sites at once cycle where the checkerboard comes to rest") {
   const IsingModel model{.h = 0, .beta = 1, .eta = 0.5};
-  const D y = D::uninitialised({6, 6});
-  for (std::size_t m = 0; m < 36; ++m) y.mutable_data()[m] = (m / 6 + m % 6) % 2 == 0 ? 1 : -1;
+  D y = zeros<double>({6, 6});
+  for (std::size_t m = 0; m < 36; ++m) y.modify()[m] = (m / 6 + m % 6) % 2 == 0 ? 1 : -1;
   Plain plain{model, 6, 6, spins_of(y, 0, 36), spins_of(y, 0, 36)};
   const auto synchronous = [&] { plain.update_all([&](std::size_t m) { return plain.mode(m); }); };
   const auto start = plain.x;
@@ -306,7 +306,7 @@ TEST_CASE("gibbs_denoise: long-run frequencies are the exact distribution, and w
   CHECK(statistic(warm, 0) > 2 * chi_square_63_at_1_in_1000);
   // All sites at once with the right probabilities; written here, it passes the test if sites take turns.
   for (const bool together : {false, true}) {
-    const D states = D::uninitialised({chains, 2, 3});
+    D states = zeros<double>({chains, 2, 3});
     for (std::size_t i = 0; i < chains; ++i) {
       Plain plain{warm, 2, 3, seen, seen};
       for (int sweep = 0; sweep < 20; ++sweep)
@@ -314,7 +314,7 @@ TEST_CASE("gibbs_denoise: long-run frequencies are the exact distribution, and w
           plain.update_all([&](std::size_t m) { return plain.draw(m, rng.uniform()); });
         else
           for (std::size_t m = 0; m < 6; ++m) plain.x[m] = plain.draw(m, rng.uniform());
-      std::copy(plain.x.begin(), plain.x.end(), states.mutable_data() + i * 6);
+      std::copy(plain.x.begin(), plain.x.end(), states.modify().data() + i * 6);
     }
     CHECK((chi_square(states) > 2 * chi_square_63_at_1_in_1000) == together);
     CHECK((chi_square(states) < chi_square_63_at_1_in_1000) == !together);
@@ -333,10 +333,10 @@ TEST_CASE("gibbs_denoise: at temperature 0 a sweep is the checkerboard's of icm"
 
 TEST_CASE("gibbs_denoise: posterior means are the exact ones, their signs the result; burn-in does not count") {
   const auto p = exact_distribution();
-  D exact = D::uninitialised({2, 3});
+  D exact = zeros<double>({2, 3});
   for (std::size_t m = 0; m < 6; ++m) {
-    exact.mutable_data()[m] = 0;
-    for (std::size_t s = 0; s < 64; ++s) exact.mutable_data()[m] += (s >> m & 1U) != 0 ? p[s] : -p[s];
+    exact.modify()[m] = 0;
+    for (std::size_t s = 0; s < 64; ++s) exact.modify()[m] += (s >> m & 1U) != 0 ? p[s] : -p[s];
   }
   const D y({2, 3}, std::vector<double>(seen.begin(), seen.end()));
   Rng rng(8);

@@ -65,7 +65,7 @@ TEST_CASE("limits: a result larger than memory is an error by the op's name, at 
        [&] {
          full<float>({n, n}, 1.0F);
        }},
-      {"", [&] { Tensor<double>::uninitialised({all}); }},
+      {"", [&] { zeros<double>({all}); }},
       {"add: ", [&] { row + column; }},
       {"multiply: ", [&] { column* row; }},
       {"pow: ", [&] { pow(row, column); }},
@@ -209,7 +209,7 @@ TEST_CASE("limits: what Linux would promise without having it is refused") {
   }
   // malloc gives it; touching it would be the end. Not initialised, so that this test is safe if it fails.
   const std::size_t bytes = available + (total - available) / 2;
-  const std::string text = message<MemoryError>([&] { Tensor<float>::uninitialised({bytes / 4}); });
+  const std::string text = message<MemoryError>([&] { zeros<float>({bytes / 4}); });
   CHECK_MESSAGE(text.starts_with("out of memory: "), text);
   CHECK_MESSAGE(text.find(" available") != std::string::npos, text);
   CHECK_MESSAGE(text.find("for a tensor of shape (") != std::string::npos, text);

@@ -20,12 +20,12 @@ namespace {
 
 // Numbers of [0.1, 1.1), in no order that pairs would profit from.
 Tensor<float> spread(std::size_t n) {
-  const Tensor<float> x = Tensor<float>::uninitialised({n});
+  Tensor<float> x = zeros<float>({n});
   double fraction = 0;
   for (std::size_t i = 0; i < n; ++i) {
     fraction += 0.6180339887498949;
     if (fraction >= 1) fraction -= 1;
-    x.mutable_data()[i] = static_cast<float>(0.1 + fraction);
+    x.modify()[i] = static_cast<float>(0.1 + fraction);
   }
   return x;
 }

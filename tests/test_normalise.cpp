@@ -19,9 +19,9 @@ namespace {
 
 // Numbers of size 1 about a mean.
 template <class T> Tensor<T> noisy(const Shape& shape, double mean) {
-  Tensor<T> x = Tensor<T>::uninitialised(shape);
+  Tensor<T> x = zeros<T>(shape);
   for (std::size_t i = 0; i < x.size(); ++i)
-    x.mutable_data()[i] = static_cast<T>(mean + std::sin(1.7 * static_cast<double>(i * i % 1009)));
+    x.modify()[i] = static_cast<T>(mean + std::sin(1.7 * static_cast<double>(i * i % 1009)));
   return x;
 }
 

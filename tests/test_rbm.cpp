@@ -32,8 +32,8 @@ namespace {
 constexpr double chi_square_7_at_1_in_1000 = 24.32;
 
 D rounded(const D& x) {
-  const D y = D::uninitialised(x.shape());
-  for (std::size_t i = 0; i < x.size(); ++i) y.mutable_data()[i] = std::round(x.data()[i]);
+  D y = zeros<double>(x.shape());
+  for (std::size_t i = 0; i < x.size(); ++i) y.modify()[i] = std::round(x.data()[i]);
   return y;
 }
 
@@ -235,8 +235,8 @@ TEST_CASE("contrastive divergence: particles that share their elements with the 
 }
 
 TEST_CASE("rbm: a layer wider than one pass takes every unit's own bias; NaN stays NaN") {
-  D bias = D::uninitialised({5000});
-  for (std::size_t j = 0; j < 5000; ++j) bias.mutable_data()[j] = j % 3 == 0 ? 60.0 : -60.0;
+  D bias = zeros<double>({5000});
+  for (std::size_t j = 0; j < 5000; ++j) bias.modify()[j] = j % 3 == 0 ? 60.0 : -60.0;
   const Rbm<double> wide(zeros<double>({2, 5000}), zeros<double>({2}), bias);
   Rng rng(1);
   const D h = sample_hidden(wide, zeros<double>({2, 2}), rng);
@@ -254,7 +254,7 @@ TEST_CASE("contrastive divergence: pixels that are always on or always off leave
   Rng rng(3);
   Rbm<float> rbm(8, 4, rng);
   Tensor<float> v = zeros<float>({20, 8});
-  for (std::size_t r = 0; r < 20; ++r) v.mutable_data()[r * 8] = 1.F;  // unit 0 always on, all others always off
+  for (std::size_t r = 0; r < 20; ++r) v.modify()[r * 8] = 1.F;  // unit 0 always on, all others always off
   optim::Sgd<float> sgd(rbm.parameters(), {.learning_rate = 1.0});
   float error = 0;
   for (int i = 0; i < 3000; ++i) {

@@ -49,8 +49,8 @@ template <class T> TensorFile<T> example() {
   file.tensors[""] = Tensor<T>({1, 1, 1, 1, 1, 1, 1, 1}, {3});
   file.tensors["a \"quoted\"\\\n\t\x01 name, \xc3\xa4"] = Tensor<T>({1}, {4});
   file.tensors[std::string("zero\0byte", 9)] = Tensor<T>({1}, {5});
-  Tensor<T> large = Tensor<T>::uninitialised({300, 101});  // several chunks
-  for (std::size_t i = 0; i < large.size(); ++i) large.mutable_data()[i] = T(i) / 7;
+  Tensor<T> large = zeros<T>({300, 101});  // several chunks
+  for (std::size_t i = 0; i < large.size(); ++i) large.modify()[i] = T(i) / 7;
   file.tensors["large"] = large;
   file.metadata = {{"format", "xtape"}, {"", ""}, {"note", "line\nline \"\\ \xe2\x82\xac"}};
   return file;

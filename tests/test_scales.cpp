@@ -248,7 +248,7 @@ TEST_CASE("measures: large hidden biases cost a float machine no digits") {
   for (std::size_t j = 0; j < 40; j += 3) rbm.a.modify()[j] = j % 2 ? -3.0F : 2.0F;
   const Rbm<double> wide(Tensor<double>(rbm.W.array()), Tensor<double>(rbm.b.array()), Tensor<double>(rbm.a.array()));
   Tensor<float> v = zeros<float>({8, 12});
-  for (std::size_t i = 0; i < v.size(); ++i) v.mutable_data()[i] = rng.below(2) == 1 ? 1.0F : 0.0F;
+  for (std::size_t i = 0; i < v.size(); ++i) v.modify()[i] = rng.below(2) == 1 ? 1.0F : 0.0F;
   const Tensor<double> in_double(v.array());
   CHECK(pseudo_log_likelihood(rbm, v) == doctest::Approx(pseudo_log_likelihood(wide, in_double)).epsilon(2e-6));
   const auto half = slice(v, {range(0, 4)}), rest = slice(v, {range(4, 8)});

@@ -147,9 +147,9 @@ TEST_CASE("sparse gradients: a custom op adds its part to the sum so far") {
     return record("pick", D({1}, {x.data()[i]}), {x}, [&lent, i](const D& dy, Wanted wanted) {
       const D sum = wanted.sum_so_far<double>(0);
       lent += sum.defined();
-      const D dx = sum.defined() ? sum : zeros<double>({3});
-      dx.mutable_data()[i] += dy.data()[0];
-      return Gradients(dx);
+      auto dx = Fresh<double>::onto(sum.defined() ? sum : zeros<double>({3}));
+      dx.data()[i] += dy.data()[0];
+      return Gradients(std::move(dx).finished());
     });
   };
   Tape tape;

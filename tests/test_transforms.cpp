@@ -58,8 +58,8 @@ D rosenbrock_gradient(const D& x) {
   const double* v = x.data();
   for (std::size_t i = 0; i + 1 < n; ++i) {
     const double r = v[i + 1] - v[i] * v[i];
-    g.mutable_data()[i] += -400 * v[i] * r - 2 * (1 - v[i]);
-    g.mutable_data()[i + 1] += 200 * r;
+    g.modify()[i] += -400 * v[i] * r - 2 * (1 - v[i]);
+    g.modify()[i + 1] += 200 * r;
   }
   return g;
 }
@@ -68,9 +68,9 @@ D rosenbrock_hessian(const D& x) {
   D h = zeros<double>({n, n});
   const double* v = x.data();
   for (std::size_t i = 0; i + 1 < n; ++i) {
-    h.mutable_data()[i * n + i] += 1200 * v[i] * v[i] - 400 * v[i + 1] + 2;
-    h.mutable_data()[i * n + i + 1] = h.mutable_data()[(i + 1) * n + i] = -400 * v[i];
-    h.mutable_data()[(i + 1) * n + i + 1] += 200;
+    h.modify()[i * n + i] += 1200 * v[i] * v[i] - 400 * v[i + 1] + 2;
+    h.modify()[i * n + i + 1] = h.modify()[(i + 1) * n + i] = -400 * v[i];
+    h.modify()[(i + 1) * n + i + 1] += 200;
   }
   return h;
 }
@@ -125,9 +125,9 @@ TEST_CASE("transforms: logistic regression has the Hessian X' diag(p (1 - p)) X,
   const std::size_t n = 60, k = 4;
   const D x = normal({n, k}, 5), truth = normal({k}, 6);
   Rng rng(7);
-  D label = D::uninitialised({n});
+  D label = zeros<double>({n});
   const D p = sigmoid(reshape(matmul(x, reshape(truth, {-1, 1})), {-1}));
-  for (std::size_t i = 0; i < n; ++i) label.mutable_data()[i] = rng.uniform() < p.data()[i] ? 1 : 0;
+  for (std::size_t i = 0; i < n; ++i) label.modify()[i] = rng.uniform() < p.data()[i] ? 1 : 0;
   const auto logits = [&](const D& w) { return reshape(matmul(x, reshape(w, {-1, 1})), {-1}); };
   const auto loss = [&](const D& w) { return sum(softplus(logits(w)) - label * logits(w)); };
 
@@ -166,14 +166,14 @@ TEST_CASE("transforms: a two-layer network's Hessian, against differences of gra
   CHECK(distance(m, transpose(m)) < 1e-14);
   CHECK(distance(hvp(loss, w, v), reshape(times(m, v), {3, 4})) < 1e-14);
   const double step = 1e-4;
-  D differences = D::uninitialised({12, 12});
+  D differences = zeros<double>({12, 12});
   for (std::size_t i = 0; i < 12; ++i) {
     D unit = zeros<double>({3, 4});
-    unit.mutable_data()[i] = step;
+    unit.modify()[i] = step;
     const D row =
         (8 * (grad(loss, w + unit) - grad(loss, w - unit)) - (grad(loss, w + 2 * unit) - grad(loss, w - 2 * unit))) /
         (12 * step);
-    std::copy(row.data(), row.data() + 12, differences.mutable_data() + 12 * i);
+    std::copy(row.data(), row.data() + 12, differences.modify().data() + 12 * i);
   }
   CHECK(distance(m, differences) < 1e-10);
 
@@ -198,7 +198,7 @@ TEST_CASE("transforms: softmax has the Jacobian diag(s) - s s', and products wit
   const auto g = [](const D& t) { return softmax(t); };
   const D s = softmax(x);
   D j = -outer(s, s);
-  for (std::size_t i = 0; i < 5; ++i) j.mutable_data()[6 * i] += s.data()[i];
+  for (std::size_t i = 0; i < 5; ++i) j.modify()[6 * i] += s.data()[i];
   CHECK(distance(jacobian(g, x), j) < 1e-15);
   CHECK(distance(vjp(g, x, u), times(transpose(j), u)) < 1e-14);
   CHECK(distance(jvp(g, x, v), times(j, v)) < 1e-14);

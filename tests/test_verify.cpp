@@ -32,7 +32,7 @@ TEST_CASE("verify: a right gradient passes, to rounding") {
 
 TEST_CASE("verify: a wrong gradient fails, with the worst entry and both values") {
   D wrong(point.shape(), right(point).span());
-  wrong.mutable_data()[2] *= 1.001;
+  wrong.modify()[2] *= 1.001;
   const auto report = verify("dL/dx", wrong, loss, point);
   CHECK(!report.passed);
   CHECK(report.hand_and_tape.largest_error == doctest::Approx(0.001).epsilon(0.01));
@@ -45,7 +45,7 @@ TEST_CASE("verify: a wrong gradient fails, with the worst entry and both values"
 
 TEST_CASE("verify: NaN never passes") {
   D wrong(point.shape(), right(point).span());
-  wrong.mutable_data()[0] = std::numeric_limits<double>::quiet_NaN();
+  wrong.modify()[0] = std::numeric_limits<double>::quiet_NaN();
   const auto report = verify("dL/dx", wrong, loss, point);
   CHECK(!report.passed);
   CHECK(std::isinf(report.hand_and_tape.largest_error));

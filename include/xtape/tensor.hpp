@@ -67,15 +67,15 @@ template <class T> class Tensor {
 
   Tensor() noexcept = default;
   /// A 0-d tensor.
-  explicit Tensor(T value) : Tensor(uninitialised(Shape{})) { *mutable_data() = value; }
+  explicit Tensor(T value) : Tensor(Shape{}) { *writable() = value; }
   /// Evaluates an xtensor expression, converting its elements to T.
-  template <XExpression E> Tensor(const E& expression) : Tensor(uninitialised(Shape(expression.shape()))) {
+  template <XExpression E> Tensor(const E& expression) : Tensor(Shape(expression.shape())) {
     write(expression);
   }
   /// Copies `values`, in row-major order. Throws ShapeError if their number is not that of the shape.
-  Tensor(const Shape& shape, std::span<const T> values) : Tensor(uninitialised(shape)) {
+  Tensor(const Shape& shape, std::span<const T> values) : Tensor(shape) {
     if (values.size() != size()) detail::throw_element_count(shape, values.size());
-    std::copy(values.begin(), values.end(), mutable_data());
+    std::copy(values.begin(), values.end(), writable());
   }
   Tensor(const Shape& shape, std::initializer_list<T> values)
       : Tensor(shape, std::span<const T>(values.begin(), values.size())) {}
@@ -131,25 +131,23 @@ template <class T> class Tensor {
     if (values.shape() != shape()) detail::throw_assign_shape(shape(), values.shape());
     const Tensor keep = values.detach();
     detail::prepare_assign(get(), false);
-    std::copy(keep.data(), keep.data() + size(), mutable_data());
+    std::copy(keep.data(), keep.data() + size(), writable());
   }
   /// In-place access to a leaf's elements for optimisers; counts as an assignment.
   std::span<T> modify() {
     detail::prepare_assign(get(), true);
-    return {mutable_data(), size()};
+    return {writable(), size()};
   }
 
-  // For the library's own kernels.
-  static Tensor uninitialised(const Shape& shape) {
-    return Tensor(detail::TensorImpl::make(detail::dtype_of<T>, shape));
-  }
+  // For the library's own use.
   explicit Tensor(detail::Handle<detail::TensorImpl> impl) noexcept : impl_(std::move(impl)) {}
   const detail::Handle<detail::TensorImpl>& impl() const noexcept { return impl_; }
   detail::Handle<detail::TensorImpl> take_impl() && noexcept { return std::move(impl_); }
-  /// Writable elements of a tensor just made by uninitialised().
-  T* mutable_data() const { return static_cast<T*>(get().data); }
 
  private:
+  // Without values yet.
+  explicit Tensor(const Shape& shape) : impl_(detail::TensorImpl::make(detail::dtype_of<T>, shape)) {}
+  T* writable() const { return static_cast<T*>(get().data); }
   detail::TensorImpl& get() const {
     if (!impl_) detail::throw_undefined();
     return *impl_;
@@ -157,7 +155,7 @@ template <class T> class Tensor {
   template <class E> void write(const E& expression) {
     using Target = xt::xarray_adaptor<xt::xbuffer_adaptor<T*, xt::no_ownership, std::allocator<T>>,
                                       xt::layout_type::row_major, detail::XShape>;
-    Target target(typename Target::storage_type(mutable_data(), size()),
+    Target target(typename Target::storage_type(writable(), size()),
                   detail::XShape(shape().begin(), shape().end()));
     xt::noalias(target) = expression;
   }
