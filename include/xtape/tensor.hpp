@@ -67,13 +67,13 @@ template <class T> class Tensor {
 
   Tensor() noexcept = default;
   /// A 0-d tensor.
-  explicit Tensor(T value) : Tensor(Shape{}) { *writable() = value; }
+  explicit Tensor(T value) : Tensor(WithoutValues{}, Shape{}) { *writable() = value; }
   /// Evaluates an xtensor expression, converting its elements to T.
-  template <XExpression E> Tensor(const E& expression) : Tensor(Shape(expression.shape())) {
+  template <XExpression E> Tensor(const E& expression) : Tensor(WithoutValues{}, Shape(expression.shape())) {
     write(expression);
   }
   /// Copies `values`, in row-major order. Throws ShapeError if their number is not that of the shape.
-  Tensor(const Shape& shape, std::span<const T> values) : Tensor(shape) {
+  Tensor(const Shape& shape, std::span<const T> values) : Tensor(WithoutValues{}, shape) {
     if (values.size() != size()) detail::throw_element_count(shape, values.size());
     std::copy(values.begin(), values.end(), writable());
   }
@@ -145,8 +145,8 @@ template <class T> class Tensor {
   detail::Handle<detail::TensorImpl> take_impl() && noexcept { return std::move(impl_); }
 
  private:
-  // Without values yet.
-  explicit Tensor(const Shape& shape) : impl_(detail::TensorImpl::make(detail::dtype_of<T>, shape)) {}
+  struct WithoutValues {};
+  Tensor(WithoutValues, const Shape& shape) : impl_(detail::TensorImpl::make(detail::dtype_of<T>, shape)) {}
   T* writable() const { return static_cast<T*>(get().data); }
   detail::TensorImpl& get() const {
     if (!impl_) detail::throw_undefined();

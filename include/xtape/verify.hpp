@@ -15,13 +15,13 @@ struct VerifyOptions {
   double tolerance = 1e-9;
   /// Largest relative error allowed against differences.
   double difference_tolerance = 1e-6;
-  /// Step of the differences, relative to max(1, |x_i|). Choose points whose neighbourhood of two steps
-  /// holds no kink (relu at 0, ties in a maximum).
+  /// Step of the differences, relative to max(1, |x_i|). Where third and fourth differences doubt what it gives, as
+  /// next to a kink or a pole, finer steps are tried as well: `step` itself, step / 8 and relative_step |x_i|. Choose
+  /// points that hold no kink within the finest of them (relu at 0, ties in a maximum).
   double step = 1e-4;
-  /// Where |x_i| is less than a hundred steps, and not 0, differences are also taken with the step relative_step |x_i|,
-  /// and of the two that with the smaller error of its own counts: log at 1e-10 is judged by what it does around 1e-10,
-  /// and 1 + x by the larger step, which rounding leaves digits. Where the function throws
-  /// a std::exception at the larger step, as outside of its domain, the smaller one counts. 0: never.
+  /// For |x_i| less than a hundred steps, and not 0: log at 1e-10 is judged by what it does around 1e-10, and 1 + x by
+  /// the larger step, which rounding leaves digits. Where the function throws a std::exception at a larger step, as
+  /// outside of its domain, the finer ones count. 0: the one step only, for all elements.
   double relative_step = 1e-3;
   /// gradcheck: 0 compares the whole Jacobian; n compares u'Jv along n random pairs of directions.
   std::size_t random_directions = 0;
@@ -34,6 +34,9 @@ struct VerifyOptions {
 /// Two gradients compared entry by entry. The relative error of entry i is
 ///     |a_i - b_i| / max(|a_i|, |b_i|, 1e-3 max_j |b_j|),
 /// so that an entry tiny beside the others is not judged by its rounding noise. inf if either is NaN.
+/// verify() and gradcheck() take as equal, with the error 0, what deviates from a difference by more than the tolerance
+/// but by no more than differences can tell: the rounding of the function's values, 4 eps max|f| / h, and noise that a
+/// subtraction within the function leaves, which shows in differences that get no better with a finer step.
 struct GradientComparison {
   double largest_error = 0;        ///< relative, see above
   std::vector<std::size_t> worst;  ///< index of the entry with the largest error

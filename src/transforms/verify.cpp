@@ -6,6 +6,7 @@
 #include <xtape/ops/reduce.hpp>
 #include <xtape/ops/shape.hpp>
 
+#include "differences.hpp"
 #include "sweep.hpp"
 
 #include <fmt/format.h>
@@ -34,71 +35,29 @@ std::vector<std::size_t> unravel(std::size_t flat, const Shape& shape) {
   return index;
 }
 
-// A comparison of two lists of numbers; `worst` holds a flat index.
-GradientComparison compare(std::span<const double> a, std::span<const double> b) {
+struct Differences {
+  std::vector<double> value, floor;  // see Slope
+};
+
+// A comparison of two lists of numbers; `worst` holds a flat index. Where b is by differences, what they cannot tell
+// from it counts as equal to it.
+GradientComparison compare(std::span<const double> a, std::span<const double> b, std::span<const double> floor = {},
+                           double tolerance = 0) {
   GradientComparison result;
   double scale = 0;
   for (const double v : b) scale = std::max(scale, std::abs(v));
   for (std::size_t i = 0; i < a.size(); ++i) {
-    const double bound = std::max({std::abs(a[i]), std::abs(b[i]), 1e-3 * scale});
-    double error = a[i] == b[i] ? 0.0 : std::abs(a[i] - b[i]) / bound;
+    const double bound = std::max({std::abs(a[i]), std::abs(b[i]), 1e-3 * scale}), apart = std::abs(a[i] - b[i]);
+    double error = a[i] == b[i] ? 0.0 : apart / bound;
     if (!std::isfinite(error)) error = std::numeric_limits<double>::infinity();
+    if (error > tolerance && !floor.empty() && apart <= floor[i]) error = 0;
     if (i == 0 || error > result.largest_error) result = {error, {i}, a[i], b[i]};
   }
   return result;
 }
 
-struct Steps {
-  double step, relative;
-};
-
-// A difference for each element of a result, and how far it may be off.
-struct Difference {
-  Tensor<double> value, error;
-};
-
-// The fourth-order difference along element i of x. It is as far off as the second-order one is from it, at most, and
-// by what the values are rounded by.
-template <class F> Difference difference_by(const Tensor<double>& x, std::size_t i, double step, const F& f) {
-  const auto at = [&](double d) {
-    Tensor<double> moved(x.shape(), x.span());
-    moved.mutable_data()[i] += d;
-    return f(moved);
-  };
-  const volatile double reached = x.data()[i] + step;  // x + h to the bit
-  const double h = reached - x.data()[i];
-  const auto near_plus = at(h), near_minus = at(-h), far_plus = at(2 * h), far_minus = at(-2 * h);
-  const Tensor<double> near = near_plus - near_minus, far = far_plus - far_minus;
-  const Tensor<double> fourth = (8.0 * near - far) / (12.0 * h), second = near / (2.0 * h);
-  return {fourth, abs(fourth - second) +
-                      (abs(near_plus) + abs(near_minus)) * (std::numeric_limits<double>::epsilon() / std::abs(h))};
-}
-
-// Does the difference with the close step count for element o? Not where the wide one is good by its own measure, which
-// judges it far too harshly. Else where its error is smaller, or it is the larger number by far more than its error: a
-// wide step over a pole gives a small number with a small error.
-bool replaces(const Difference& wide, const Difference& close, std::size_t o) {
-  const double wide_value = std::abs(wide.value.data()[o]), wide_error = wide.error.data()[o];
-  const double close_value = std::abs(close.value.data()[o]), close_error = close.error.data()[o];
-  if (!std::isfinite(wide_error)) return true;
-  if (wide_error <= 1e-5 * wide_value) return false;
-  return close_error < wide_error || (close_error < 1e-3 * close_value && close_value > wide_value);
-}
-
-template <class F> Tensor<double> difference(const Tensor<double>& x, std::size_t i, const Steps& steps, const F& f) {
-  const double size = std::abs(x.data()[i]), step = steps.step * std::max(1.0, size);
-  if (steps.relative == 0 || size == 0 || size >= 100 * steps.step) return difference_by(x, i, step, f).value;
-  const Difference close = difference_by(x, i, steps.relative * size, f);
-  Difference wide;
-  try {
-    wide = difference_by(x, i, step, f);
-  } catch (const std::exception&) {  // f is not there: what throws anywhere has thrown above
-    return close.value;
-  }
-  Tensor<double> result(wide.value.shape(), wide.value.span());
-  for (std::size_t o = 0; o < result.size(); ++o)
-    if (replaces(wide, close, o)) result.mutable_data()[o] = close.value.data()[o];
-  return result;
+GradientComparison compare(std::span<const double> a, const Differences& b, double tolerance) {
+  return compare(a, b.value, b.floor, tolerance);
 }
 
 // sum_o seed_o dy_o/dx for each x, on the innermost tape; zeros where y does not depend on x.
@@ -138,48 +97,88 @@ std::vector<double> jacobian_by_tape(const Checked& f, const Tensors& inputs, st
   rows.reserve(y.size() * n);
   for (std::size_t o = 0; o < y.size(); ++o) {
     Tensor<double> seed = zeros<double>(y.shape());
-    seed.mutable_data()[o] = 1;
+    seed.modify()[o] = 1;
     for (const auto& g : gradients_of(y, seed, x, {.retain_graph = true}))
       rows.insert(rows.end(), g.data(), g.data() + g.size());
   }
   return rows;
 }
 
-std::vector<double> jacobian_by_differences(const Function& f, const Tensors& inputs, std::size_t outputs,
-                                            std::size_t n, const Steps& steps) {
-  std::vector<double> rows(outputs * n);
+Differences jacobian_by_differences(const Function& f, const Tensors& inputs, const Tensor<double>& y, std::size_t n,
+                                    const Steps& steps) {
+  Differences rows{std::vector<double>(y.size() * n), std::vector<double>(y.size() * n)};
   std::size_t column = 0;
-  for (std::size_t k = 0; k < inputs.size(); ++k)
+  for (std::size_t k = 0; k < inputs.size(); ++k) {
+    const auto f_of_one = [&](const Tensor<double>& moved) {
+      auto x = inputs;
+      x[k] = moved;
+      return f(x);
+    };
     for (std::size_t i = 0; i < inputs[k].size(); ++i, ++column) {
-      const Tensor<double> d = difference(inputs[k], i, steps, [&](const Tensor<double>& moved) {
-        auto x = inputs;
-        x[k] = moved;
-        return f(x);
-      });
-      for (std::size_t o = 0; o < outputs; ++o) rows[o * n + column] = d.data()[o];
+      const auto d = slopes(f_of_one, inputs[k], i, y, steps);
+      for (std::size_t o = 0; o < y.size(); ++o) {
+        rows.value[o * n + column] = d[o].value;
+        rows.floor[o * n + column] = d[o].floor;
+      }
     }
+  }
   return rows;
 }
 
-// A random direction that leads no small element far from where it is.
-Tensor<double> direction(const Tensor<double>& x, const VerifyOptions& options, Rng& rng) {
+// The gradient of a loss that is `here`, one element, at x.
+Differences gradient_by_differences(const std::function<Tensor<double>(const Tensor<double>&)>& loss,
+                                    const Tensor<double>& x, double here, const Steps& steps) {
+  const NoGrad pause;
+  const auto one = [&loss](const Tensor<double>& moved) { return Tensor<double>(loss(moved).item()); };
+  const Tensor<double> y(here);
+  Differences result;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const Slope d = slopes(one, x, i, y, steps)[0];
+    result.value.push_back(d.value);
+    result.floor.push_back(d.floor);
+  }
+  return result;
+}
+
+// The size of the largest element if all are far below the step and none is 0; else 0.
+double far_below(const Tensors& x, const VerifyOptions& options) {
+  double largest = 0;
+  for (const auto& tensor : x)
+    for (const double v : tensor.span()) {
+      largest = std::max(largest, std::abs(v));
+      if (v == 0 || std::abs(v) >= 100 * options.step) return 0;
+    }
+  return options.relative_step > 0 ? largest : 0;
+}
+
+// A random direction. Of small elements it leads none far from where it is before others: it is scaled by them, beside
+// `largest` if all are small. Large ones it leads to numbers that exist, whole multiples of 16 units in the last place
+// away, so that an eighth of it is not rounded.
+Tensor<double> direction(const Tensor<double>& x, double largest, const VerifyOptions& options, Rng& rng) {
   Tensor<double> v = init::normal(x.shape(), 0.0, 1.0, rng);
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double size = std::abs(x.data()[i]);
+    double& by = v.modify()[i];
     if (options.relative_step > 0 && size > 0 && size < 100 * options.step)
-      v.mutable_data()[i] *= options.relative_step * size / options.step;
+      by *= largest > 0 ? size / largest : options.relative_step * size / options.step;
+    if (size > 1 && std::isfinite(size)) {
+      const double unit = 16 * std::numeric_limits<double>::epsilon() * std::exp2(std::floor(std::log2(size)));
+      by = std::copysign(std::max(1.0, std::round(std::abs(by) * options.step / unit)) * unit / options.step, by);
+    }
   }
   return v;
 }
 
 // u' J v along random directions, by the tape and by differences of t -> u' f(x + t v) at 0.
 GradientComparison compare_directions(const Checked& f, const Tensors& inputs, const VerifyOptions& options, Rng& rng) {
-  std::vector<double> by_tape, by_differences;
+  std::vector<double> by_tape;
+  Differences by_differences;
+  const double largest = far_below(inputs, options);
   for (std::size_t k = 0; k < options.random_directions; ++k) {
     Tensors x, v;
     for (const auto& input : inputs) {
       x.push_back(parameter(input));
-      v.push_back(direction(input, options, rng));
+      v.push_back(direction(input, largest, options, rng));
     }
     const Tape tape;
     const Tensor<double> y = f.recorded(x);
@@ -194,9 +193,12 @@ GradientComparison compare_directions(const Checked& f, const Tensors& inputs, c
       for (std::size_t i = 0; i < inputs.size(); ++i) moved.push_back(inputs[i] + t * v[i]);
       return sum(f.value(moved) * u);
     };
-    by_differences.push_back(difference_by(Tensor<double>(0.0), 0, options.step, along).value.item());
+    const Tensor<double> here = sum(y.detach() * u);
+    const Slope d = slopes(along, Tensor<double>(0.0), 0, here, {options.step, options.relative_step}, largest)[0];
+    by_differences.value.push_back(d.value);
+    by_differences.floor.push_back(d.floor);
   }
-  return compare(by_tape, by_differences);
+  return compare(by_tape, by_differences, options.difference_tolerance);
 }
 
 GradientComparison check(const Checked& f, const Tensors& inputs, const VerifyOptions& options, Rng& rng) {
@@ -214,9 +216,9 @@ GradientComparison check(const Checked& f, const Tensors& inputs, const VerifyOp
   const auto by_tape = jacobian_by_tape(f, inputs, n);
   const auto by_differences = [&] {
     const NoGrad pause;
-    return jacobian_by_differences(f.value, inputs, y.size(), n, {options.step, options.relative_step});
+    return jacobian_by_differences(f.value, inputs, y, n, {options.step, options.relative_step});
   }();
-  GradientComparison result = compare(by_tape, by_differences);
+  GradientComparison result = compare(by_tape, by_differences, options.difference_tolerance);
   // output index, input number, index within the input
   const std::size_t flat = result.worst[0];
   result.worst = unravel(flat / n, y.shape());
@@ -249,11 +251,8 @@ Tensor<double> difference_gradient(const std::function<Tensor<double>(const Tens
   const Steps steps{step, relative_step};
   check_steps("difference_gradient", steps);
   const NoGrad pause;
-  const Tensor<double> result = Tensor<double>::uninitialised(x.shape());
-  for (std::size_t i = 0; i < x.size(); ++i)
-    result.mutable_data()[i] =
-        difference(x, i, steps, [&](const Tensor<double>& moved) { return Tensor<double>(loss(moved).item()); }).item();
-  return result;
+  const double here = x.size() > 0 ? loss(x).item() : 0.0;
+  return {x.shape(), gradient_by_differences(loss, x, here, steps).value};
 }
 
 GradientReport verify(const std::string& name, const Tensor<double>& hand_derived,
@@ -266,16 +265,24 @@ GradientReport verify(const std::string& name, const Tensor<double>& hand_derive
   if (x.size() == 0)
     throw ValueError(
         fmt::format("verify: {}: nothing to compare: the variable has shape {}", name, to_string(x.shape())));
+  double here = 0;
   const Tensor<double> by_tape = [&] {
     const Tensor<double> leaf = parameter(x);
     const Tape tape;
-    return gradients_of(loss(leaf), {}, {leaf})[0];
+    const Tensor<double> y = loss(leaf);
+    here = y.item();
+    return gradients_of(y, {}, {leaf})[0];
   }();
-  const Tensor<double> by_differences = difference_gradient(loss, x, options.step, options.relative_step);
+  const Differences by_differences = gradient_by_differences(loss, x, here, {options.step, options.relative_step});
+  const auto against_differences = [&](const Tensor<double>& gradient) {
+    GradientComparison result = compare(gradient.span(), by_differences, options.difference_tolerance);
+    result.worst = unravel(result.worst[0], x.shape());
+    return result;
+  };
   GradientReport report{name,
                         compare_gradients(hand_derived, by_tape),
-                        compare_gradients(hand_derived, by_differences),
-                        compare_gradients(by_tape, by_differences),
+                        against_differences(hand_derived),
+                        against_differences(by_tape),
                         options.tolerance,
                         options.difference_tolerance};
   report.passed = report.hand_and_tape.largest_error <= options.tolerance &&
