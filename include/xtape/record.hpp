@@ -1,6 +1,6 @@
 #pragma once
-/// \file record.hpp  The short way onto a tape: record() a value with the pullback that belongs to it. An op with rules,
-/// see op.hpp, can do more.
+/// \file record.hpp  The short way onto a tape: record() a value with the pullback that belongs to it. An op with
+/// rules, see op.hpp, can do more.
 
 #include <xtape/tensor.hpp>
 

@@ -58,8 +58,8 @@ struct BackwardOptions {
 ///
 /// Tapes nest: ops go onto the innermost one. For that tape a tensor recorded on an enclosing tape is an
 /// input like a parameter: `gradient` reaches it and stops there. A tensor whose tape has ended or was
-/// cleared is a constant. A tape belongs to the thread that made it. Another one may destroy it: nothing more is recorded
-/// then, and what it holds is freed by its own thread, with that thread's next op, tape or end.
+/// cleared is a constant. A tape belongs to the thread that made it. Another one may destroy it: nothing more is
+/// recorded then, and what it holds is freed by its own thread, with that thread's next op, tape or end.
 class Tape {
  public:
   explicit Tape(const TapeOptions& options = {});
@@ -130,8 +130,8 @@ class Tape {
   void clear();
   /// Number of nodes.
   std::size_t size() const noexcept;
-  /// The parameters of type T that the recorded ops have used, each once, in the order of their first use. Of those that
-  /// an optimiser should know see Sgd::unknown.
+  /// The parameters of type T that the recorded ops have used, each once, in the order of their first use. Of those
+  /// that an optimiser should know see Sgd::unknown.
   template <class T> std::vector<Tensor<T>> parameters() const {
     std::vector<Tensor<T>> found;
     for (Impl& source : parameters_of(detail::dtype_of<T>)) found.emplace_back(std::move(source));

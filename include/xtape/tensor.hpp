@@ -155,8 +155,7 @@ template <class T> class Tensor {
   template <class E> void write(const E& expression) {
     using Target = xt::xarray_adaptor<xt::xbuffer_adaptor<T*, xt::no_ownership, std::allocator<T>>,
                                       xt::layout_type::row_major, detail::XShape>;
-    Target target(typename Target::storage_type(writable(), size()),
-                  detail::XShape(shape().begin(), shape().end()));
+    Target target(typename Target::storage_type(writable(), size()), detail::XShape(shape().begin(), shape().end()));
     xt::noalias(target) = expression;
   }
 

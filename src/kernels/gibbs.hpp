@@ -5,8 +5,8 @@
 #include <xtape/functions.hpp>
 #include <xtape/rng.hpp>
 
-#include "parallel.hpp"
 #include "../core/philox.hpp"
+#include "parallel.hpp"
 #include "reduce.hpp"
 
 namespace xtape::kernels {

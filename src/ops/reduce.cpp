@@ -90,9 +90,7 @@ template <class T> struct Sum {
   Shape whole;
 
   const Shape& shape(const Tensor<T>&) const { return group.kept; }
-  void evaluate(Fresh<T>& y, const Tensor<T>& x) const {
-    sum_group(x.data(), y.data(), group);
-  }
+  void evaluate(Fresh<T>& y, const Tensor<T>& x) const { sum_group(x.data(), y.data(), group); }
   Gradients pull(const Pull<T>& p) const { return Gradients(detail::spread(p.dy, group.spread, whole)); }
   Gradients fused_pull(const Pull<T>& p) const {
     return p.dy.size() == 1 ? Gradients(reshape(p.dy, group.spread)) : pull(p);

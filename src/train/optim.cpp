@@ -5,8 +5,8 @@
 #include <xtape/ops/reduce.hpp>
 #include <xtape/tape.hpp>
 
-#include "distinct.hpp"
 #include "../tape/recording.hpp"
+#include "distinct.hpp"
 
 #include <fmt/format.h>
 

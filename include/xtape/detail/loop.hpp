@@ -20,7 +20,7 @@ inline constexpr std::size_t costly_grain = part_work / 4;
 /// A broadcast loop nest with neighbouring axes merged: strides count elements. The last axis is walked
 /// with stride 0 or 1 by every input.
 struct LoopPlan {
-  Shape shape;  // of the result
+  Shape shape;           // of the result
   std::size_t rank = 0;  // of the merged nest, at least 1
   std::array<std::size_t, max_rank> extent;
   std::array<std::array<std::size_t, max_rank>, max_loop_inputs> stride;

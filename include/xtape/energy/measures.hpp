@@ -17,9 +17,9 @@ namespace xtape {
 /// own entropy.
 template <class T> double reconstruction_cross_entropy(const Rbm<T>& rbm, const Tensor<T>& v);
 
-/// mean F(data) - mean F(other), in nats, in double whatever the machine. Between training and validation data: near 0 at first, and negative as the
-/// machine overfits (Hinton 2010, 6). Between data and the machine's samples: far below 0 or above if the chains
-/// have not found what the machine models, or the machine models what the data is not.
+/// mean F(data) - mean F(other), in nats, in double whatever the machine. Between training and validation data: near 0
+/// at first, and negative as the machine overfits (Hinton 2010, 6). Between data and the machine's samples: far below 0
+/// or above if the chains have not found what the machine models, or the machine models what the data is not.
 template <class T> double free_energy_gap(const Rbm<T>& rbm, const Tensor<T>& data, const Tensor<T>& other);
 
 /// The pseudo-log-likelihood mean_n sum_i log p(v_i | v without i), exactly: with F(v flipped in i), for every i. It is

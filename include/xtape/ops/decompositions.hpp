@@ -12,8 +12,9 @@
 /// where the whole would have a derivative, as V diag(w) Vᵀ has. Vectors of a value that differs from all others have
 /// derivatives beside equal ones, and a matrix of a batch that no gradient reaches refuses nothing: where the loss uses
 /// vectors, exactly equal values are refused if a gradient other than 0 reaches one of them or its vector. The
-/// derivatives of the values alone are right there, too. Derivatives grow like 1 / difference as values come close. "Largest components" of a vector are those within a
-/// factor of 1 - sqrt(epsilon) of the largest, so that rounding does not choose the sign where some are equal.
+/// derivatives of the values alone are right there, too. Derivatives grow like 1 / difference as values come close.
+/// "Largest components" of a vector are those within a factor of 1 - sqrt(epsilon) of the largest, so that rounding
+/// does not choose the sign where some are equal.
 
 #include <xtape/tensor.hpp>
 

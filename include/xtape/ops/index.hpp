@@ -3,8 +3,8 @@
 ///
 /// Indices are integers of any kind (see Integers) and count from the back if negative, as in NumPy. An index that is
 /// out of range throws a ValueError that names it; shapes that do not fit throw a ShapeError, and so do tensors of more
-/// than 2^32 elements where single elements are picked. Indices may repeat: what goes to one place adds up, many terms in
-/// more digits than T has.
+/// than 2^32 elements where single elements are picked. Indices may repeat: what goes to one place adds up, many terms
+/// in more digits than T has.
 
 #include <xtape/detail/operand.hpp>
 #include <xtape/integers.hpp>

@@ -43,14 +43,15 @@ struct VarianceOptions {
 ///     var(x);  // = 0.666667
 ///     var(x, 0, {.ddof = 1});  // = 1
 template <class T> Tensor<T> var(const Tensor<T>& x, const Axes& axes = all_axes, const VarianceOptions& options = {});
-/// y = sqrt(var(x)).    dx_k = dy (x_k - mean) / (y (n - ddof)), and 0 where y = 0, where the second derivative is NaN as
-/// norm's is. The squares neither overflow nor underflow. Where ddof >= n: inf or NaN, as of var, and the gradient is NaN.
+/// y = sqrt(var(x)).    dx_k = dy (x_k - mean) / (y (n - ddof)), and 0 where y = 0, where the second derivative is NaN
+/// as norm's is. The squares neither overflow nor underflow. Where ddof >= n: inf or NaN, as of var, and the gradient
+/// is NaN.
 ///     stddev(M, 1);  // = [0.816497, 0.816497]
 template <class T>
 Tensor<T> stddev(const Tensor<T>& x, const Axes& axes = all_axes, const VarianceOptions& options = {});
 
-/// y = prod_k x_k; 1 for n = 0.    dx_k = dy prod_(j != k) x_j, of the factors themselves: zeros do no harm. Products of
-/// some of the factors may leave the range of T.
+/// y = prod_k x_k; 1 for n = 0.    dx_k = dy prod_(j != k) x_j, of the factors themselves: zeros do no harm. Products
+/// of some of the factors may leave the range of T.
 ///     prod(M, 0);  // = [4, 10, 18]
 template <class T> Tensor<T> prod(const Tensor<T>& x, const Axes& axes = all_axes, const ReduceOptions& options = {});
 
@@ -60,8 +61,8 @@ struct NormOptions {
 };
 /// y = (sum_k |x_k|^p)^(1/p), without overflow.    dx_k = dy sign x_k (|x_k| / y)^(p-1), and 0 where x_k = 0 or y = 0
 /// (also where the limit is infinite, for p < 2 in the first derivative or the second). Where y = 0 there is no second
-/// derivative: NaN, but for p = 1 and the norm of one number, where it is 0. square(norm(x)) has one, 2, which the chain
-/// rule cannot find, since it meets the numbers 0 and 0 alone: write sum(square(x)).
+/// derivative: NaN, but for p = 1 and the norm of one number, where it is 0. square(norm(x)) has one, 2, which the
+/// chain rule cannot find, since it meets the numbers 0 and 0 alone: write sum(square(x)).
 /// p = inf, -inf: the largest, the smallest |x_k|; the first of equals in row-major order takes dy.
 /// p = 0: the number of x_k other than 0.    dx = 0
 /// y = 0 for n = 0; of p < 0 that throws ShapeError. Throws ValueError if p is NaN.
