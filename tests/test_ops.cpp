@@ -6,6 +6,7 @@
 #include <xtape/ops/shape.hpp>
 #include <xtape/tape.hpp>
 
+#include "../src/tape/recording.hpp"
 #include "op_table_reference.hpp"
 #include "test_ops_measure.hpp"
 
@@ -16,6 +17,7 @@
 #include <bit>
 #include <cstdlib>
 #include <map>
+#include <numeric>
 #include <set>
 
 using namespace xtape;
@@ -75,6 +77,36 @@ template <class F> void for_samples(unsigned flag, const F& check) {
       CHECK_NOTHROW(check(s));
     }
   }
+}
+
+std::vector<std::size_t> all_inputs(const Sample& s) {
+  std::vector<std::size_t> all(s.x.size());
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+
+// The op is affine in these inputs together: its gradient times them is what it is more than with zeros in their place.
+void check_linear(const Sample& s, const std::vector<std::size_t>& in) {
+  const auto x = parameters(s.x);
+  Tensors<double> zero = x, moved;
+  for (const std::size_t k : in) {
+    zero[k] = zeros<double>(x[k].shape());
+    moved.push_back(x[k]);
+  }
+  Tape tape;
+  const auto y = s.which->op.in_double(x), offset = s.which->op.in_double(zero);
+  if (y.size() == 0 || !y.requires_grad()) return;
+  std::vector<double> weights(y.size());
+  for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = 1.0 + 0.25 * static_cast<double>(i % 5);
+  const Tensor<double> u(y.shape(), weights);
+  double by_gradient = 0, scale = 1;
+  const auto gradients = tape.vjp(y, u, moved);
+  for (std::size_t k = 0; k < moved.size(); ++k) {
+    by_gradient += sum(gradients[k] * moved[k]).item();
+    scale += sum(abs(gradients[k] * moved[k])).item();
+  }
+  const double by_value = sum(u * (y - offset)).item();
+  if (!std::isnan(by_value)) CHECK(std::abs(by_gradient - by_value) <= 1e-14 * scale);
 }
 
 // As Markdown: docs/accuracy.md holds what this prints.
@@ -204,25 +236,26 @@ TEST_CASE("op table: a broadcast input gives the same as its repetition by hand"
 }
 
 TEST_CASE("op table: a linear op is its gradient times its input") {
-  for_samples(linear, [](const Sample& s) {
-    const auto x = parameters(s.x);
-    Tensors<double> zero;
-    for (const auto& t : x) zero.push_back(zeros<double>(t.shape()));
+  for_samples(linear, [](const Sample& s) { check_linear(s, all_inputs(s)); });
+}
+
+TEST_CASE("op table: ops are of the kinds that they declare") {
+  std::map<Kind, std::size_t> seen;
+  for_samples(none, [&](const Sample& s) {
     Tape tape;
-    const auto y = s.which->op.in_double(x), offset = s.which->op.in_double(zero);
-    if (y.size() == 0 || !y.requires_grad()) return;
-    std::vector<double> weights(y.size());
-    for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = 1.0 + 0.25 * static_cast<double>(i % 5);
-    const Tensor<double> u(y.shape(), weights);
-    double by_gradient = 0, scale = 1;
-    const auto gradients = tape.vjp(y, u, x);
-    for (std::size_t k = 0; k < x.size(); ++k) {
-      by_gradient += sum(gradients[k] * x[k]).item();
-      scale += sum(abs(gradients[k] * x[k])).item();
-    }
-    const double by_value = sum(u * (y - offset)).item();
-    if (!std::isnan(by_value)) CHECK(std::abs(by_gradient - by_value) <= 1e-14 * scale);
+    static_cast<void>(s.which->op.in_double(parameters(s.x)));
+    if (tape.size() != 1) return;  // of several ops together nothing is declared
+    const Kind kind = xtape::detail::active_recording()->nodes()[0].type->kind;
+    for (const Kind one : {Kind::elementwise, Kind::linear, Kind::bilinear}) seen[one] += has(kind, one);
+    CHECK(has(kind, Kind::elementwise) == ((s.row->flags & elementwise) != 0));  // held to that above
+    if (has(kind, Kind::linear)) check_linear(s, all_inputs(s));
+    if (has(kind, Kind::bilinear))
+      for (std::size_t k = 0; k < s.x.size(); ++k) check_linear(s, {k});
   });
+  for (const auto& [kind, count] : seen) {
+    CAPTURE(static_cast<unsigned>(kind));
+    CHECK(count > 10);
+  }
 }
 
 TEST_CASE("op table: wrong shapes throw a ShapeError that names the op and the shapes") {

@@ -23,22 +23,6 @@
 
 namespace xtape {
 
-/// What kind of function an op is, of its tensors together. A transform takes the default rule of the kind for what an
-/// op gives no rule of its own. Kinds may be joined: an addition is elementwise and linear.
-enum class Kind : unsigned {
-  general = 0,
-  elementwise = 1,  ///< y_i depends on x_i alone, of each of the inputs, which broadcast
-  linear = 2,       ///< linear in all tensors together: the pull rule reads none of them. A number that stands in the
-                    ///< place of a tensor, as in x + 1, counts as a constant
-  bilinear = 4,     ///< linear in each of two tensors: the gradient of one reads the other, and not itself
-};
-constexpr Kind operator|(Kind a, Kind b) {
-  return static_cast<Kind>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
-}
-constexpr bool has(Kind kinds, Kind kind) {
-  return (static_cast<unsigned>(kinds) & static_cast<unsigned>(kind)) == static_cast<unsigned>(kind);
-}
-
 /// What the library knows of an op beside its rules.
 struct OpTraits {
   const char* name;  ///< on the tape and at the beginning of errors; an op of several names has a method name()
@@ -124,8 +108,12 @@ template <class Op, class... In> struct Recorded {
     return std::apply([&](const auto&... in) { return r.pull(p, in...); }, r.inputs);
   }
   static constexpr PullbackType type(bool takes_uniform) {
-    return {&run, [](void* self) noexcept { static_cast<Recorded*>(self)->~Recorded(); }, Op::traits.reads_result,
-            !std::is_trivially_destructible_v<Recorded>, takes_uniform};
+    return {&run,
+            [](void* self) noexcept { static_cast<Recorded*>(self)->~Recorded(); },
+            Op::traits.reads_result,
+            !std::is_trivially_destructible_v<Recorded>,
+            takes_uniform,
+            Op::traits.kind};
   }
 
  private:

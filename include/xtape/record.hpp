@@ -102,6 +102,22 @@ class Wanted {
   detail::Sums* sums_;
 };
 
+/// What kind of function an op is, of its tensors together. A transform takes the default rule of the kind for what an
+/// op gives no rule of its own. Kinds may be joined: an addition is elementwise and linear.
+enum class Kind : unsigned {
+  general = 0,
+  elementwise = 1,  ///< y_i depends on x_i alone, of each of the inputs, which broadcast
+  linear = 2,       ///< linear in all tensors together: the pull rule reads none of them. A number that stands in the
+                    ///< place of a tensor, as in x + 1, counts as a constant
+  bilinear = 4,     ///< linear in each of two tensors: the gradient of one reads the other, and not itself
+};
+constexpr Kind operator|(Kind a, Kind b) {
+  return static_cast<Kind>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+constexpr bool has(Kind kinds, Kind kind) {
+  return (static_cast<unsigned>(kinds) & static_cast<unsigned>(kind)) == static_cast<unsigned>(kind);
+}
+
 namespace detail {
 
 /// How to run and to destroy a pullback whose type the tape has forgotten.
@@ -111,6 +127,7 @@ struct PullbackType {
   bool takes_output;
   bool owns;           // something with a destructor: it may hold tensors
   bool takes_uniform;  // dy may be a single element that stands for a tensor full of it
+  Kind kind = Kind::general;
 };
 
 template <class T, class F>
