@@ -1,6 +1,6 @@
 // How many units in the last place each elementwise function and its slope are off, over the whole range of numbers.
 //
-// A function of one argument in the op table needs a line here. docs/reliability.md holds what
+// A function of one argument in the op table needs a line here. docs/findings.md holds what
 //     XTAPE_PRINT_ULPS=1 build/tests/xtape_tests -tc="ulps*"
 // prints, on many more points than the test takes.
 #include <xtape/map.hpp>
