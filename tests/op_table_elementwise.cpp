@@ -3,6 +3,7 @@
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/elementwise.hpp>
 
+#include "erfinv_reference.hpp"
 #include "op_table_reference.hpp"
 
 #include <algorithm>
@@ -298,6 +299,8 @@ std::vector<Row> elementwise_rows() {
       unary(
           "softsign", off_zero, [](const auto& x) { return softsign(x); },
           [](Real x) { return x / (1 + std::abs(x)); }),
+      unary("erfinv", {.low = -0.7, .high = 0.7}, [](const auto& x) { return erfinv(x); }, erfinv_of<Real>,
+            {"erfinv_slope"}),
       {.name = "map",
        .domains = {{.low = -1.5, .high = 1.5}},
        .cases =

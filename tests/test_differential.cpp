@@ -10,6 +10,7 @@
 #include <xtape/ops/elementwise.hpp>
 
 #include "differential.hpp"
+#include "erfinv_reference.hpp"
 
 #include <doctest/doctest.h>
 
@@ -214,6 +215,10 @@ std::vector<Line> activation_lines() {
         line("silu", OP(silu(x)), silu_of, {4, 8, 8, 10}, -whole, whole, 0x1p11),
         line("erf", OP(erf(x)), TRUTH(return erf_of(1, std::erf(x), x);), {1.5, 2, 3, 3}, -whole, whole, 0x1p14),
         line("erfc", OP(erfc(x)), TRUTH(return erf_of(-1, std::erfc(x), x);), {4, 2, 3, 3}, -whole, whole, 0x1p14),
+        mapped("erfinv", OP(erfinv(x)),
+               TRUTH(const Real y = erfinv_of(x), w = erfinv_slope_at(y);
+                     return plain(y, w, 2 * y * w * w, (2 + 8 * y * y) * w * w * w);),
+               {1.5, 3, 6, 10}, -1, 1),
         // x^-5 is subnormal where 24 times it is not.
         line("pow(x, -2)", OP(pow(x, -2)), TRUTH(return power_of(x, -2);), {2, 2, 3, 3}, -whole, whole, 32),
         line("pow(x, -0.5)", OP(pow(x, -0.5)), TRUTH(return power_of(x, -0.5L);), {2, 2, 3, 3}, 0),

@@ -126,6 +126,9 @@ TEST_CASE("functions: limits") {
   CHECK(is(acos(vector_of({-1.5})), {not_a_number}));
   CHECK(is(acosh(vector_of({0.5, 1, inf})), {not_a_number, 0, inf}));
   CHECK(is(atanh(vector_of({1, -1, 2})), {inf, -inf, not_a_number}));
+  CHECK(is(erfinv(vector_of({1, -1, 2, inf, -inf, not_a_number, 0, 0x1p-1074})),
+           {inf, -inf, not_a_number, not_a_number, not_a_number, not_a_number, 0, 0x1p-1074}));
+  CHECK(std::signbit(erfinv(vector_of({-0.0})).item()));
   CHECK(is(sinh(vector_of({inf, -inf})), {inf, -inf}));
   CHECK(is(cosh(vector_of({inf, -inf})), {inf, inf}));
   CHECK(is(asinh(vector_of({inf, -inf})), {inf, -inf}));
@@ -160,6 +163,8 @@ TEST_CASE("functions: slopes at kinks, ends and the origin") {
   CHECK(is(gradient([](const auto& x) { return softsign(x); }, vector_of({0, inf, 1})), {1, 0, 0.25}));
   CHECK(is(gradient([](const auto& x) { return asin(x); }, vector_of({1, 0})), {inf, 1}));
   CHECK(is(gradient([](const auto& x) { return asinh(x); }, vector_of({1e300})), {1e-300}));
+  CHECK(is(gradient([](const auto& x) { return erfinv(x); }, vector_of({1, -1, 2, 0})),
+           {inf, inf, not_a_number, 0.88622692545275801365}));
   const Doubles origin{vector_of({0, 0}), vector_of({0, 2})};
   auto g = gradients([](const Doubles& x) { return hypot(x[0], x[1]); }, origin);
   CHECK(is(g[0], {0, 0}));

@@ -7,6 +7,7 @@
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/elementwise.hpp>
 
+#include "erfinv_reference.hpp"
 #include "extreme.hpp"
 
 #include <doctest/doctest.h>
@@ -218,6 +219,9 @@ std::vector<Line> lines() {
           "erfc", [](const auto& x) { return erfc(x); }, [](auto x) { return std::erfc(x); },
           [](auto x) { return -bell(x); }, {4, unbounded}, {4, unbounded}),
       line(
+          "erfinv", [](const auto& x) { return erfinv(x); }, [](auto x) { return erfinv_of(x); },
+          [](auto x) { return erfinv_slope_at(erfinv_of(x)); }, {1.5, 3}, {1, 1}, Interval{-1, 1}),
+      line(
           "clip", [](const auto& x) { return clip(x, -0.75, 1.25); },
           []<class X>(X x) { return std::clamp(x, X(-0.75), X(1.25)); },
           []<class X>(X x) -> X { return x >= X(-0.75) && x <= X(1.25) ? 1 : 0; }, {0, 0}, {0, 0}),
@@ -404,6 +408,7 @@ TEST_CASE_TEMPLATE("ulps: outside of its domain a function is NaN, however far",
   NAN_AT(asin(x), beyond);
   NAN_AT(acos(x), beyond);
   NAN_AT(atanh(x), beyond);
+  NAN_AT(erfinv(x), beyond);
   NAN_AT(sin(x), (std::vector<double>{infinity<double>, -infinity<double>}));
   NAN_AT(cos(x), (std::vector<double>{infinity<double>, -infinity<double>}));
   NAN_AT(tan(x), (std::vector<double>{infinity<double>, -infinity<double>}));

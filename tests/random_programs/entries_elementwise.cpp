@@ -4,6 +4,7 @@
 #include <xtape/ops/arithmetic.hpp>
 #include <xtape/ops/elementwise.hpp>
 
+#include "../erfinv_reference.hpp"
 #include "program.hpp"
 
 namespace xtape::test {
@@ -15,6 +16,10 @@ Jet tanh_of(const Jet& x) { return expm1(2 * x) / (exp(2 * x) + 1); }
 Jet sinh_of(const Jet& x) { return (exp(x) - exp(-x)) / 2; }
 Jet cosh_of(const Jet& x) { return (exp(x) + exp(-x)) / 2; }
 Jet asinh_of(const Jet& x) { return x.value < 0 ? -asinh_of(-x) : log(x + sqrt(x * x + 1)); }
+Jet erfinv_of_jet(const Jet& x) {
+  const long double y = erfinv_of(x.value), slope = erfinv_slope_at(y);
+  return chain(x, y, slope, 2 * y * slope * slope);
+}
 // Distance to the nearest whole number.
 long double to_whole(long double x) { return std::abs(x - std::round(x)); }
 Jet zero_of_slope(const Jet& x, Jet below) { return less(0, x) ? x : below; }
@@ -271,6 +276,9 @@ std::vector<Entry> elementwise_entries() {
           "map of one", "map([](auto x) {{ return select(x > 0, x * exp(-x), 0.5 * x); }}, {})",
           [](const auto& a) { return map([](auto x) { return select(x > 0, x * exp(-x), 0.5 * x); }, a); },
           [](const Jet& x) { return less(0, x) ? x * exp(-x) : 0.5 * x; }),
+      unary(
+          "erfinv", "erfinv(0.9 * sin({}))", [](const auto& x) { return erfinv(0.9 * sin(x)); },
+          [](const Jet& x) { return erfinv_of_jet(0.9 * sin(x)); }),
   };
 }
 

@@ -4,6 +4,7 @@
 
 #include <xtape/detail/simd/error_function.hpp>
 #include <xtape/detail/simd/exponential.hpp>
+#include <xtape/detail/simd/inverse_error_function.hpp>
 #include <xtape/detail/simd/power.hpp>
 #include <xtape/detail/simd/trigonometry.hpp>
 

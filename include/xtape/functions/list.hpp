@@ -126,5 +126,8 @@ XTAPE_FUNCTION(erf, Erf)
 /// y = 1 - erf x, exact for large x.    dx = -dy 2/sqrt(pi) e^(-x^2)
 ///     erfc(z);  // = [0.4795, 0.00467773, 1.8427]
 XTAPE_FUNCTION(erfc, Erfc)
+/// y = erfinv x, the number with erf y = x; NaN for |x| > 1.    dx = dy sqrt(pi)/2 e^(y^2); inf at -1 and 1
+///     erfinv(0.4 * z);  // = [0.179143, 0.906194, -0.370807]
+XTAPE_FUNCTION(erfinv, ErfInv)
 
 #undef XTAPE_FUNCTION

@@ -407,6 +407,24 @@ struct Erfc {
   template <class V> V pull(const V& dy, const V& x) const { return -(dy * Erf::slope(x)); }
 };
 
+/// w = sqrt(pi) / 2 e^(y^2) with y = erfinv x: the slope of erfinv, whose value is computed from x, not from y. By the
+/// formula's own chain rule w' = 2 y y' w, and y' = w.
+struct ErfInvSlope {
+  static constexpr const char* name = "erfinv_slope";
+  template <class B> B value(const B& x) const noexcept { return simd::erfinv_slope(x); }
+  template <class V> V pull(const V& dy, const V& x) const {
+    const V w = apply(ErfInvSlope{}, x);
+    return dy * (2 * (erfinv(x) * w) * w);
+  }
+};
+
+/// The inverse of erf; infinite at -1 and 1, NaN beyond.
+struct ErfInv {
+  static constexpr const char* name = "erfinv";
+  template <class B> B value(const B& x) const noexcept { return simd::erfinv(x); }
+  template <class V> V pull(const V& dy, const V& x) const { return dy * apply(ErfInvSlope{}, x); }
+};
+
 /// x^c for a number c. By x: c x^(c-1), and 0 for c = 0.
 struct PowScalar {
   static constexpr const char* name = "pow";
