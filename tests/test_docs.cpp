@@ -2,10 +2,14 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <map>
+#include <regex>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "files.hpp"
 #include "op_table.hpp"
@@ -14,8 +18,47 @@
 namespace fs = std::filesystem;
 
 namespace {
+
 const fs::path docs = fs::path(XTAPE_SOURCE_DIR) / "docs";
+
+// The page without its blocks of code.
+std::string text_of(const fs::path& page) {
+  const std::string whole = content_of(page.string());
+  std::string text;
+  bool code = false;
+  for (std::size_t at = 0; at < whole.size();) {
+    const std::size_t end = std::min(whole.find('\n', at), whole.size() - 1) + 1;
+    const std::string line = whole.substr(at, end - at);
+    at = end;
+    const bool fence = line.find("```") == line.find_first_not_of(' ') && line.find("```") != std::string::npos;
+    if (fence)
+      code = !code;
+    else if (!code)
+      text += line;
+  }
+  return text;
 }
+
+// What a link to each heading of a page is called: lower case, hyphens for spaces, no punctuation of ASCII.
+std::set<std::string> anchors_of(const fs::path& page) {
+  std::set<std::string> result;
+  const std::string text = "\n" + text_of(page);
+  for (std::size_t at = 0; (at = text.find("\n#", at)) != std::string::npos; ++at) {
+    const std::size_t begin = text.find(' ', at) + 1;
+    std::string name;
+    for (const char c : text.substr(begin, text.find('\n', begin) - begin)) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (c == ' ')
+        name += '-';
+      else if (byte >= 128 || std::isalnum(byte) || c == '-' || c == '_')
+        name += static_cast<char>(std::tolower(byte));
+    }
+    result.insert(name);
+  }
+  return result;
+}
+
+}  // namespace
 
 TEST_CASE("docs: the op reference is what tools/op_reference writes") {
   const std::string page = content_of((docs / "ops.md").string());
@@ -78,4 +121,24 @@ TEST_CASE("docs: every page with code is compiled into the tests") {
     CHECK_MESSAGE(listed.find("'" + entry.path().stem().string() + "'") != std::string::npos,
                   entry.path().filename().string(), " is not among docs_pages");
   }
+}
+
+TEST_CASE("docs: links lead to files and headings that are there") {
+  std::vector<fs::path> pages{docs / "../README.md", docs / "../CONTRIBUTING.md", docs / "../CHANGELOG.md"};
+  for (const auto& entry : fs::recursive_directory_iterator(docs))
+    if (entry.path().extension() == ".md") pages.push_back(entry.path());
+  const std::regex link("\\]\\(([^)#\\s]*)#?([^)\\s]*)\\)");
+  std::size_t links = 0;
+  for (const auto& page : pages) {
+    const std::string text = text_of(page);
+    for (std::sregex_iterator found(text.begin(), text.end(), link), end; found != end; ++found) {
+      const std::string to = (*found)[1], heading = (*found)[2];
+      if (to.starts_with("http")) continue;
+      ++links;
+      const fs::path target = to.empty() ? page : page.parent_path() / to;
+      const bool there = fs::exists(target) && (heading.empty() || anchors_of(target).contains(heading));
+      CHECK_MESSAGE(there, page.filename().string(), ": ", found->str(), " leads nowhere");
+    }
+  }
+  CHECK(links > 300);
 }
