@@ -214,10 +214,12 @@ Tensor<typename Op::value_type> apply_to(Op& op, std::index_sequence<I...>, In&&
   if (needed == 0) return y;
   void* const place = pullback_storage(sizeof(R), alignof(R));
   R* recorded;
-  if constexpr (reads_inputs<Op>)
-    recorded = ::new (place) R{std::move(op), std::move(state), {kept(op, std::forward<In>(in), I, needed)...}};
-  else
+  if constexpr (reads_inputs<Op>) {
+    std::tuple<std::remove_cvref_t<In>...> read{kept(op, std::forward<In>(in), I, needed)...};
+    recorded = ::new (place) R{std::move(op), std::move(state), std::move(read)};
+  } else {
     recorded = ::new (place) R{std::move(op), std::move(state), {}};
+  }
   const Op& kept_op = recorded->op;
   return Tensor<typename Op::value_type>(
       append(name_of(kept_op), std::move(y).take_impl(), inputs, recorded, type_of<R>(kept_op, needed)));
