@@ -72,7 +72,9 @@ Shape Draw::shape_of_rank(std::size_t rank) {
 
 std::size_t Draw::leaf(const Shape& shape) {
   const std::size_t line = program_.steps_.size();
-  auto random = generator(seed_, line);
+  // Drawn by its number among the leaves: a program with an op taken out has the same leaves.
+  const auto is_leaf = [](const Step& step) { return !step.op; };
+  auto random = generator(seed_, static_cast<std::size_t>(std::ranges::count_if(program_.steps_, is_leaf)));
   Step step;
   step.constant = random() % 6 == 0;
   step.values = tabulate<Jet>(shape, [&](const Index&) {
