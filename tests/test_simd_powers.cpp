@@ -113,7 +113,9 @@ template <class T> Points<T> special_pairs() {
 
 TEST_CASE_TEMPLATE("simd: pow is right to 0.65 units of the last place, subnormal results too", T, float, double) {
   constexpr bool wide = sizeof(T) == 4;  // computed in double
-  constexpr double most = wide ? 0.501 : 0.65, top = wide ? 88.72 : 709.78, bottom = wide ? -104 : -745.2;
+  // Without fma float's is the C library's, whose authors give it 0.82.
+  constexpr double of_float = simd::fused ? 0.501 : 0.82, most = wide ? of_float : 0.65;
+  constexpr double top = wide ? 88.72 : 709.78, bottom = wide ? -104 : -745.2;
   constexpr int digits = Limits<T>::digits;
   constexpr std::size_t n = 40'000;
   Random<T> random;
