@@ -50,23 +50,21 @@ template <class T, class State = Nothing> struct Pull {
 /// An op as a value. It has
 ///   value_type             the element type of its result
 ///   traits                 an OpTraits
-///   shape(inputs...)       the result's shape, or a reference to it. All checks of the inputs are here; throws what
-///   the op's function promises evaluate(y, inputs...) writes the result. If the op has a type `State`, a State*
-///   follows y: what the gradient needs
-///                          is left there; it is null if nobody will ask for a gradient. A member `needed` of the
-///                          state says which gradients may be asked for, a bit for each tensor
-///   pull(p, inputs...)     the gradients of its tensors, written in tensor ops, so that every order follows; or
-///   pull(p),
-///                          if it reads none of the inputs, which are then not kept
+///   shape(inputs...)       the result's shape, or a reference to it. All checks of the inputs are here
+///   evaluate(y, inputs...) writes the result into a Fresh tensor. If the op has a type `State`, a State* follows y:
+///                          what the gradient needs is left there. It is null if nobody will ask for a gradient; a
+///                          member `needed` of it has a bit for each tensor whose gradient may be asked for
+///   pull(p, inputs...)     the gradients of its tensors, written in tensor ops, so that every order follows. If it is
+///                          pull(p), it reads none of the inputs, which are then not kept
 /// and may have
 ///   fused_pull(p, ...)     the same gradients in one pass: called where nothing records
-///   keeps(i, needed)       does the gradient of any tensor whose bit is set in `needed` read tensor i?
-///   takes_uniform(needed)  is Pull::takes_uniform true also where these gradients alone are needed?
+///   keeps(i, needed)       does the gradient of any tensor whose bit is set in `needed` read input i?
+///   takes_uniform(needed)  is Pull::dy taken uniform also where these gradients alone are needed?
 ///   plan(inputs...)        in the place of shape(): a struct with a member `shape` and what else follows from shapes
 ///                          alone; evaluate() takes it behind y
-///   view(inputs...)        in the place of evaluate(): a tensor on the elements of an input
-/// An input is a Tensor, a std::vector of tensors, Integers, an Rng, or anything else that copies cheaply. To the pull
-/// rule, tensors that keeps() denies are undefined, as are those of a linear op.
+///   view(inputs...)        in the place of shape() and evaluate(): a tensor on the elements of an input
+/// An input is a Tensor, a std::vector of tensors, Integers, an Rng, or anything else that copies cheaply; tensors come
+/// first. To the pull rule, tensors that keeps() denies are undefined, as are those of a linear op.
 template <class Op>
 concept OpValue = requires {
   typename Op::value_type;
